@@ -1,0 +1,70 @@
+package sqlio
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/internal/datetime"
+	"github.com/millrace/millrace/internal/numeric"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// ApplyTypmod makes d fit the modifier of t: it rounds numerics, times and intervals, and cuts or pads strings.
+// An explicit cast cuts a long string silently; an assignment drops only blanks. Errors: 22001, 22003, 22008.
+func ApplyTypmod(t sqltypes.Type, d sqltypes.Datum, explicit bool) (sqltypes.Datum, error) {
+	if t.Mod <= 0 || d == nil {
+		return d, nil
+	}
+	mod := t.Typmod()
+	switch t.Kind {
+	case sqltypes.KNumeric:
+		return boxed(d.(numeric.Dec).ApplyTypmod(mod))
+	case sqltypes.KInterval:
+		return boxed(d.(datetime.Interval).ApplyTypmod(mod))
+	case sqltypes.KTime:
+		return datetime.RoundTime(d.(int64), mod), nil
+	case sqltypes.KTimetz:
+		return datetime.RoundTimetz(d.(int64), mod), nil
+	case sqltypes.KTimestamp, sqltypes.KTimestamptz:
+		return boxed(datetime.RoundTimestamp(d.(int64), mod))
+	case sqltypes.KVarchar:
+		return boxed(FitVarchar(toBytes(d), int(mod)-4, explicit))
+	case sqltypes.KBpchar:
+		return boxed(FitBpchar(toBytes(d), int(mod)-4, explicit))
+	}
+	return d, nil
+}
+
+// FitVarchar cuts b to n characters; the result aliases b. Without explicit, cutting off anything but blanks is
+// error 22001.
+func FitVarchar(b []byte, n int, explicit bool) ([]byte, error) {
+	return fit(b, n, explicit, "character varying")
+}
+
+// FitBpchar cuts b to n characters, or pads it with blanks. Error: 22001 as FitVarchar.
+func FitBpchar(b []byte, n int, explicit bool) ([]byte, error) {
+	if count := utf8.RuneCount(b); count < n {
+		pad := n - count
+		return append(append(make([]byte, 0, len(b)+pad), b...), bytes.Repeat([]byte{' '}, pad)...), nil
+	}
+	return fit(b, n, explicit, "character")
+}
+
+func fit(b []byte, n int, explicit bool, name string) ([]byte, error) {
+	if len(b) <= n {
+		return b, nil
+	}
+	cut := 0
+	for range n {
+		if cut == len(b) {
+			return b, nil
+		}
+		_, size := utf8.DecodeRune(b[cut:])
+		cut += size
+	}
+	if !explicit && len(bytes.TrimRight(b[cut:], " ")) > 0 {
+		return nil, sqlerr.New(sqlerr.StringDataRightTruncation, "value too long for type %s(%d)", name, n)
+	}
+	return b[:cut:cut], nil
+}
