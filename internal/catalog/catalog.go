@@ -1,0 +1,255 @@
+// Package catalog is the shape of the catalog: plain records of relations, schemas and users, and an
+// immutable Snapshot of them with look-ups.
+//
+// The idea: meta/catalog stores these records in etcd and publishes a new Snapshot after each change; a
+// session binds a whole statement against one Snapshot, so DDL never tears a statement.
+//
+// A Snapshot and everything in it is immutable; any goroutine may read it. Ids are never reused.
+//
+// It does not store anything and has no system views (frontend/catalog). Start at Relation.
+package catalog
+
+import (
+	"sort"
+
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// ID identifies a relation, and its table in the store. User ids start at FirstUserID.
+type ID uint32
+
+// FirstUserID leaves room below for system relations (whose OIDs are fixed in frontend/catalog).
+const FirstUserID ID = 20000
+
+// Kind says what a relation is.
+type Kind string
+
+// The kinds of relations.
+const (
+	Table   Kind = "table"
+	View    Kind = "view"
+	MatView Kind = "materialized view"
+	Source  Kind = "source"
+	Sink    Kind = "sink"
+	Index   Kind = "index"
+)
+
+// Column is one column of a relation.
+type Column struct {
+	// ID is the attribute number: from 1, never reused after DROP COLUMN. Row images are keyed by it.
+	ID      int32
+	Name    string
+	Type    sqltypes.Type
+	NotNull bool   `json:",omitempty"`
+	Default string `json:",omitempty"` // SQL text of an expression
+	// Generated is the SQL text of a generated column's expression over the other columns.
+	Generated string `json:",omitempty"`
+	// Include names what a connector fills the column with ("key", "offset", "partition",
+	// "timestamp", "header:<name>", "payload"); "" for a field of the record.
+	Include string `json:",omitempty"`
+	Comment string `json:",omitempty"`
+}
+
+// SortKey is one column of an order.
+type SortKey struct {
+	Col        int // index into the columns
+	Desc       bool
+	NullsFirst bool
+}
+
+// Connector is what WITH, FORMAT and ENCODE said. Options are kept as written; secrets are referenced.
+type Connector struct {
+	Name          string            // value of the option "connector"
+	Options       map[string]string // without "connector"
+	Format        string            // upper case: PLAIN, UPSERT, DEBEZIUM, NATIVE; "" if not given
+	Encode        string            // upper case: JSON, CSV, BYTES, NATIVE, PARQUET
+	FormatOptions map[string]string
+}
+
+// OldColumn is a column as an earlier schema version stored it.
+type OldColumn struct {
+	ID   int32
+	Type sqltypes.Type
+}
+
+// Relation is one named object that has columns.
+type Relation struct {
+	ID      ID
+	Schema  string
+	Name    string
+	Kind    Kind
+	Owner   string
+	Columns []Column
+	// NextColumnID is the attribute number that ADD COLUMN takes next.
+	NextColumnID int32
+	// SchemaVersion counts ALTER TABLEs; it stands in every row image and log record.
+	SchemaVersion uint32
+	// History lists the columns of each earlier schema version, index = version.
+	History [][]OldColumn `json:",omitempty"`
+
+	// PrimaryKey lists the declared primary key's columns (indexes into Columns).
+	PrimaryKey []int `json:",omitempty"`
+	// Key is the storage order of a stored relation. Empty: a bag, keyed by the row's 128-bit hash.
+	Key []SortKey `json:",omitempty"`
+	// Dist lists the columns whose hash gives a row's vnode; a subset of Key's. Empty: for a bag, the
+	// row hash; for a keyed relation, a singleton (vnode from the table id).
+	Dist []int `json:",omitempty"`
+	// UniqueKeys are the sets of columns known to be unique (the primary key among them).
+	UniqueKeys [][]int `json:",omitempty"`
+	// AppendOnly: rows are never updated or deleted.
+	AppendOnly bool `json:",omitempty"`
+	// OnConflict is "overwrite", "ignore" or "" (23505) for a table's primary key.
+	OnConflict string `json:",omitempty"`
+
+	// Definition is the SQL text: of the query for views and sinks, of the whole statement otherwise.
+	Definition string
+	DependsOn  []ID       `json:",omitempty"`
+	Connector  *Connector `json:",omitempty"`
+	// Plan is the encoded stream plan (plan.Encode) of a job: table, materialized view, index, sink.
+	Plan []byte `json:",omitempty"`
+	// StateBase is the id of the job's first operator state table; StateCount how many there are.
+	StateBase  ID  `json:",omitempty"`
+	StateCount int `json:",omitempty"`
+	// Parallelism is the number of actors per fragment; fixed at CREATE for now.
+	Parallelism int `json:",omitempty"`
+	// Settings are the session settings that the job's meaning depends on, frozen at CREATE.
+	Settings map[string]string `json:",omitempty"`
+	// IndexOn and IndexCols: for an index, its relation and key columns in that relation.
+	IndexOn   ID        `json:",omitempty"`
+	IndexCols []SortKey `json:",omitempty"`
+	Unique    bool      `json:",omitempty"`
+	// SinkInto is the target of CREATE SINK … INTO table.
+	SinkInto ID     `json:",omitempty"`
+	Comment  string `json:",omitempty"`
+	// Creating: the job is still reading its first snapshot (CREATE has not returned yet).
+	Creating bool `json:",omitempty"`
+	// CreatedEpoch is the epoch at which the job began.
+	CreatedEpoch uint64 `json:",omitempty"`
+}
+
+// IsStored reports whether the relation's rows can be read.
+func (r *Relation) IsStored() bool { return r.Kind == Table || r.Kind == MatView || r.Kind == Index }
+
+// HasJob reports whether a streaming job belongs to the relation.
+func (r *Relation) HasJob() bool { return r.IsStored() || r.Kind == Sink }
+
+// Column finds a column by name.
+func (r *Relation) Column(name string) (int, bool) {
+	for i := range r.Columns {
+		if r.Columns[i].Name == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Types lists the column types.
+func (r *Relation) Types() []sqltypes.Type {
+	ts := make([]sqltypes.Type, len(r.Columns))
+	for i := range r.Columns {
+		ts[i] = r.Columns[i].Type
+	}
+	return ts
+}
+
+// Schema is a namespace.
+type Schema struct {
+	ID      ID
+	Name    string
+	Owner   string
+	Comment string `json:",omitempty"`
+}
+
+// User is a role that can log in.
+type User struct {
+	ID       ID
+	Name     string
+	Super    bool
+	CreateDB bool
+	Login    bool
+	Verifier string `json:",omitempty"` // SCRAM-SHA-256$… as PostgreSQL stores it; "" for no password
+}
+
+// Function is CREATE FUNCTION … LANGUAGE sql.
+type Function struct {
+	ID         ID
+	Schema     string
+	Name       string
+	ArgNames   []string
+	Args       []sqltypes.Type
+	Result     sqltypes.Type
+	Body       string
+	Definition string
+}
+
+// Snapshot is the whole catalog at one revision.
+type Snapshot struct {
+	Revision  int64
+	Database  string
+	Schemas   map[string]*Schema
+	Relations map[ID]*Relation
+	Users     map[string]*User
+	Functions map[ID]*Function
+	byName    map[name]*Relation
+}
+
+type name struct{ schema, rel string }
+
+// Index builds the look-up tables; call it once, before publishing.
+func (s *Snapshot) Index() {
+	s.byName = make(map[name]*Relation, len(s.Relations))
+	for _, r := range s.Relations {
+		s.byName[name{r.Schema, r.Name}] = r
+	}
+}
+
+// Find looks a relation up by schema and name.
+func (s *Snapshot) Find(schema, rel string) (*Relation, bool) {
+	r, ok := s.byName[name{schema, rel}]
+	return r, ok
+}
+
+// Resolve looks an unqualified name up along a search path.
+func (s *Snapshot) Resolve(path []string, rel string) (*Relation, bool) {
+	for _, schema := range path {
+		if r, ok := s.Find(schema, rel); ok {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// Sorted lists the relations by id.
+func (s *Snapshot) Sorted() []*Relation {
+	out := make([]*Relation, 0, len(s.Relations))
+	for _, r := range s.Relations {
+		out = append(out, r)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
+}
+
+// Dependants lists the relations that directly depend on id, by id.
+func (s *Snapshot) Dependants(id ID) []*Relation {
+	var out []*Relation
+	for _, r := range s.Sorted() {
+		for _, d := range r.DependsOn {
+			if d == id {
+				out = append(out, r)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// Indexes lists the indexes of a relation, by id.
+func (s *Snapshot) Indexes(id ID) []*Relation {
+	var out []*Relation
+	for _, r := range s.Dependants(id) {
+		if r.Kind == Index && r.IndexOn == id {
+			out = append(out, r)
+		}
+	}
+	return out
+}
