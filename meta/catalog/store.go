@@ -1,0 +1,276 @@
+// Package catalog keeps the catalog's records in etcd and publishes immutable snapshots of them.
+//
+// The idea: one etcd key per record, and one version key that every change compares and rewrites in the
+// same transaction. So a change is atomic over any number of records, and of two writers one loses and
+// starts again from what the other wrote.
+//
+// A Store may be used by any goroutine; changes are serialised by its mutex, snapshots are read without it.
+//
+// Invariants: what Snapshot returns was durable in etcd when it was published; ids are handed out once.
+//
+// It checks nothing about the records (frontend/session does) and starts no jobs. Start at Open and Apply.
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/millrace/millrace/internal/catalog"
+)
+
+// Keys in etcd, below the client's prefix. Each record is JSON; see docs/format/catalog.md.
+const (
+	root        = "catalog/"
+	versionKey  = root + "version"
+	nextIDKey   = root + "next_id"
+	relationKey = root + "relation/"
+	schemaKey   = root + "schema/"
+	userKey     = root + "user/"
+	functionKey = root + "function/"
+)
+
+// formatVersion is the version of the records; it is the value of versionKey.
+const formatVersion = "1"
+
+// Store is the catalog.
+type Store struct {
+	client *clientv3.Client
+	mu     sync.Mutex // held while changing
+	rev    int64      // ModRevision of versionKey; guarded by mu
+	cur    atomic.Pointer[catalog.Snapshot]
+	nextID catalog.ID // guarded by mu
+}
+
+// Open reads the catalog, creating it with schema public and user root when it is empty. saved is the
+// catalog of the newest checkpoint, to be used when etcd was lost; nil: none.
+func Open(ctx context.Context, client *clientv3.Client, database string, saved json.RawMessage) (*Store, error) {
+	s := &Store{client: client}
+	if err := s.load(ctx, database); err != nil {
+		return nil, err
+	}
+	if s.rev != 0 {
+		return s, nil
+	}
+	if err := s.create(ctx, saved); err != nil {
+		return nil, err
+	}
+	return s, s.load(ctx, database)
+}
+
+func (s *Store) create(ctx context.Context, saved json.RawMessage) error {
+	snap := &catalog.Snapshot{
+		Schemas: map[string]*catalog.Schema{"public": {ID: catalog.FirstUserID, Name: "public", Owner: "root"}},
+		Users:   map[string]*catalog.User{"root": {ID: catalog.FirstUserID + 1, Name: "root", Super: true, CreateDB: true, Login: true}},
+	}
+	next := catalog.FirstUserID + 2
+	if len(saved) > 0 {
+		var b Backup
+		if err := json.Unmarshal(saved, &b); err != nil {
+			return fmt.Errorf("restore catalog from checkpoint: %w", err)
+		}
+		snap, next = b.Snapshot, b.NextID
+	}
+	var c catalog.Change
+	for _, x := range snap.Relations {
+		c.Put = append(c.Put, x)
+	}
+	for _, x := range snap.Schemas {
+		c.PutSchema = append(c.PutSchema, x)
+	}
+	for _, x := range snap.Users {
+		c.PutUser = append(c.PutUser, x)
+	}
+	for _, x := range snap.Functions {
+		c.PutFunc = append(c.PutFunc, x)
+	}
+	ops, err := encodeOps(&c)
+	if err != nil {
+		return err
+	}
+	ops = append(ops, clientv3.OpPut(nextIDKey, fmt.Sprint(next)), clientv3.OpPut(versionKey, formatVersion))
+	_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(versionKey), "=", 0)).Then(ops...).Commit()
+	if err != nil {
+		return fmt.Errorf("create catalog: %w", err)
+	}
+	return nil
+}
+
+// load reads everything at one revision and publishes it.
+func (s *Store) load(ctx context.Context, database string) error {
+	res, err := s.client.Get(ctx, root, clientv3.WithPrefix())
+	if err != nil {
+		return fmt.Errorf("read catalog: %w", err)
+	}
+	snap := &catalog.Snapshot{Revision: res.Header.Revision, Database: database, Schemas: map[string]*catalog.Schema{},
+		Relations: map[catalog.ID]*catalog.Relation{}, Users: map[string]*catalog.User{}, Functions: map[catalog.ID]*catalog.Function{}}
+	s.rev = 0
+	for _, kv := range res.Kvs {
+		k := string(kv.Key)
+		switch {
+		case k == versionKey:
+			s.rev = kv.ModRevision
+			if string(kv.Value) != formatVersion {
+				return fmt.Errorf("read catalog: its format %q is not known to this release", kv.Value)
+			}
+		case k == nextIDKey:
+			var n uint32
+			if _, err := fmt.Sscan(string(kv.Value), &n); err != nil {
+				return fmt.Errorf("read catalog: %s: %w", k, err)
+			}
+			s.nextID = catalog.ID(n)
+		case strings.HasPrefix(k, relationKey):
+			var r catalog.Relation
+			err = json.Unmarshal(kv.Value, &r)
+			snap.Relations[r.ID] = &r
+		case strings.HasPrefix(k, schemaKey):
+			var x catalog.Schema
+			err = json.Unmarshal(kv.Value, &x)
+			snap.Schemas[x.Name] = &x
+		case strings.HasPrefix(k, userKey):
+			var x catalog.User
+			err = json.Unmarshal(kv.Value, &x)
+			snap.Users[x.Name] = &x
+		case strings.HasPrefix(k, functionKey):
+			var x catalog.Function
+			err = json.Unmarshal(kv.Value, &x)
+			snap.Functions[x.ID] = &x
+		}
+		if err != nil {
+			return fmt.Errorf("read catalog: %s: %w", k, err)
+		}
+	}
+	snap.Index()
+	s.cur.Store(snap)
+	return nil
+}
+
+// Snapshot returns the catalog as it is now.
+func (s *Store) Snapshot() *catalog.Snapshot { return s.cur.Load() }
+
+// NewIDs hands out n consecutive ids and returns the first.
+func (s *Store) NewIDs(ctx context.Context, n int) (catalog.ID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.nextID
+	if _, err := s.client.Put(ctx, nextIDKey, fmt.Sprint(first+catalog.ID(n))); err != nil {
+		return 0, fmt.Errorf("allocate ids: %w", err)
+	}
+	s.nextID += catalog.ID(n)
+	return first, nil
+}
+
+// Apply makes a change that was decided by looking at snapshot base; catalog.ErrConflict when that is not current.
+func (s *Store) Apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cur := s.cur.Load()
+	if base != nil && base != cur {
+		return catalog.ErrConflict
+	}
+	ops, err := encodeOps(&c)
+	if err != nil {
+		return err
+	}
+	ops = append(ops, clientv3.OpPut(versionKey, formatVersion))
+	res, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(versionKey), "=", s.rev)).Then(ops...).Commit()
+	if err != nil {
+		return fmt.Errorf("change catalog: %w", err)
+	}
+	if !res.Succeeded {
+		if err := s.load(ctx, cur.Database); err != nil {
+			return err
+		}
+		return catalog.ErrConflict
+	}
+	s.rev = res.Header.Revision
+	next := c.On(cur)
+	next.Revision = res.Header.Revision
+	next.Index()
+	s.cur.Store(next)
+	return nil
+}
+
+func put(ops []clientv3.Op, key string, v any) ([]clientv3.Op, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode catalog record %s: %w", key, err)
+	}
+	return append(ops, clientv3.OpPut(key, string(b))), nil
+}
+
+func encodeOps(c *catalog.Change) (ops []clientv3.Op, err error) {
+	for _, x := range c.Put {
+		if ops, err = put(ops, fmt.Sprint(relationKey, x.ID), x); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range c.PutSchema {
+		if ops, err = put(ops, schemaKey+x.Name, x); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range c.PutUser {
+		if ops, err = put(ops, userKey+x.Name, x); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range c.PutFunc {
+		if ops, err = put(ops, fmt.Sprint(functionKey, x.ID), x); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range c.Drop {
+		ops = append(ops, clientv3.OpDelete(fmt.Sprint(relationKey, id)))
+	}
+	for _, n := range c.DropSchema {
+		ops = append(ops, clientv3.OpDelete(schemaKey+n))
+	}
+	for _, n := range c.DropUser {
+		ops = append(ops, clientv3.OpDelete(userKey+n))
+	}
+	for _, id := range c.DropFunc {
+		ops = append(ops, clientv3.OpDelete(fmt.Sprint(functionKey, id)))
+	}
+	return ops, nil
+}
+
+// SetCreated marks a relation's job as complete.
+func (s *Store) SetCreated(ctx context.Context, id catalog.ID) error {
+	for {
+		snap := s.Snapshot()
+		r := snap.Relations[id]
+		if r == nil || !r.Creating {
+			return nil
+		}
+		next := *r
+		next.Creating = false
+		if err := s.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&next}}); !errors.Is(err, catalog.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// Backup is the catalog as a checkpoint carries it.
+type Backup struct {
+	NextID   catalog.ID
+	Snapshot *catalog.Snapshot
+}
+
+// Backup encodes the catalog for a checkpoint.
+func (s *Store) Backup() (json.RawMessage, error) {
+	s.mu.Lock()
+	b := Backup{s.nextID, s.cur.Load()}
+	s.mu.Unlock()
+	out, err := json.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("encode catalog: %w", err)
+	}
+	return out, nil
+}

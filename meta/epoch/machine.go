@@ -1,0 +1,264 @@
+// Package epoch decides when an epoch ends, when a job has completed one, and when a checkpoint may commit.
+//
+// The idea: a pure state machine. Facts go in (time passes, a source has data, somebody waits for their
+// write, an actor has passed a barrier, a commit has finished), decisions come out (issue this barrier, this
+// job has completed this epoch, commit this checkpoint). No clock, no I/O, no goroutine, so that every
+// sequence can be tested.
+//
+// Its owner (internal/engine's coordinator goroutine) serialises all calls.
+//
+// Invariants: epochs are issued in ascending order and never reused; a job completes epochs in order; at
+// most one checkpoint is under way; a checkpoint commits only when every job that existed at its barrier,
+// and still exists, has completed it.
+//
+// It does not carry barriers (executor/actor) or write checkpoints (internal/engine). Start at Machine.
+package epoch
+
+import (
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/internal/catalog"
+)
+
+// Config are the machine's times and bounds.
+type Config struct {
+	// Interval is the time between barriers while sources have data. Default 100 ms.
+	Interval time.Duration
+	// CheckpointInterval is the time between checkpoints while anything changes. Default 1 s.
+	CheckpointInterval time.Duration
+	// MaxInFlight bounds the epochs that the slowest job may be behind before no more are issued; it bounds
+	// memory and what recovery replays. Unit: epochs. Default 8.
+	MaxInFlight int
+}
+
+// Barrier is a decision to end an epoch.
+type Barrier struct {
+	Epoch      uint64
+	Checkpoint bool
+}
+
+// Decisions are what a step asks its owner to do, in the order of the fields.
+type Decisions struct {
+	Completed []Completed // these jobs have completed these epochs
+	Commit    uint64      // write and commit this checkpoint; 0: none
+	Issue     []Barrier   // send these barriers
+}
+
+// Completed says that a job has passed an epoch.
+type Completed struct {
+	Job   catalog.ID
+	Epoch uint64
+}
+
+// Machine is the state. Use New.
+type Machine struct {
+	cfg    Config
+	last   uint64   // last epoch issued
+	issued []uint64 // epochs that some job has not completed yet, ascending
+	jobs   map[catalog.ID]*job
+	// activity: a source has put data into the running epoch. demand: somebody waits for a barrier.
+	activity, demand, force bool
+	held                    bool // issue nothing
+	lastIssue               time.Time
+	lastCheckpoint          time.Time
+	dirty                   bool                    // an epoch was issued since the last checkpoint barrier
+	checkpoint              uint64                  // checkpoint under way, 0: none
+	waitingFor              map[catalog.ID]struct{} // jobs that have not completed it
+	committing              bool
+}
+
+type job struct {
+	actors    int
+	root      bool
+	completed uint64
+	acks      map[uint64]int
+}
+
+// New starts after the given epoch, usually the last committed one.
+func New(cfg Config, last uint64) *Machine {
+	if cfg.Interval == 0 {
+		cfg.Interval = 100 * time.Millisecond
+	}
+	if cfg.CheckpointInterval == 0 {
+		cfg.CheckpointInterval = time.Second
+	}
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = 8
+	}
+	return &Machine{cfg: cfg, last: last, jobs: map[catalog.ID]*job{}}
+}
+
+// Last returns the last epoch issued.
+func (m *Machine) Last() uint64 { return m.last }
+
+// AddJob makes a job take part from the next epoch on; it has completed the epochs up to completed. root
+// marks jobs that take DML: an on-demand barrier waits for them only.
+func (m *Machine) AddJob(id catalog.ID, actors int, root bool, completed uint64) {
+	m.jobs[id] = &job{actors: actors, root: root, completed: completed, acks: map[uint64]int{}}
+}
+
+// RemoveJob forgets a job; a checkpoint no longer waits for it.
+func (m *Machine) RemoveJob(id catalog.ID, now time.Time) Decisions {
+	delete(m.jobs, id)
+	delete(m.waitingFor, id)
+	m.trim()
+	return m.decide(now, nil)
+}
+
+// Activity says that a source has put data into the running epoch.
+func (m *Machine) Activity() { m.activity = true }
+
+// Demand asks for a barrier as soon as possible; it joins the next one.
+func (m *Machine) Demand(now time.Time) Decisions {
+	m.demand = true
+	return m.decide(now, nil)
+}
+
+// ForceCheckpoint asks for a checkpoint as soon as possible.
+func (m *Machine) ForceCheckpoint(now time.Time) Decisions {
+	m.force = true
+	return m.decide(now, nil)
+}
+
+// Tick says that time has passed.
+func (m *Machine) Tick(now time.Time) Decisions { return m.decide(now, nil) }
+
+// Committed ends the checkpoint under way.
+func (m *Machine) Committed(now time.Time) Decisions {
+	m.checkpoint, m.committing = 0, false
+	return m.decide(now, nil)
+}
+
+// Hold stops new epochs from being issued, or lets them again; Tick follows soon.
+func (m *Machine) Hold(on bool) { m.held = on }
+
+// InFlight returns how many epochs some job has not completed.
+func (m *Machine) InFlight() int { return len(m.issued) }
+
+// Completed returns the last epoch that a job has completed.
+func (m *Machine) Completed(id catalog.ID) uint64 {
+	if j := m.jobs[id]; j != nil {
+		return j.completed
+	}
+	return 0
+}
+
+// Floor returns the last epoch that every job has completed.
+func (m *Machine) Floor() uint64 {
+	floor := m.last
+	for _, j := range m.jobs {
+		floor = min(floor, j.completed)
+	}
+	return floor
+}
+
+// Overloaded reports whether the slowest job is so far behind that sources should wait.
+func (m *Machine) Overloaded() bool { return len(m.issued) >= m.cfg.MaxInFlight }
+
+// Idle reports whether every job has completed every epoch and no checkpoint is under way or due.
+func (m *Machine) Idle() bool { return len(m.issued) == 0 && m.checkpoint == 0 && !m.dirty }
+
+// Ack says that one actor of a job has passed an epoch's barrier.
+func (m *Machine) Ack(id catalog.ID, epoch uint64, now time.Time) Decisions {
+	j := m.jobs[id]
+	if j == nil {
+		return Decisions{}
+	}
+	j.acks[epoch]++
+	var done []Completed
+	for {
+		next, ok := j.next()
+		if !ok {
+			break
+		}
+		delete(j.acks, next)
+		j.completed = next
+		done = append(done, Completed{id, next})
+		if next >= m.checkpoint && m.checkpoint != 0 {
+			delete(m.waitingFor, id)
+		}
+	}
+	m.trim()
+	return m.decide(now, done)
+}
+
+// next returns the job's earliest epoch if all actors have passed it.
+func (j *job) next() (uint64, bool) {
+	low := ^uint64(0)
+	for e := range j.acks {
+		low = min(low, e)
+	}
+	return low, low != ^uint64(0) && j.acks[low] == j.actors
+}
+
+// trim drops issued epochs that every job has completed.
+func (m *Machine) trim() {
+	m.issued = slices.DeleteFunc(m.issued, func(e uint64) bool {
+		for _, j := range m.jobs {
+			if j.completed < e {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// rootsBusy reports whether a job that takes DML is still working on an epoch.
+func (m *Machine) rootsBusy() bool {
+	for _, j := range m.jobs {
+		if j.root && j.completed < m.last {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) decide(now time.Time, done []Completed) Decisions {
+	d := Decisions{Completed: done}
+	if m.checkpoint != 0 && !m.committing && len(m.waitingFor) == 0 {
+		m.committing = true
+		d.Commit = m.checkpoint
+	}
+	if b, ok := m.issue(now); ok {
+		d.Issue = append(d.Issue, b)
+		if len(m.jobs) == 0 && b.Checkpoint { // nobody to wait for
+			m.committing = true
+			d.Commit = b.Epoch
+		}
+	}
+	return d
+}
+
+func (m *Machine) issue(now time.Time) (Barrier, bool) {
+	if m.held || len(m.issued) >= m.cfg.MaxInFlight {
+		return Barrier{}, false
+	}
+	due := m.checkpoint == 0 && (m.force || (m.dirty || m.activity) && now.Sub(m.lastCheckpoint) >= m.cfg.CheckpointInterval)
+	switch {
+	case m.demand && !m.rootsBusy():
+	case m.activity && now.Sub(m.lastIssue) >= m.cfg.Interval:
+	case due && (m.force || now.Sub(m.lastIssue) >= m.cfg.Interval):
+	default:
+		return Barrier{}, false
+	}
+	// Milliseconds since 1970 keep epochs from being reused after a crash that lost uncommitted ones.
+	m.last = max(m.last+1, uint64(now.UnixMilli()))
+	b := Barrier{Epoch: m.last, Checkpoint: due}
+	m.demand, m.activity = false, false
+	m.lastIssue = now
+	m.dirty = true
+	if len(m.jobs) > 0 {
+		m.issued = append(m.issued, b.Epoch)
+	}
+	if due {
+		m.force, m.dirty = false, false
+		m.lastCheckpoint = now
+		m.checkpoint = b.Epoch
+		m.waitingFor = make(map[catalog.ID]struct{}, len(m.jobs))
+		for id := range m.jobs {
+			m.waitingFor[id] = struct{}{}
+		}
+	}
+	return b, true
+}
