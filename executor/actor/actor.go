@@ -1,0 +1,310 @@
+// Package actor runs stream operators: the one loop that receives, aligns barriers and drives an operator
+// tree, and the edges between such loops.
+//
+// The idea: an actor is one goroutine with one mailbox. Every input (an upstream actor, a source, a
+// changelog) sends chunks and barriers into it. When an input's barrier has come, what that input sends
+// next waits in a stash until all inputs have reached the barrier; then the tree sees OnBarrier, children
+// first, the output gets the barrier, and the epoch is acknowledged.
+//
+// Flow control is by credits, a fixed number of unprocessed chunks per edge; barriers need none. So a barrier
+// reaches every output before later data, an actor keeps reading inputs that are not aligned yet, and a graph
+// without cycles cannot deadlock.
+//
+// One goroutine (Run) owns all fields of an Actor after Start; others only send. Chunks are immutable.
+//
+// It knows nothing of plans or tables (executor/job builds actors). Start at Actor.Run.
+package actor
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/delta"
+)
+
+// credits is how many chunks an edge may hold unprocessed: enough to hide a hand-over (0.1 µs per batch),
+// small enough that a barrier never waits behind more than a few milliseconds of work.
+const credits = 8
+
+// Message is what travels on an edge: a chunk or a barrier.
+type Message struct {
+	input   int
+	Chunk   *delta.Chunk
+	Barrier *stream.Barrier
+	// Meta goes to the leaf operator before the chunk (split offsets of a source).
+	Meta any
+	// Open: the message ends in the middle of a source's transaction; no barrier may cut in before the next.
+	Open bool
+}
+
+// Edge is the sending end of one input of an actor. One goroutine sends data; a source's barriers may come
+// from another.
+type Edge struct {
+	to    *Actor
+	input int
+	sem   chan struct{}
+}
+
+// Send hands a message over, waiting for a credit when it carries data.
+func (e *Edge) Send(ctx context.Context, m Message) error {
+	m.input = e.input
+	if m.Barrier == nil {
+		select {
+		case e.sem <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case e.to.mail <- m:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Output is where an actor's results go.
+type Output interface {
+	Send(ctx context.Context, c *delta.Chunk) error
+	Barrier(ctx context.Context, b *stream.Barrier) error
+}
+
+// Leaf is an operator at the edge of a fragment that wants a message's Meta.
+type Leaf interface{ OnMeta(meta any) }
+
+// Node is one operator in an actor's tree.
+type Node struct {
+	Op   stream.Operator
+	emit stream.Emit
+}
+
+// Ack reports that an actor has finished an epoch; d holds its state changes when b is a checkpoint.
+type Ack struct {
+	Actor   int
+	Barrier stream.Barrier
+	Delta   *state.Delta
+	Stats   state.Stats
+}
+
+// Actor drives one instance of a fragment.
+type Actor struct {
+	ID      int
+	Name    string // fragment and instance, for errors and logs
+	mail    chan Message
+	inputs  []input
+	nodes   []*Node // children before parents, once Ready
+	leaves  []leaf
+	out     Output // nil: the root operator ends the stream
+	aligned int
+	barrier *stream.Barrier
+	onAck   func(Ack)
+	ctx     context.Context // of the run; the actor is its only user
+}
+
+type input struct {
+	leaf    int
+	sem     chan struct{}
+	aligned bool
+	open    bool              // in the middle of a source transaction
+	held    []*stream.Barrier // barriers that came while open
+	stash   []Message
+}
+
+type leaf struct {
+	emit stream.Emit
+	meta Leaf
+}
+
+// New makes an actor without inputs or operators; onAck is called from its goroutine.
+func New(id int, name string, onAck func(Ack)) *Actor {
+	return &Actor{ID: id, Name: name, onAck: onAck}
+}
+
+// AddNode adds an operator whose output goes to port of parent, which was added before, or to the actor's
+// output when parent is nil.
+func (a *Actor) AddNode(op stream.Operator, parent *Node, port int) *Node {
+	n := &Node{Op: op, emit: a.emitTo(parent, port)}
+	a.nodes = append(a.nodes, n)
+	return n
+}
+
+func (a *Actor) emitTo(parent *Node, port int) stream.Emit {
+	if parent == nil {
+		return func(c *delta.Chunk) error {
+			if a.out == nil || c.Len() == 0 {
+				return nil
+			}
+			return a.out.Send(a.ctx, c)
+		}
+	}
+	return func(c *delta.Chunk) error {
+		if c.Len() == 0 {
+			return nil
+		}
+		return parent.Op.OnDelta(port, c, parent.emit)
+	}
+}
+
+// AddLeaf declares a leaf of the tree, feeding port of parent (nil: the output).
+func (a *Actor) AddLeaf(parent *Node, port int) int {
+	l := leaf{emit: a.emitTo(parent, port)}
+	if parent != nil {
+		l.meta, _ = parent.Op.(Leaf)
+	}
+	a.leaves = append(a.leaves, l)
+	return len(a.leaves) - 1
+}
+
+// AddInput declares an input feeding a leaf and returns the edge to send on. Not after Start.
+func (a *Actor) AddInput(leafIndex int) *Edge {
+	sem := make(chan struct{}, credits)
+	a.inputs = append(a.inputs, input{leaf: leafIndex, sem: sem})
+	return &Edge{to: a, input: len(a.inputs) - 1, sem: sem}
+}
+
+// SetOutput says where results go. Not after Start.
+func (a *Actor) SetOutput(o Output) { a.out = o }
+
+// Ready completes the actor once all inputs and nodes are known. The mailbox has room for every credit and a
+// few barriers each, so that senders wait for credits and not for the mailbox.
+func (a *Actor) Ready() {
+	a.mail = make(chan Message, len(a.inputs)*(credits+4)+4)
+	slices.Reverse(a.nodes)
+}
+
+// Run receives until a Stop barrier, an error or the end of ctx. A panic becomes an error.
+func (a *Actor) Run(ctx context.Context) (err error) {
+	a.ctx = ctx
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("run actor %s: panic: %v\n%s", a.Name, p, debug.Stack())
+		}
+	}()
+	for {
+		select {
+		case m := <-a.mail:
+			stop, err := a.receive(m)
+			if err != nil {
+				return fmt.Errorf("run actor %s: %w", a.Name, err)
+			}
+			if stop {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *Actor) receive(m Message) (stop bool, err error) {
+	in := &a.inputs[m.input]
+	if in.aligned {
+		in.stash = append(in.stash, m)
+		return false, nil
+	}
+	if err := a.step(in, m); err != nil {
+		return false, err
+	}
+	for a.aligned == len(a.inputs) {
+		b := a.barrier
+		if err := a.finish(b); err != nil {
+			return false, err
+		}
+		if b.Stop {
+			return true, nil
+		}
+		if err := a.unstash(); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// step takes one message of an input that is not aligned. A barrier that comes in the middle of a source's
+// transaction is held until its end.
+func (a *Actor) step(in *input, m Message) error {
+	if m.Barrier != nil {
+		if in.open {
+			in.held = append(in.held, m.Barrier)
+			return nil
+		}
+		a.align(in, m.Barrier)
+		return nil
+	}
+	l := &a.leaves[in.leaf]
+	if m.Meta != nil && l.meta != nil {
+		l.meta.OnMeta(m.Meta)
+	}
+	in.open = m.Open
+	var err error
+	if m.Chunk != nil {
+		err = l.emit(m.Chunk)
+	}
+	<-in.sem
+	if len(in.held) > 0 && !in.open {
+		for _, b := range in.held[1:] {
+			in.stash = append(in.stash, Message{Barrier: b})
+		}
+		a.align(in, in.held[0])
+		in.held = nil
+	}
+	return err
+}
+
+func (a *Actor) align(in *input, b *stream.Barrier) {
+	in.aligned = true
+	a.barrier = b
+	a.aligned++
+}
+
+// finish ends the epoch: operators, state, output, acknowledgement.
+func (a *Actor) finish(b *stream.Barrier) error {
+	for _, n := range a.nodes {
+		if err := n.Op.OnBarrier(*b, n.emit); err != nil {
+			return err
+		}
+	}
+	ack := Ack{Actor: a.ID, Barrier: *b}
+	if b.Checkpoint {
+		ack.Delta = &state.Delta{}
+		for i := range a.nodes {
+			a.nodes[i].Op.Flush(ack.Delta)
+			s := a.nodes[i].Op.Stats()
+			ack.Stats.Rows += s.Rows
+			ack.Stats.Bytes += s.Bytes
+			ack.Stats.Loads += s.Loads
+		}
+	}
+	if a.out != nil {
+		if err := a.out.Barrier(a.ctx, b); err != nil {
+			return err
+		}
+	}
+	a.onAck(ack)
+	return nil
+}
+
+// unstash begins the next epoch: what each input sent ahead is taken up to its next barrier.
+func (a *Actor) unstash() error {
+	a.aligned = 0
+	for i := range a.inputs {
+		in := &a.inputs[i]
+		in.aligned = false
+		stash := in.stash
+		in.stash = nil
+		for k, m := range stash {
+			if in.aligned {
+				in.stash = append(in.stash, stash[k:]...)
+				break
+			}
+			if err := a.step(in, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

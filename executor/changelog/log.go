@@ -1,0 +1,144 @@
+// Package changelog is the edge between two jobs: what a relation's actor changed, epoch by epoch, kept in
+// memory until every subscriber has read and released it.
+//
+// The idea: the upstream appends and never waits for a reader; a subscriber reads at its own pace from its
+// own position. So a slow, failing or new job delays nobody; jobs that keep up get the chunks by reference
+// the moment they are appended.
+//
+// A Log is shared by one writer (the materialize operator's actor) and any number of subscribers; its mutex
+// is never held across I/O. Chunks are immutable.
+//
+// Invariants: epochs ascend; an entry lives until all subscribers have released its epoch.
+//
+// It does not persist anything. Start at Log.
+package changelog
+
+import (
+	"context"
+	"sync"
+
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/delta"
+)
+
+// Entry is one epoch of one actor: consolidated changes, then its barrier.
+type Entry struct {
+	Barrier stream.Barrier
+	Chunks  []*delta.Chunk
+}
+
+// Log is the changelog of one partition of a relation.
+type Log struct {
+	mu struct {
+		sync.Mutex
+		first   int // number of entries dropped so far
+		entries []Entry
+		subs    map[*Sub]struct{}
+		more    chan struct{} // closed and replaced at each append
+	}
+}
+
+// New makes an empty log.
+func New() *Log {
+	l := &Log{}
+	l.mu.subs = map[*Sub]struct{}{}
+	l.mu.more = make(chan struct{})
+	return l
+}
+
+// Append adds an epoch.
+func (l *Log) Append(e Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.mu.subs) == 0 {
+		l.mu.first++
+		return
+	}
+	l.mu.entries = append(l.mu.entries, e)
+	close(l.mu.more)
+	l.mu.more = make(chan struct{})
+}
+
+// Sub is one subscriber's position. Next belongs to one goroutine.
+type Sub struct {
+	log      *Log
+	next     int // number of the entry to read next
+	released int // entries below are no longer needed; guarded by log.mu
+}
+
+// Subscribe starts a reader at the log's end.
+func (l *Log) Subscribe() *Sub {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end := l.mu.first + len(l.mu.entries)
+	s := &Sub{log: l, next: end, released: end}
+	l.mu.subs[s] = struct{}{}
+	return s
+}
+
+// Next returns the next epoch, waiting for it. The entry stays in the log until Release.
+func (s *Sub) Next(ctx context.Context) (Entry, error) {
+	l := s.log
+	for {
+		l.mu.Lock()
+		if i := s.next - l.mu.first; i < len(l.mu.entries) {
+			e := l.mu.entries[i]
+			l.mu.Unlock()
+			s.next++
+			return e, nil
+		}
+		more := l.mu.more
+		l.mu.Unlock()
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return Entry{}, ctx.Err()
+		}
+	}
+}
+
+// Release gives up all entries read with epochs up to e.
+func (s *Sub) Release(e stream.Epoch) {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s.released-l.mu.first < len(l.mu.entries) && s.released < s.next &&
+		l.mu.entries[max(0, s.released-l.mu.first)].Barrier.Epoch <= e {
+		s.released++
+	}
+	l.trimLocked()
+}
+
+// Close ends the subscription.
+func (s *Sub) Close() {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.mu.subs, s)
+	l.trimLocked()
+}
+
+func (l *Log) trimLocked() {
+	low := l.mu.first + len(l.mu.entries)
+	for s := range l.mu.subs {
+		low = min(low, s.released)
+	}
+	if n := low - l.mu.first; n > 0 {
+		l.mu.entries = append([]Entry(nil), l.mu.entries[n:]...)
+		l.mu.first = low
+	}
+}
+
+// Lag returns how many epochs and bytes of chunks the subscriber has not read.
+func (s *Sub) Lag() (epochs, bytes int) {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := max(0, s.next-l.mu.first); i < len(l.mu.entries); i++ {
+		epochs++
+		for _, c := range l.mu.entries[i].Chunks {
+			bytes += c.SizeBytes()
+		}
+	}
+	return epochs, bytes
+}

@@ -1,0 +1,472 @@
+// Package job turns a stream plan into running actors: fragments, exchanges, state tables, and the leaves
+// that connect a job to sources, to DML and to other jobs' changelogs.
+//
+// The idea: a plan is cut at its Exchange nodes; each piece (fragment) runs as one or Parallelism actors.
+// Barriers enter a job at its leaves: scans get them from their upstream's changelog, all other leaves from
+// the coordinator through Inject. When all actors have acknowledged an epoch the job has completed it.
+//
+// A Job is built and started by one goroutine; Inject and Stop may be called by another. Every goroutine a
+// job starts has ended when Wait returns.
+//
+// It does not decide about epochs (internal/engine, meta/epoch). Start at Build.
+package job
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/executor/actor"
+	"github.com/millrace/millrace/executor/changelog"
+	"github.com/millrace/millrace/executor/exchange"
+	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqlio"
+	"github.com/millrace/millrace/storage/table"
+)
+
+// Upstream is a relation that a job scans.
+type Upstream struct {
+	Rel  *catalog.Relation
+	Logs []*changelog.Log // per partition
+	// View is the snapshot to begin with; nil: the job continues from saved state.
+	View *table.View
+}
+
+// Config is what a job is built with.
+type Config struct {
+	Rel         *catalog.Relation
+	Plan        plan.Node
+	Parallelism int
+	StartEpoch  stream.Epoch
+	Store       state.Store // nil: the job is new and has no saved state
+	Tables      *table.Store
+	Logs        []*changelog.Log // of the job's own relation, per partition
+	Upstreams   map[catalog.ID]Upstream
+	Source      func(name string) (connector.Source, error)
+	SinkRoot    func(n *plan.Sink, env *stream.Env) (stream.Operator, error)
+	Settings    *sqlio.Settings
+	Logger      *slog.Logger
+	Activity    func()            // a source has sent data; may wait, to slow the source down
+	OnAck       func(a actor.Ack) // from the actors' goroutines
+	Report      func(weight int64, err *sqlerr.Error)
+	Quarantine  func([]connector.RecordError)
+}
+
+// Job is a running streaming query.
+type Job struct {
+	ID       catalog.ID
+	cfg      Config
+	actors   []*actor.Actor
+	direct   []*actor.Edge // leaves whose barriers come from Inject
+	dml      *actor.Edge
+	scans    []*scanPump
+	sources  []*sourcePump
+	stats    []*sourceScan
+	backfill *Backfill
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	inbox    inbox
+	mu       struct {
+		sync.Mutex
+		err error
+	}
+}
+
+// inbox holds what was injected and not yet sent; it never makes the coordinator wait. While the snapshot
+// phase lasts, barriers of ordinary epochs are kept for later.
+type inbox struct {
+	sync.Mutex
+	holding    bool
+	now, later []injected
+	wake       chan struct{} // capacity 1
+}
+
+func (x *inbox) put(m injected, snapshot, last bool) {
+	x.Lock()
+	defer x.Unlock()
+	if x.holding && !snapshot {
+		x.later = append(x.later, m)
+		return
+	}
+	x.now = append(x.now, m)
+	if last {
+		x.holding = false
+		x.now = append(x.now, x.later...)
+		x.later = nil
+	}
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (x *inbox) take() []injected {
+	x.Lock()
+	defer x.Unlock()
+	out := x.now
+	x.now = nil
+	return out
+}
+
+type injected struct {
+	b      *stream.Barrier
+	chunks []*delta.Chunk
+}
+
+// Actors returns how many acknowledgements an epoch needs.
+func (j *Job) Actors() int { return len(j.actors) }
+
+// HasDirect reports whether the job needs Inject to get its barriers.
+func (j *Job) HasDirect() bool { return len(j.direct) > 0 }
+
+// Backfill returns the snapshot phase's progress; nil for a job that has none.
+func (j *Job) Backfill() *Backfill { return j.backfill }
+
+// Sources reports on the sources inside the job.
+func (j *Job) Sources() []SourceStatus {
+	var out []SourceStatus
+	for _, s := range j.stats {
+		out = append(out, s.status())
+	}
+	return out
+}
+
+// Build makes the actors of a plan; nothing runs yet.
+func Build(cfg Config) (*Job, error) {
+	j := &Job{ID: cfg.Rel.ID, cfg: cfg, inbox: inbox{wake: make(chan struct{}, 1)}}
+	b := &builder{job: j, cfg: &cfg}
+	if _, err := b.fragment(cfg.Plan, nil); err != nil {
+		return nil, fmt.Errorf("build job %d: %w", cfg.Rel.ID, err)
+	}
+	for _, a := range j.actors {
+		a.Ready()
+	}
+	snapshots := 0
+	for _, s := range j.scans {
+		if s.view != nil {
+			snapshots++
+		}
+	}
+	if snapshots > 0 {
+		j.backfill = &Backfill{ended: make(chan struct{})}
+		j.inbox.holding = true
+		j.backfill.pending.Store(int64(snapshots))
+		for _, s := range j.scans {
+			s.bf = j.backfill
+			j.backfill.barriers = append(j.backfill.barriers, make(chan *stream.Barrier, 16))
+		}
+	}
+	return j, nil
+}
+
+// Start runs the job until Stop or an error; onEnd is called once, when a goroutine of the job fails.
+func (j *Job) Start(parent context.Context, onEnd func(error)) {
+	ctx, cancel := context.WithCancel(parent)
+	j.cancel = cancel
+	var once sync.Once
+	run := func(f func() error) {
+		j.wg.Add(1)
+		go func() { // Wait waits for it
+			defer j.wg.Done()
+			if err := f(); err != nil && ctx.Err() == nil {
+				j.mu.Lock()
+				j.mu.err = err
+				j.mu.Unlock()
+				cancel()
+				once.Do(func() { onEnd(err) })
+			}
+		}()
+	}
+	for _, a := range j.actors {
+		run(func() error { return a.Run(ctx) })
+	}
+	for i, s := range j.scans {
+		var barriers chan *stream.Barrier
+		if j.backfill != nil {
+			barriers = j.backfill.barriers[i]
+		}
+		run(func() error { return s.run(ctx, barriers) })
+	}
+	for _, s := range j.sources {
+		run(func() error { return s.run(ctx) })
+	}
+	run(func() error { return j.injector(ctx) })
+}
+
+// Inject gives the job an epoch's DML chunks and its barrier. It does not wait.
+func (j *Job) Inject(b *stream.Barrier, chunks []*delta.Chunk) {
+	j.inbox.put(injected{b, chunks}, false, false)
+}
+
+func (j *Job) injector(ctx context.Context) error {
+	for {
+		select {
+		case <-j.inbox.wake:
+		case <-ctx.Done():
+			return nil
+		}
+		for _, m := range j.inbox.take() {
+			for _, c := range m.chunks {
+				if err := j.dml.Send(ctx, actor.Message{Chunk: c}); err != nil {
+					return err
+				}
+			}
+			for _, e := range j.direct {
+				if err := e.Send(ctx, actor.Message{Barrier: m.b}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// SnapshotBarrier sends a barrier of the snapshot phase into every leaf; last ends the phase.
+func (j *Job) SnapshotBarrier(ctx context.Context, b *stream.Barrier, last bool) {
+	j.inbox.put(injected{b, nil}, true, last)
+	for _, ch := range j.backfill.barriers {
+		select {
+		case ch <- b:
+		case <-ctx.Done():
+		}
+		if last {
+			close(ch)
+		}
+	}
+}
+
+// Release tells upstream changelogs that the job has saved epoch e.
+func (j *Job) Release(e stream.Epoch) {
+	for _, s := range j.scans {
+		s.sub.Release(e)
+	}
+}
+
+// Lag returns the largest number of epochs, and the bytes in all, that the job's scans are behind.
+func (j *Job) Lag() (epochs, bytes int) {
+	for _, s := range j.scans {
+		e, b := s.sub.Lag()
+		epochs, bytes = max(epochs, e), bytes+b
+	}
+	return epochs, bytes
+}
+
+// Stop ends the job at once; Wait for its end.
+func (j *Job) Stop() {
+	if j.cancel != nil {
+		j.cancel()
+	}
+}
+
+// Wait returns when every goroutine of the job has ended, with the error that ended it.
+func (j *Job) Wait() error {
+	j.wg.Wait()
+	for _, s := range j.scans {
+		s.sub.Close()
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mu.err
+}
+
+// builder makes actors from a plan, one fragment after the other, downstream first.
+type builder struct {
+	job *Job
+	cfg *Config
+}
+
+// target is where a fragment's results go: one edge per actor of the downstream fragment, for each upstream actor.
+type target struct {
+	kind plan.ExchangeKind
+	keys []int
+	to   []*actor.Actor
+	leaf []int
+}
+
+// width returns how many actors a fragment runs as.
+func (b *builder) width(n plan.Node) int {
+	w := 1
+	var visit func(n plan.Node)
+	visit = func(n plan.Node) {
+		switch x := n.(type) {
+		case *plan.Exchange:
+			if x.Kind == plan.ExchangeHash {
+				w = b.cfg.Parallelism
+			}
+			return
+		case *plan.SourceScan:
+			w = b.cfg.Parallelism
+		case *plan.TableScan:
+			w = max(w, len(b.cfg.Upstreams[x.Table].Logs))
+		}
+		for _, c := range n.Children() {
+			visit(c)
+		}
+	}
+	visit(n)
+	return w
+}
+
+// fragment builds the actors of the fragment rooted at n; out says where they send, nil for the job's root.
+func (b *builder) fragment(n plan.Node, out *target) ([]*actor.Actor, error) {
+	width := b.width(n)
+	acts := make([]*actor.Actor, width)
+	for i := range acts {
+		id := len(b.job.actors)
+		acts[i] = actor.New(id, fmt.Sprintf("%s/%d", b.cfg.Rel.Name, id), b.cfg.OnAck)
+		b.job.actors = append(b.job.actors, acts[i])
+		if out != nil {
+			acts[i].SetOutput(out.dispatcher(i))
+		}
+	}
+	insts := make([]*instance, width)
+	for i, a := range acts {
+		insts[i] = &instance{b: b, actor: a, index: i, width: width, env: b.env(i, width)}
+	}
+	return acts, b.tree(n, insts, make([]*actor.Node, width), 0)
+}
+
+// dispatcher makes the output of one upstream actor.
+func (t *target) dispatcher(upstream int) actor.Output {
+	edges := make([]*actor.Edge, len(t.to))
+	for k, a := range t.to {
+		edges[k] = a.AddInput(t.leaf[k])
+	}
+	if t.kind == plan.ExchangeHash {
+		return exchange.Hash(edges, t.keys)
+	}
+	return exchange.Broadcast(edges)
+}
+
+// instance is one actor of a fragment under construction.
+type instance struct {
+	b     *builder
+	actor *actor.Actor
+	index int
+	width int
+	env   *stream.Env
+}
+
+func (b *builder) env(index, width int) *stream.Env {
+	cfg := b.cfg
+	env := &stream.Env{
+		Table: func(ordinal int) state.Config {
+			return state.Config{Table: uint32(cfg.Rel.StateBase) + uint32(ordinal), Store: cfg.Store}
+		},
+		Owns:           func(v uint16) bool { return exchange.Owner(v, width) == index },
+		Ctx:            &expr.Ctx{Settings: cfg.Settings},
+		Report:         cfg.Report,
+		StartEpoch:     cfg.StartEpoch,
+		SingletonVNode: SingletonVNode(cfg.Rel.ID),
+		AppendOnly:     plan.AppendOnly,
+	}
+	env.UniqueKey = func(n plan.Node) ([]int, bool) {
+		keys := plan.UniqueKeys(n)
+		if len(keys) == 0 {
+			return nil, false
+		}
+		return keys[0], true
+	}
+	return env
+}
+
+// tree adds node n to every instance, under parents at the given port, then its children.
+func (b *builder) tree(n plan.Node, insts []*instance, parents []*actor.Node, port int) error {
+	switch x := n.(type) {
+	case *plan.Exchange:
+		t := &target{kind: x.Kind, keys: x.Keys}
+		for i, in := range insts {
+			t.to = append(t.to, in.actor)
+			t.leaf = append(t.leaf, in.actor.AddLeaf(parents[i], port))
+		}
+		_, err := b.fragment(x.Input, t)
+		return err
+	case *plan.TableScan:
+		return b.tableScan(x, insts, parents, port)
+	case *plan.DML:
+		edge := insts[0].actor.AddInput(insts[0].actor.AddLeaf(parents[0], port))
+		b.job.dml = edge
+		b.job.direct = append(b.job.direct, edge)
+		return nil
+	}
+	nodes := make([]*actor.Node, len(insts))
+	for i, in := range insts {
+		op, err := in.operator(n)
+		if err != nil {
+			return err
+		}
+		nodes[i] = in.actor.AddNode(op, parents[i], port)
+		if src, ok := n.(*plan.SourceScan); ok {
+			if err := b.source(src, op.(*sourceScan), in, nodes[i]); err != nil {
+				return err
+			}
+		}
+	}
+	children := n.Children()
+	if _, isSource := n.(*plan.SourceScan); len(children) == 0 && !isSource {
+		for i, in := range insts { // Values and their like: barriers only
+			b.job.direct = append(b.job.direct, in.actor.AddInput(in.actor.AddLeaf(nodes[i], 0)))
+		}
+	}
+	for k, c := range children {
+		if err := b.tree(c, insts, nodes, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *instance) operator(n plan.Node) (stream.Operator, error) {
+	switch x := n.(type) {
+	case *plan.Materialize:
+		return newMaterialize(x, in.b.cfg.Rel, in.b.cfg, in.env, in.index), nil
+	case *plan.Sink:
+		return in.b.cfg.SinkRoot(x, in.env)
+	case *plan.SourceScan:
+		s, err := newSourceScan(in.env.Table(x.State))
+		if err == nil {
+			s.report = in.b.cfg.Quarantine
+			in.b.job.stats = append(in.b.job.stats, s)
+		}
+		return s, err
+	}
+	return stream.Build(n, in.env)
+}
+
+func (b *builder) source(n *plan.SourceScan, scan *sourceScan, in *instance, node *actor.Node) error {
+	src, err := b.cfg.Source(n.Connector.Name)
+	if err != nil {
+		return err
+	}
+	edge := in.actor.AddInput(in.actor.AddLeaf(node, 0))
+	spec := &connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Columns: n.Fields,
+		PrimaryKey: n.UpsertKey, Cols: n.Cols, Settings: b.cfg.Settings, Logger: b.cfg.Logger}
+	b.job.sources = append(b.job.sources, &sourcePump{src: src, spec: spec, index: in.index, n: in.width,
+		scan: scan, edge: edge, activity: b.cfg.Activity})
+	b.job.direct = append(b.job.direct, edge)
+	return nil
+}
+
+func (b *builder) tableScan(n *plan.TableScan, insts []*instance, parents []*actor.Node, port int) error {
+	up, ok := b.cfg.Upstreams[n.Table]
+	if !ok || len(up.Logs) != len(insts) {
+		return fmt.Errorf("scan of relation %d: %d partitions for %d actors", n.Table, len(up.Logs), len(insts))
+	}
+	for i, in := range insts {
+		edge := in.actor.AddInput(in.actor.AddLeaf(parents[i], port))
+		p := &scanPump{node: n, layout: NewLayout(up.Rel), sub: up.Logs[i].Subscribe(), edge: edge,
+			partition: i, parts: len(insts), after: b.cfg.StartEpoch}
+		if up.View != nil {
+			p.view = up.View.Retain()
+		}
+		b.job.scans = append(b.job.scans, p)
+	}
+	return nil
+}

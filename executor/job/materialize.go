@@ -1,0 +1,323 @@
+package job
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/millrace/millrace/executor/changelog"
+	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/storage/change"
+	"github.com/millrace/millrace/storage/key"
+	"github.com/millrace/millrace/storage/row"
+	"github.com/millrace/millrace/storage/table"
+)
+
+// materialize is the root of a job that keeps a relation: at each barrier it turns the epoch's net change
+// into a layer for readers and a changelog entry for subscribers.
+type materialize struct {
+	env     *stream.Env
+	rel     *catalog.Relation
+	tables  *table.Store
+	log     *changelog.Log
+	layout  Layout
+	cons    *stream.Consolidator
+	pass    []*delta.Chunk // append-only input: passed on as it is
+	mode    materializeMode
+	counts  *state.Map // bag: weight per row hash
+	nextRow uint64     // numbered: next row number
+	cmds    commands
+	out     *delta.Builder
+	saved   *change.Set // snapshot phase: what Flush hands out
+}
+
+type materializeMode uint8
+
+const (
+	keyed    materializeMode = iota // net rows replace each other by key
+	bag                             // rows with multiplicities
+	numbered                        // append-only without a key: rows get numbers
+	appended                        // append-only with a unique key: nothing to net
+	command                         // upserts, resolved against what is stored
+)
+
+func newMaterialize(n *plan.Materialize, rel *catalog.Relation, cfg *Config, env *stream.Env, partition int) *materialize {
+	m := &materialize{env: env, rel: rel, tables: cfg.Tables, log: cfg.Logs[partition], layout: NewLayout(rel),
+		out: delta.NewBuilder(plan.Types(n.Input))}
+	appendOnly := env.AppendOnly(n.Input)
+	switch {
+	case n.Commands || n.OnConflict != "":
+		m.mode = command
+		m.cmds = newCommands(m.layout.Key, n.OnConflict == "ignore")
+	case len(n.Key) == 0 && appendOnly:
+		m.mode = numbered
+		m.nextRow = uint64(env.StartEpoch) << 20
+	case len(n.Key) == 0:
+		m.mode = bag
+		m.cons = stream.NewConsolidator(nil)
+		cfg := env.Table(0)
+		cfg.Table = uint32(rel.ID)
+		m.counts = state.NewMap(cfg, 16, 8)
+	case appendOnly:
+		m.mode = appended
+	default:
+		m.mode = keyed
+		m.cons = stream.NewConsolidator(m.layout.Key)
+	}
+	return m
+}
+
+// OnDelta implements stream.Operator.
+func (m *materialize) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
+	switch m.mode {
+	case command:
+		m.cmds.add(c)
+	case numbered, appended:
+		m.pass = append(m.pass, c)
+	default:
+		m.cons.Add(c)
+	}
+	return nil
+}
+
+// OnBarrier implements stream.Operator.
+func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
+	set := &change.Set{}
+	var chunks []*delta.Chunk
+	var err error
+	switch m.mode {
+	case numbered, appended:
+		chunks = m.passOn(set)
+	case command:
+		chunks, err = m.resolve(set)
+	case bag:
+		chunks, err = m.bag(set)
+	default:
+		chunks, err = m.keyed(set)
+	}
+	if err != nil {
+		return err
+	}
+	if b.Snapshot {
+		m.saved = set
+		return nil
+	}
+	m.tables.Apply(m.rel.ID, table.NewLayer(uint64(b.Epoch), set))
+	m.log.Append(changelog.Entry{Barrier: b, Chunks: chunks})
+	return nil
+}
+
+func (m *materialize) passOn(set *change.Set) []*delta.Chunk {
+	var k, val []byte
+	for _, c := range m.pass {
+		for j := range c.Len() {
+			i := c.Row(j)
+			if m.mode == numbered {
+				k = binary.BigEndian.AppendUint64(k[:0], m.nextRow)
+				m.nextRow++
+			} else {
+				k = row.AppendKey(k[:0], c.Cols, m.layout.Key, i)
+			}
+			val = m.layout.AppendValue(val[:0], c.Cols, i, 1)
+			set.Put(uint32(m.rel.ID), m.layout.VNode(c.Cols, i), k, val)
+		}
+	}
+	out := m.pass
+	m.pass = nil
+	return out
+}
+
+func (m *materialize) keyed(set *change.Set) ([]*delta.Chunk, error) {
+	var chunks []*delta.Chunk
+	var val []byte
+	err := m.cons.Net(func(k []byte, _ uint64, rows []stream.NetRow) error {
+		var put *stream.NetRow
+		for i := range rows {
+			if rows[i].Weight > 0 {
+				if put != nil || rows[i].Weight > 1 {
+					return fmt.Errorf("materialize relation %d: two rows with one key at the end of an epoch", m.rel.ID)
+				}
+				put = &rows[i]
+			}
+			chunks = m.emit(chunks, rows[i])
+		}
+		vnode := m.layout.VNode(rows[0].Chunk.Cols, rows[0].Row)
+		if put == nil {
+			set.Delete(uint32(m.rel.ID), vnode, k)
+			return nil
+		}
+		val = m.layout.AppendImageValue(val[:0], put.Image, 1)
+		set.Put(uint32(m.rel.ID), vnode, k, val)
+		return nil
+	})
+	m.cons.Reset()
+	return m.last(chunks), err
+}
+
+func (m *materialize) bag(set *change.Set) ([]*delta.Chunk, error) {
+	var chunks []*delta.Chunk
+	var val []byte
+	err := m.cons.Net(func(k []byte, hash uint64, rows []stream.NetRow) error {
+		r := rows[0]
+		vnode := m.layout.VNode(r.Chunk.Cols, r.Row)
+		s, _, err := m.counts.Upsert(hash, vnode, k)
+		if err != nil {
+			return err
+		}
+		v := m.counts.Value(s)
+		n := int64(binary.LittleEndian.Uint64(v)) + r.Weight
+		if n < 0 {
+			return fmt.Errorf("materialize relation %d: a row's weight is %d at the end of an epoch", m.rel.ID, n)
+		}
+		binary.LittleEndian.PutUint64(v, uint64(n))
+		m.counts.MarkDirty(s)
+		chunks = m.emit(chunks, r)
+		if n == 0 {
+			m.counts.Delete(s)
+			set.Delete(uint32(m.rel.ID), vnode, k)
+			return nil
+		}
+		val = m.layout.AppendImageValue(val[:0], r.Image, n)
+		set.Put(uint32(m.rel.ID), vnode, k, val)
+		return nil
+	})
+	m.cons.Reset()
+	return m.last(chunks), err
+}
+
+func (m *materialize) emit(chunks []*delta.Chunk, r stream.NetRow) []*delta.Chunk {
+	m.out.AppendRow(r.Chunk, r.Row, r.Weight)
+	if m.out.Len() >= delta.BatchRows {
+		chunks = append(chunks, m.out.Take())
+	}
+	return chunks
+}
+
+func (m *materialize) last(chunks []*delta.Chunk) []*delta.Chunk {
+	if c := m.out.Take(); c != nil {
+		chunks = append(chunks, c)
+	}
+	return chunks
+}
+
+// resolve turns the epoch's commands into changes: per key the last command counts, and the stored row, if
+// any, is what it replaces.
+func (m *materialize) resolve(set *change.Set) ([]*delta.Chunk, error) {
+	if m.cmds.empty() {
+		return nil, nil
+	}
+	view, err := m.tables.Latest(m.rel.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	var chunks []*delta.Chunk
+	var full, val []byte
+	var old *delta.Chunk
+	err = m.cmds.each(func(k []byte, c *delta.Chunk, i int, put bool) error {
+		vnode := m.layout.VNode(c.Cols, i)
+		full = append(key.AppendPrefix(full[:0], uint32(m.rel.ID), vnode), k...)
+		stored, had, err := view.Get(m.rel.ID, full)
+		if err != nil || !had && !put || had && put && m.cmds.keepOld {
+			return err
+		}
+		if put {
+			val = m.layout.AppendValue(val[:0], c.Cols, i, 1)
+		}
+		if had {
+			if put && string(stored) == string(val) {
+				return nil
+			}
+			if old, err = m.layout.DecodeRow(stored); err != nil {
+				return err
+			}
+			m.out.AppendRow(old, 0, -1)
+		}
+		if put {
+			m.out.AppendRow(c, i, 1)
+			set.Put(uint32(m.rel.ID), vnode, k, val)
+		} else {
+			set.Delete(uint32(m.rel.ID), vnode, k)
+		}
+		if m.out.Len() >= delta.BatchRows {
+			chunks = append(chunks, m.out.Take())
+		}
+		return nil
+	})
+	m.cmds.reset()
+	return m.last(chunks), err
+}
+
+// Flush implements stream.Operator. The relation's rows are saved from its layers; the counts of a bag are
+// part of them, so their container only settles its own books.
+func (m *materialize) Flush(d *state.Delta) {
+	if m.saved != nil {
+		d.Append(m.saved)
+		m.saved = nil
+	}
+	if m.counts != nil {
+		m.counts.Flush(&state.Delta{})
+	}
+}
+
+// Stats implements stream.Operator.
+func (m *materialize) Stats() state.Stats {
+	if m.counts != nil {
+		return m.counts.Stats()
+	}
+	return state.Stats{}
+}
+
+// commands collects an epoch's upserts and deletes and keeps, per key, the last.
+type commands struct {
+	keyCols []row.KeyCol
+	keepOld bool // ON CONFLICT ignore: a stored row wins, and so does the first of several
+	last    map[string]command1
+	order   []string
+}
+
+type command1 struct {
+	c   *delta.Chunk
+	row int
+	put bool
+}
+
+func newCommands(keyCols []row.KeyCol, keepOld bool) commands {
+	return commands{keyCols: keyCols, keepOld: keepOld, last: map[string]command1{}}
+}
+
+func (x *commands) empty() bool { return len(x.order) == 0 }
+
+func (x *commands) add(c *delta.Chunk) {
+	var k []byte
+	for j := range c.Len() {
+		i := c.Row(j)
+		k = row.AppendKey(k[:0], c.Cols, x.keyCols, i)
+		put := c.Weight(i) > 0
+		prev, seen := x.last[string(k)]
+		if !seen {
+			x.order = append(x.order, string(k))
+		} else if x.keepOld && put && prev.put {
+			continue
+		}
+		x.last[string(k)] = command1{c, i, put}
+	}
+}
+
+func (x *commands) each(f func(k []byte, c *delta.Chunk, row int, put bool) error) error {
+	for _, k := range x.order {
+		cmd := x.last[k]
+		if err := f([]byte(k), cmd.c, cmd.row, cmd.put); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *commands) reset() {
+	clear(x.last)
+	x.order = x.order[:0]
+}

@@ -1,0 +1,252 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/executor/actor"
+	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/storage/key"
+)
+
+// sourceScan is the leaf of a source inside a job: it passes chunks on and keeps the offsets that came with
+// them, so that they are saved in the same epoch as the results.
+type sourceScan struct {
+	mu      sync.Mutex // Status is read by sessions
+	cfg     state.Config
+	offsets map[string][]byte
+	dirty   map[string]struct{}
+	rows    int64
+	errs    int64
+	lastErr string
+	backlog int64
+	report  func([]connector.RecordError)
+}
+
+func newSourceScan(cfg state.Config) (*sourceScan, error) {
+	s := &sourceScan{cfg: cfg, offsets: map[string][]byte{}, dirty: map[string]struct{}{}}
+	if cfg.Store == nil {
+		return s, nil
+	}
+	r := key.TableRange(cfg.Table)
+	err := cfg.Store.Scan(r.Lo, r.Hi, func(full, v []byte) bool {
+		if _, _, k, err := key.Split(full); err == nil {
+			s.offsets[string(k)] = append([]byte(nil), v...)
+		}
+		return true
+	})
+	return s, err
+}
+
+// OnMeta implements actor.Leaf.
+func (s *sourceScan) OnMeta(meta any) {
+	b := meta.(*connector.Batch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range b.Offsets {
+		s.offsets[o.Split] = o.Offset
+		s.dirty[o.Split] = struct{}{}
+	}
+	s.backlog = b.Backlog
+	if n := len(b.Errors); n > 0 {
+		s.errs += int64(n)
+		s.lastErr = b.Errors[n-1].Err.Error()
+		if s.report != nil {
+			s.report(b.Errors)
+		}
+	}
+}
+
+// OnDelta implements stream.Operator.
+func (s *sourceScan) OnDelta(_ int, c *delta.Chunk, emit stream.Emit) error {
+	s.mu.Lock()
+	s.rows += int64(c.Len())
+	s.mu.Unlock()
+	return emit(c)
+}
+
+// OnBarrier implements stream.Operator.
+func (s *sourceScan) OnBarrier(stream.Barrier, stream.Emit) error { return nil }
+
+// Flush implements stream.Operator.
+func (s *sourceScan) Flush(d *state.Delta) {
+	for split := range s.dirty {
+		d.Put(s.cfg.Table, splitVNode(split), []byte(split), s.offsets[split])
+	}
+	clear(s.dirty)
+}
+
+// Stats implements stream.Operator.
+func (s *sourceScan) Stats() state.Stats { return state.Stats{Rows: len(s.offsets)} }
+
+func splitVNode(split string) uint16 { return uint16(key.Hash([]byte(split)) & 255) }
+
+// SourceStatus is what SHOW and the system catalog tell of a source inside a job.
+type SourceStatus struct {
+	Rows, Errors, Backlog int64
+	LastError             string
+	Offsets               map[string]string
+}
+
+func (s *sourceScan) status() SourceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := SourceStatus{Rows: s.rows, Errors: s.errs, Backlog: s.backlog, LastError: s.lastErr, Offsets: map[string]string{}}
+	for k, v := range s.offsets {
+		st.Offsets[k] = string(v)
+	}
+	return st
+}
+
+// sourcePump feeds a sourceScan: it opens readers for the splits of its actor, retries them with back-off
+// and hands batches over as fast as credits allow. One goroutine.
+type sourcePump struct {
+	src      connector.Source
+	spec     *connector.SourceSpec
+	index, n int // this actor's place among the job's
+	scan     *sourceScan
+	edge     *actor.Edge
+	activity func() // tells the coordinator that there is data for an epoch; waits while it is overloaded
+}
+
+const (
+	retryMin     = 100 * time.Millisecond
+	retryMax     = 10 * time.Second
+	discoverEach = 5 * time.Second
+)
+
+// run reads until ctx ends. Errors of the outside world are kept in the status and retried for ever.
+func (p *sourcePump) run(ctx context.Context) error {
+	wait := retryMin
+	for ctx.Err() == nil {
+		progressed, err := p.session(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if progressed {
+			wait = retryMin
+		}
+		if err == nil {
+			continue // new splits: open again at once
+		}
+		if !errors.Is(err, io.EOF) {
+			p.scan.mu.Lock()
+			p.scan.lastErr = err.Error()
+			p.scan.mu.Unlock()
+			p.spec.Logger.Warn("retry source", "source", p.spec.Name, "err", err, "wait", wait)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		wait = min(2*wait, retryMax)
+	}
+	return ctx.Err()
+}
+
+// session reads with one reader until it fails or the set of splits changes (nil error).
+func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
+	splits, err := p.assigned(ctx)
+	if err != nil {
+		return false, err
+	}
+	if len(splits) == 0 {
+		return false, p.waitForSplits(ctx, splits)
+	}
+	start := make([]connector.SplitOffset, len(splits))
+	p.scan.mu.Lock()
+	for i, s := range splits {
+		start[i] = connector.SplitOffset{Split: s, Offset: p.scan.offsets[s]}
+	}
+	p.scan.mu.Unlock()
+	r, err := p.src.Open(ctx, p.spec, start)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = r.Close() }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changed := make(chan struct{})
+	go func() { // ends with ctx, which session cancels
+		if p.waitForSplits(ctx, splits) == nil {
+			close(changed)
+			cancel()
+		}
+	}()
+	for {
+		b, err := r.Next(ctx)
+		if err != nil {
+			select {
+			case <-changed:
+				return progressed, nil
+			default:
+			}
+			if errors.Is(err, io.EOF) {
+				return progressed, p.waitForSplits(ctx, splits)
+			}
+			return progressed, err
+		}
+		progressed = true
+		if err := p.edge.Send(ctx, actor.Message{Chunk: b.Chunk, Meta: b, Open: !b.EndOfTxn}); err != nil {
+			return progressed, err
+		}
+		// After sending, so that the barrier asked for comes behind the data.
+		p.activity()
+	}
+}
+
+// assigned lists this actor's splits. A split stays where it is when others appear, for its offset lies in
+// that actor's state: numbered splits go round, named ones by hash.
+func (p *sourcePump) assigned(ctx context.Context) ([]string, error) {
+	all, err := p.src.Splits(ctx, p.spec)
+	if err != nil {
+		return nil, err
+	}
+	var mine []string
+	for _, s := range all {
+		i, err := strconv.Atoi(s)
+		if err != nil {
+			i = int(key.Hash([]byte(s)) >> 33)
+		}
+		if i%p.n == p.index {
+			mine = append(mine, s)
+		}
+	}
+	return mine, nil
+}
+
+// waitForSplits returns nil when the actor's splits are no longer the given ones.
+func (p *sourcePump) waitForSplits(ctx context.Context, have []string) error {
+	t := time.NewTicker(discoverEach)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now, err := p.assigned(ctx)
+		if err == nil && !equalStrings(now, have) {
+			return nil
+		}
+	}
+}
+
+func equalStrings(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
