@@ -1,0 +1,60 @@
+// Package all lists the connectors there are.
+//
+// The idea: a registry is an explicit list; reading it tells what exists. Adding a connector is adding its
+// line here.
+//
+// Pure functions, any goroutine. Start at Source and Sink.
+package all
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/connector/blackhole"
+	"github.com/millrace/millrace/connector/datagen"
+	"github.com/millrace/millrace/connector/kafka"
+	"github.com/millrace/millrace/connector/nexmark"
+	"github.com/millrace/millrace/connector/option"
+	"github.com/millrace/millrace/connector/posixfs"
+	"github.com/millrace/millrace/internal/sqlerr"
+)
+
+// Sources returns the sources by the value of their option connector.
+func Sources() map[string]connector.Source {
+	return map[string]connector.Source{
+		"datagen":  datagen.Source{},
+		"kafka":    kafka.Source{},
+		"nexmark":  nexmark.Source{},
+		"posix_fs": posixfs.Source{},
+	}
+}
+
+// Sinks returns the sinks by the value of their option connector.
+func Sinks() map[string]connector.Sink {
+	return map[string]connector.Sink{
+		"blackhole": blackhole.Sink{},
+		"fs":        posixfs.Sink{}, // RisingWave's name for it
+		"kafka":     kafka.Sink{},
+		"posix_fs":  posixfs.Sink{},
+	}
+}
+
+// Source finds a source by name: 22023 for no name, 42704 naming the nearest for an unknown one.
+func Source(name string) (connector.Source, error) { return find("source connector", name, Sources()) }
+
+// Sink finds a sink by name, with the same errors.
+func Sink(name string) (connector.Sink, error) { return find("sink connector", name, Sinks()) }
+
+func find[T any](kind, name string, known map[string]T) (T, error) {
+	if c, ok := known[name]; ok {
+		return c, nil
+	}
+	var none T
+	names := slices.Sorted(maps.Keys(known))
+	if name == "" {
+		return none, sqlerr.New(sqlerr.InvalidParameterValue, "WITH needs the option \"connector\"").
+			WithHint("Known are: %s.", option.List(names))
+	}
+	return none, option.Unknown(sqlerr.UndefinedObject, kind, name, names)
+}

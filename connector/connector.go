@@ -1,0 +1,156 @@
+// Package connector is the contract between the engine and the outside world: sources that yield deltas
+// with offsets, and sinks that commit epochs.
+//
+// The idea: a source is a set of splits, each an ordered sequence with an opaque offset. A reader yields
+// batches, each with the offsets to continue from after it; the engine stores offsets in the same epoch as
+// the results, so a restart reads each record exactly once. A sink stages the rows of an epoch and commits
+// them together with the epoch's number, so a restart can ask what the target already holds.
+//
+// One reader or writer belongs to one goroutine; Close may be called from another and unblocks it.
+// The implementations are listed in connector/all. Start at Source and Sink.
+package connector
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/sqlio"
+)
+
+// SourceSpec is what CREATE SOURCE or CREATE TABLE … WITH said.
+type SourceSpec struct {
+	Name      string // the relation's, for errors, consumer groups and logs
+	ID        catalog.ID
+	Connector catalog.Connector
+	// Columns are all declared columns; Include marks those filled from the record's surroundings.
+	Columns []catalog.Column
+	// PrimaryKey lists the key columns (UPSERT, DEBEZIUM), indexes into Columns.
+	PrimaryKey []int
+	// Cols picks the columns that a reader must output, in this order. Validate ignores it.
+	Cols     []int
+	Settings *sqlio.Settings // frozen at CREATE: time zone for timestamptz texts
+	Logger   *slog.Logger
+}
+
+// Facts are what a source promises of its rows; the planner relies on them.
+type Facts struct {
+	AppendOnly bool
+	// UniqueKeys are sets of columns (indexes into Columns) that never repeat.
+	UniqueKeys [][]int
+	// Upsert: rows are commands (see Batch.Chunk), legal for a table with a primary key only.
+	Upsert bool
+	// Columns, when set, replaces the declared columns: a source with a schema of its own (nexmark).
+	Columns []catalog.Column
+	// Variants say more about parts of the rows: a stream of several kinds of records.
+	Variants []Variant
+}
+
+// Variant is what holds for the rows in which column Col (an index into Columns) has the value Value.
+type Variant struct {
+	Col        int
+	Value      int64
+	NotNull    []int
+	UniqueKeys [][]int
+}
+
+// Source is one kind of external source.
+type Source interface {
+	// Validate checks a spec at CREATE: options (22023, naming the nearest known option), columns, and that
+	// the outside is there (08006 naming it). It may take a few seconds, bounded by ctx.
+	Validate(ctx context.Context, spec *SourceSpec) (Facts, error)
+	// Splits lists the splits now. Called at start and then every few seconds; new ones are given to readers.
+	Splits(ctx context.Context, spec *SourceSpec) ([]string, error)
+	// Open returns a reader of the given splits, each from its offset; nil Offset: from the configured start.
+	Open(ctx context.Context, spec *SourceSpec, splits []SplitOffset) (Reader, error)
+}
+
+// SplitOffset is a position in a split: what was read up to, opaque to the engine, versioned by the connector.
+type SplitOffset struct {
+	Split  string
+	Offset []byte
+}
+
+// FromStart is the Offset for a split that appeared after the source was created: everything in it is new,
+// whatever the configured start says.
+var FromStart = []byte("start")
+
+// Batch is a piece of a source's stream. The receiver owns it.
+type Batch struct {
+	// Chunk has the columns spec.Cols. For a source with Facts.Upsert it is a command list in split order:
+	// weight +1 puts the row under its key, −1 deletes the key (other columns NULL). nil: offsets only.
+	Chunk *delta.Chunk
+	// Offsets are the positions after this batch, of the splits that moved.
+	Offsets []SplitOffset
+	// EndOfTxn: the batch ends at a transaction boundary of the source; a batch that does not may not be
+	// cut off from what follows by a barrier. Sources without transactions always set it.
+	EndOfTxn bool
+	// Errors are records that did not decode; their offsets are covered by Offsets.
+	Errors []RecordError
+	// Backlog estimates how many records lie ahead in the splits of this batch; −1: unknown.
+	Backlog int64
+}
+
+// RecordError is one quarantined record.
+type RecordError struct {
+	Split  string
+	Offset string // readable
+	Data   []byte // the record, cut at 4 KiB
+	Err    error
+}
+
+// Reader yields a source's batches.
+type Reader interface {
+	// Next blocks until there is something, the splits are exhausted for good (io.EOF: a bounded source) or
+	// ctx is done. Batches should be of about delta.BatchRows rows, less when data is scarce: a record must not
+	// wait for company. An error other than ctx's is retried by the engine, with back-off, by a new Open.
+	Next(ctx context.Context) (*Batch, error)
+	Close() error
+}
+
+// Acker is a Reader that wants to know what is durable (to release WAL or commit consumer offsets).
+type Acker interface{ Ack(offsets []SplitOffset) }
+
+// Recycler is a Reader that can use the memory of a batch again. Calling Recycle after a Next, and before the
+// following one, promises that nobody holds any part of that batch any more; it is never required. A source
+// writing into memory that is still in the cache is twice as fast as one that is not.
+type Recycler interface{ Recycle(b *Batch) }
+
+// SinkSpec is what CREATE SINK said.
+type SinkSpec struct {
+	Name      string
+	ID        catalog.ID
+	Connector catalog.Connector
+	Columns   []catalog.Column
+	// Key lists the columns that identify a row (primary_key option or derived); empty for append-only.
+	Key        []int
+	AppendOnly bool
+	// Instance names this very sink for ever, in markers that it leaves in the target: the cluster's id and
+	// the sink's. A sink created anew must not find the marker of its predecessor. "" means Name and ID.
+	Instance string
+	Settings *sqlio.Settings
+	Logger   *slog.Logger
+}
+
+// Sink is one kind of external target.
+type Sink interface {
+	// Validate checks a spec at CREATE, as Source.Validate does.
+	Validate(ctx context.Context, spec *SinkSpec) error
+	// Open returns the writer. A sink has one writer at a time; an older one is fenced off where the target can.
+	Open(ctx context.Context, spec *SinkSpec) (Writer, error)
+}
+
+// Writer delivers a sink's changes, one committed epoch after the other.
+type Writer interface {
+	// Committed returns the last epoch that the target holds, when it can tell (ok): exactly-once delivery
+	// starts after it. A target that cannot tell gets every epoch after the engine's own mark: at least once.
+	Committed(ctx context.Context) (epoch uint64, ok bool, err error)
+	// Write stages rows of epoch: consolidated by row over the whole epoch, per key deletes before inserts
+	// within one chunk order. May be called several times for one epoch.
+	Write(ctx context.Context, epoch uint64, c *delta.Chunk) error
+	// Commit makes all rows staged for epoch visible in the target, with the epoch's number, all or nothing.
+	// After an error the writer is closed, and the epoch is delivered again to a new one.
+	Commit(ctx context.Context, epoch uint64) error
+	Close() error
+}
