@@ -1,0 +1,163 @@
+package batch
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/plan"
+)
+
+// probeSide is the streaming input: what was read while the build side was being chosen, then the rest.
+type probeSide struct {
+	op    Operator
+	first []*delta.Chunk
+	held  holding
+}
+
+func (p *probeSide) next(ctx context.Context) (*delta.Chunk, error) {
+	if len(p.first) > 0 {
+		ch := p.first[0]
+		p.first = p.first[1:]
+		if len(p.first) == 0 {
+			p.held.release()
+		}
+		return ch, nil
+	}
+	return p.op.Next(ctx)
+}
+
+// buildSide is the collected input.
+type buildSide struct {
+	rows   *delta.Chunk
+	table  *grouper // keys of the build rows
+	lookup *grouper // the same table under the probe side's columns
+	// The rows of group g are order[starts[g]:starts[g+1]].
+	starts, order []int32
+	nullRows      []int32 // NOT IN: rows with a NULL in a key
+	all           []int32 // NOT IN: all rows
+	matched       []bool  // by row, for joins that keep unmatched build rows
+	held          holding
+}
+
+// prepare chooses and reads the build side, and makes its table.
+func (j *hashJoin) prepare(ctx context.Context) error {
+	rows, err := j.choose(ctx)
+	if err != nil || j.disk != nil {
+		return err
+	}
+	buildTypes, buildKeys, probeKeys := j.rightTypes, j.n.RightKeys, j.n.LeftKeys
+	j.probe.op = j.left
+	if j.leftBuilt {
+		buildTypes, buildKeys, probeKeys = j.leftTypes, j.n.LeftKeys, j.n.RightKeys
+		j.probe.op = j.right
+	}
+	b := &j.build
+	if b.rows, err = rows.finish(); err != nil {
+		return err
+	}
+	b.table = newGrouper(buildTypes, buildKeys, j.strict())
+	b.lookup = b.table.over(probeKeys)
+	if err := b.group(ctx, j.n.Kind == plan.NullAnti); err != nil {
+		return err
+	}
+	if j.keepsBuild() {
+		b.matched = make([]bool, b.rows.Rows)
+	}
+	rows.release()
+	return b.held.set(int64(b.rows.SizeBytes()) + b.table.sizeBytes() + int64(9*b.rows.Rows))
+}
+
+// choose collects the build side; with it, what was read of the probe side. When neither fits, it spreads both over
+// files.
+func (j *hashJoin) choose(ctx context.Context) (*collector, error) {
+	right, left := newCollector(j.q, j.rightTypes), newCollector(j.q, j.leftTypes)
+	j.collected = []*collector{right, left}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		op, to, other := j.right, right, left
+		if !j.existence() && left.rows < right.rows {
+			op, to, other = j.left, left, right
+		}
+		ch, err := op.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if ch == nil {
+			j.leftBuilt = to == left
+			return to, j.keepRead(other)
+		}
+		if err := to.add(ch); err != nil {
+			return nil, err
+		}
+		held := left.held.bytes + right.held.bytes
+		if j.spreads() && j.q.crowded(held+int64(left.rows+right.rows)*joinOverhead, held) {
+			return nil, j.spread(ctx, left, right)
+		}
+	}
+}
+
+// joinOverhead is what a build row costs besides its values, while the table is made.
+const joinOverhead = 32
+
+// keepRead puts what was read of the probe side before the rest of it.
+func (j *hashJoin) keepRead(c *collector) error {
+	if err := c.mergeSmall(); err != nil {
+		return err
+	}
+	j.probe.first, c.kept = c.kept, nil
+	j.probe.held.bytes, c.held.bytes = c.held.bytes, 0
+	return nil
+}
+
+// group numbers the keys and sorts the rows by group, by counting.
+func (b *buildSide) group(ctx context.Context, notIn bool) error {
+	n := b.rows.Rows
+	ids, err := b.number(ctx)
+	if err != nil {
+		return err
+	}
+	b.starts = make([]int32, b.table.groups()+1)
+	for i, id := range ids {
+		if id != noGroup {
+			b.starts[id+1]++
+		} else if notIn {
+			b.nullRows = append(b.nullRows, int32(i))
+		}
+	}
+	for g := 1; g < len(b.starts); g++ {
+		b.starts[g] += b.starts[g-1]
+	}
+	b.order = make([]int32, b.starts[len(b.starts)-1])
+	next := append([]int32(nil), b.starts...)
+	for i, id := range ids {
+		if id != noGroup {
+			b.order[next[id]] = int32(i)
+			next[id]++
+		}
+	}
+	if notIn {
+		b.all = make([]int32, n)
+		for i := range b.all {
+			b.all[i] = int32(i)
+		}
+	}
+	return ctx.Err()
+}
+
+// number finds the group of each row, a part at a time.
+func (b *buildSide) number(ctx context.Context) ([]uint32, error) {
+	keys := &delta.Chunk{Cols: make([]*delta.Vec, len(b.rows.Cols)), Rows: b.rows.Rows}
+	for _, c := range b.table.cols {
+		keys.Cols[c] = b.rows.Cols[c]
+	}
+	ids := make([]uint32, 0, keys.Rows)
+	for lo := 0; lo < keys.Rows; lo += sortRun {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		ids = append(ids, b.table.assign(sliceChunk(keys, lo, min(lo+sortRun, keys.Rows)))...)
+	}
+	return ids, nil
+}
