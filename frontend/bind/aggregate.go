@@ -1,0 +1,311 @@
+package bind
+
+import (
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// collector gathers what a SELECT's expressions compute in steps of their own. In the expressions stand slots, which
+// become columns once the step has been put on the plan.
+type collector struct {
+	aggs []*aggCall
+	wins []*winCall
+	srfs []*srfCall
+	// noWindows and noSRFs restrict a clause (HAVING) that shares the collector.
+	noWindows, noSRFs bool
+	windows           map[string]*parser.WindowSpec
+}
+
+// slotKind says which list of the collector a slot points into.
+type slotKind uint8
+
+const (
+	slotAgg slotKind = iota
+	slotWindow
+	slotSRF
+)
+
+// slot stands for the n-th result of its kind.
+type slot struct {
+	kind slotKind
+	n    int
+	ty   sqltypes.Type
+}
+
+// Type implements expr.Expr.
+func (s *slot) Type() sqltypes.Type { return s.ty }
+
+// orderKey is one bound key of an ORDER BY.
+type orderKey struct {
+	e                expr.Expr
+	desc, nullsFirst bool
+}
+
+// aggCall is one bound aggregate call, over the columns of the FROM clause.
+type aggCall struct {
+	fn       *expr.AggFunc
+	args     []expr.Expr
+	distinct bool
+	filter   expr.Expr
+	order    []orderKey
+	result   sqltypes.Type
+}
+
+func (a *aggCall) same(c *aggCall) bool {
+	if a.fn != c.fn || a.distinct != c.distinct || len(a.args) != len(c.args) || len(a.order) != len(c.order) || !sameExpr(a.filter, c.filter) {
+		return false
+	}
+	for i := range a.args {
+		if !sameExpr(a.args[i], c.args[i]) {
+			return false
+		}
+	}
+	for i, o := range a.order {
+		p := c.order[i]
+		if o.desc != p.desc || o.nullsFirst != p.nullsFirst || !sameExpr(o.e, p.e) {
+			return false
+		}
+	}
+	return true
+}
+
+// aggregate binds an aggregate call into the collector.
+func (x *exprCtx) aggregate(e *parser.FuncCall, name string) expr.Expr {
+	x.checkAggregateAllowed(e)
+	a := x.bindAggregate(e, name)
+	for i, c := range x.sel.aggs {
+		if c.same(a) {
+			return &slot{slotAgg, i, c.result}
+		}
+	}
+	x.sel.aggs = append(x.sel.aggs, a)
+	return &slot{slotAgg, len(x.sel.aggs) - 1, a.result}
+}
+
+func (x *exprCtx) checkAggregateAllowed(e *parser.FuncCall) {
+	switch {
+	case x.inFilter:
+		fail(sqlerr.New(sqlerr.GroupingError, "aggregate functions are not allowed in FILTER").At(e.Pos))
+	case x.inAgg:
+		fail(sqlerr.New(sqlerr.GroupingError, "aggregate function calls cannot be nested").At(e.Pos))
+	case x.sel == nil:
+		fail(sqlerr.New(sqlerr.GroupingError, "aggregate functions are not allowed in %s", x.clause).At(e.Pos))
+	}
+}
+
+// bindAggregate resolves the overload and binds arguments, FILTER and ORDER BY.
+func (x *exprCtx) bindAggregate(e *parser.FuncCall, name string) *aggCall {
+	if e.WithinGroup != nil {
+		fail(unsupported(e.Pos, "", "ordered-set aggregates are not supported"))
+	}
+	in := *x
+	in.inAgg = true
+	args := in.bindArgs(e)
+	x.refuseOuterAggregate(e, args)
+	a := &aggCall{fn: x.aggFunc(e, name, args), distinct: e.Distinct}
+	sig, _ := expand(a.fn.Args, 0, a.fn.Variadic, len(args))
+	a.args = x.coerceArgs(sig, args, e.Pos)
+	a.result = aggResult(a.fn, a.args)
+	if e.Filter != nil {
+		f := in
+		f.inFilter, f.clause = true, "FILTER"
+		a.filter = f.cond(e.Filter, "FILTER")
+	}
+	if e.OrderBy != nil {
+		a.order = in.aggOrder(e, args, a.args)
+	}
+	if a.distinct {
+		x.checkDistinct(e, a)
+	}
+	if !a.fn.Ordered {
+		a.order = nil
+	}
+	switch name { // where duplicates do not matter
+	case "min", "max", "bool_and", "bool_or", "every", "bit_and", "bit_or":
+		a.distinct = false
+	}
+	return a
+}
+
+func aggResult(fn *expr.AggFunc, args []expr.Expr) sqltypes.Type {
+	if fn.ResultOf == nil {
+		return fn.Result
+	}
+	ts := make([]sqltypes.Type, len(args))
+	for i, a := range args {
+		ts[i] = a.Type().Base()
+	}
+	return fn.ResultOf(ts)
+}
+
+// aggFunc chooses the overload of an aggregate.
+func (x *exprCtx) aggFunc(e *parser.FuncCall, name string, args []expr.Expr) *expr.AggFunc {
+	if e.Star && len(args) > 0 {
+		x.noFunction(e, args)
+	}
+	if !e.Star && len(args) == 0 {
+		for _, f := range expr.AggByName(name) {
+			if len(f.Args) == 0 {
+				fail(sqlerr.New(sqlerr.WrongObjectType, "%s(*) must be used to call a parameterless aggregate function", name).At(e.Pos))
+			}
+		}
+	}
+	actual := make([]sqltypes.Type, len(args))
+	for i, a := range args {
+		actual[i] = a.Type().Base()
+	}
+	var cands []candidate
+	for _, f := range expr.AggByName(name) {
+		if sig, ok := expand(f.Args, 0, f.Variadic, len(args)); ok {
+			cands = append(cands, candidate{sig, f})
+		}
+	}
+	c, ambiguous := choose(cands, actual, false)
+	if ambiguous {
+		fail(sqlerr.New(sqlerr.AmbiguousFunction, "function %s(%s) is not unique", name, argList(actual)).At(e.Pos).
+			WithHint("Could not choose a best candidate function. You might need to add explicit type casts."))
+	}
+	if c == nil {
+		if e.Star {
+			fail(sqlerr.New(sqlerr.UndefinedFunction, "function %s() does not exist", name).At(e.Pos).
+				WithHint("No function matches the given name and argument types. You might need to add explicit type casts."))
+		}
+		x.noFunction(e, args)
+	}
+	return c.of.(*expr.AggFunc)
+}
+
+func (x *exprCtx) aggOrder(e *parser.FuncCall, args, coerced []expr.Expr) []orderKey {
+	var out []orderKey
+	for _, o := range e.OrderBy {
+		k := x.orderKey(o, x.value(o.Expr))
+		for i, a := range args { // ORDER BY x where x is also an argument: the same column after coercion
+			if sameExpr(a, k.e) {
+				k.e = coerced[i]
+			}
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// checkDistinct refuses what DISTINCT inside an aggregate cannot do.
+func (x *exprCtx) checkDistinct(e *parser.FuncCall, a *aggCall) {
+	if len(a.args) == 0 {
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "DISTINCT is not allowed for a parameterless aggregate").At(e.Pos))
+	}
+	for _, t := range a.args {
+		x.mustBeComparable(t.Type(), e.Pos)
+	}
+	for i, o := range a.order {
+		found := false
+		for _, arg := range a.args {
+			found = found || sameExpr(arg, o.e)
+		}
+		if !found {
+			fail(sqlerr.New(sqlerr.InvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list").At(e.OrderBy[i].Expr.At()))
+		}
+	}
+}
+
+// mustBeComparable refuses types without an equality operator where rows are told apart.
+func (b *binder) mustBeComparable(t sqltypes.Type, pos int) {
+	if t.Kind == sqltypes.KJSON {
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify an equality operator for type %s", t.Base()).At(pos))
+	}
+}
+
+// refuseOuterAggregate tells of an aggregate that belongs to an enclosing query: its arguments name only
+// columns of that one.
+func (x *exprCtx) refuseOuterAggregate(e *parser.FuncCall, args []expr.Expr) {
+	outer, own := false, len(args) == 0
+	for _, a := range args {
+		expr.Walk(a, func(n expr.Expr) bool {
+			switch n.(type) {
+			case *outerRef:
+				outer = true
+			case *expr.Col:
+				own = true
+			}
+			return true
+		})
+	}
+	if outer && !own {
+		fail(unsupported(e.Pos, "", "aggregates over columns of an enclosing query are not supported"))
+	}
+}
+
+// setReturning binds a set-returning function in a select list.
+func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
+	x.onlyPlain(e, name)
+	switch {
+	case x.inAgg:
+		fail(unsupported(e.Pos, "You might be able to move the set-returning function into a LATERAL FROM item.", "aggregate function calls cannot contain set-returning function calls"))
+	case x.inWindow:
+		fail(unsupported(e.Pos, "You might be able to move the set-returning function into a LATERAL FROM item.", "window function calls cannot contain set-returning function calls"))
+	case x.sel == nil || x.sel.noSRFs:
+		fail(unsupported(e.Pos, "", "set-returning functions are not allowed in %s", x.clause))
+	}
+	f, args := x.tableFunc(e.Name.String(), name, x.bindArgs(e), e.Pos)
+	cols := tableFuncCols(f, args)
+	ty := cols[0].Type
+	if len(cols) > 1 {
+		row := &sqltypes.RowType{}
+		for _, c := range cols {
+			row.Fields = append(row.Fields, sqltypes.RowField{Name: c.Name, Type: c.Type})
+		}
+		ty = sqltypes.Type{Kind: sqltypes.KRecord, Row: row}
+	}
+	x.sel.srfs = append(x.sel.srfs, &srfCall{f, args, cols, e.Pos})
+	return &slot{slotSRF, len(x.sel.srfs) - 1, ty}
+}
+
+// srfCall is a set-returning function of a select list.
+type srfCall struct {
+	fn   *expr.TableFunc
+	args []expr.Expr
+	cols []plan.Column
+	pos  int
+}
+
+// tableFunc chooses the overload of a set-returning function and coerces its arguments.
+func (b *binder) tableFunc(shown, name string, args []expr.Expr, pos int) (*expr.TableFunc, []expr.Expr) {
+	actual := make([]sqltypes.Type, len(args))
+	for i, a := range args {
+		actual[i] = a.Type().Base()
+	}
+	var cands []candidate
+	for _, f := range expr.TableFuncsByName(name) {
+		if sig, ok := expand(f.Args, f.Optional, false, len(args)); ok {
+			cands = append(cands, candidate{sig, f})
+		}
+	}
+	c, ambiguous := choose(cands, actual, false)
+	if ambiguous {
+		fail(sqlerr.New(sqlerr.AmbiguousFunction, "function %s(%s) is not unique", shown, argList(actual)).At(pos).
+			WithHint("Could not choose a best candidate function. You might need to add explicit type casts."))
+	}
+	if c == nil {
+		fail(undefinedFunction(shown, args).At(pos))
+	}
+	return c.of.(*expr.TableFunc), b.coerceArgs(c.args, args, pos)
+}
+
+func tableFuncCols(f *expr.TableFunc, args []expr.Expr) []plan.Column {
+	cols := f.Cols
+	if f.ColsOf != nil {
+		ts := make([]sqltypes.Type, len(args))
+		for i, a := range args {
+			ts[i] = a.Type().Base()
+		}
+		cols = f.ColsOf(ts)
+	}
+	out := make([]plan.Column, len(cols))
+	for i, c := range cols {
+		out[i] = plan.Column{Name: c.Name, Type: c.Type}
+	}
+	return out
+}

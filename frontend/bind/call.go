@@ -1,0 +1,247 @@
+package bind
+
+import (
+	"strings"
+
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// call binds a function call of any sort.
+func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
+	name := e.Name.Last()
+	if s := e.Name.Schema(); s != "" && s != "pg_catalog" {
+		if _, ok := x.env.Catalog.Schemas[s]; !ok {
+			fail(sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", s).At(e.Pos))
+		}
+		x.noFunction(e, x.bindArgs(e))
+	}
+	if e.Over != nil {
+		return x.windowCall(e, name)
+	}
+	if out := x.special(e, name); out != nil {
+		return out
+	}
+	if isAggregate(name) {
+		return x.aggregate(e, name)
+	}
+	if len(expr.TableFuncsByName(name)) > 0 {
+		return x.setReturning(e, name)
+	}
+	if windowFunc(name) != nil {
+		fail(sqlerr.New(sqlerr.WrongObjectType, "window function %s requires an OVER clause", name).At(e.Pos))
+	}
+	x.onlyPlain(e, name)
+	args := x.bindArgs(e)
+	if out := x.tryFunction(name, e.Pos, args); out != nil {
+		return out
+	}
+	if out := x.castCall(name, args, e.Pos); out != nil {
+		return out
+	}
+	x.noFunction(e, args)
+	return nil
+}
+
+func isAggregate(name string) bool {
+	return len(expr.AggByName(name)) > 0
+}
+
+// onlyPlain refuses what only aggregates may carry.
+func (x *exprCtx) onlyPlain(e *parser.FuncCall, name string) {
+	what := ""
+	switch {
+	case e.Star:
+		what = name + "(*) specified"
+	case e.Distinct:
+		what = "DISTINCT specified"
+	case e.WithinGroup != nil:
+		what = "WITHIN GROUP specified"
+	case e.OrderBy != nil:
+		what = "ORDER BY specified"
+	case e.Filter != nil:
+		what = "FILTER specified"
+	default:
+		return
+	}
+	if len(expr.ByName(name)) == 0 {
+		x.noFunction(e, x.bindArgs(e))
+	}
+	fail(sqlerr.New(sqlerr.WrongObjectType, "%s, but %s is not an aggregate function", what, name).At(e.Pos))
+}
+
+// bindArgs binds the arguments of a call; named ones are put in their places.
+func (x *exprCtx) bindArgs(e *parser.FuncCall) []expr.Expr {
+	args := make([]expr.Expr, len(e.Args))
+	for i, a := range e.Args {
+		if a.Name != "" {
+			return x.namedArgs(e)
+		}
+		args[i] = x.bind(a.Value)
+	}
+	if e.Variadic {
+		last := len(args) - 1
+		arr, ok := args[last].(*expr.MakeArray)
+		if !ok || arr.Nested {
+			fail(unsupported(e.Pos, "", "a VARIADIC argument that is not an array constructor is not supported"))
+		}
+		args = append(args[:last:last], arr.Args...)
+	}
+	return args
+}
+
+// namedParams lists the parameter names of the functions that people call by name.
+var namedParams = map[string][]string{
+	"make_interval": {"years", "months", "weeks", "days", "hours", "mins", "secs"},
+	"make_date":     {"year", "month", "day"},
+	"make_time":     {"hour", "min", "sec"},
+}
+
+func (x *exprCtx) namedArgs(e *parser.FuncCall) []expr.Expr {
+	names := namedParams[e.Name.Last()]
+	var args []expr.Expr
+	for i, a := range e.Args {
+		at := i
+		if a.Name != "" {
+			at = -1
+			for k, n := range names {
+				if n == a.Name {
+					at = k
+				}
+			}
+		}
+		if at < 0 {
+			fail(sqlerr.New(sqlerr.UndefinedFunction, "function %s has no parameter named %q", e.Name.String(), a.Name).At(e.Pos))
+		}
+		for len(args) <= at {
+			args = append(args, &expr.Const{Ty: sqltypes.Int4, Val: int64(0)})
+		}
+		args[at] = x.bind(a.Value)
+	}
+	return args
+}
+
+// function calls a library function that must exist for these arguments.
+func (b *binder) function(name string, pos int, args []expr.Expr) expr.Expr {
+	if out := b.tryFunction(name, pos, args); out != nil {
+		return out
+	}
+	fail(undefinedFunction(name, args).At(pos))
+	return nil
+}
+
+// tryFunction resolves a library function; nil when no overload fits.
+func (b *binder) tryFunction(name string, pos int, args []expr.Expr) expr.Expr {
+	fns := expr.ByName(name)
+	if len(fns) == 0 || !isWord(name) {
+		return nil
+	}
+	actual := make([]sqltypes.Type, len(args))
+	for i, a := range args {
+		actual[i] = a.Type().Base()
+	}
+	if f := exactFunc(fns, actual); f != nil {
+		return b.newCall(f, f.Args, args, pos)
+	}
+	var cands []candidate
+	for _, f := range fns {
+		if sig, ok := expand(f.Args, f.Optional, f.Variadic, len(args)); ok {
+			cands = append(cands, candidate{sig, f})
+		}
+	}
+	c, ambiguous := choose(cands, actual, false)
+	if ambiguous {
+		fail(sqlerr.New(sqlerr.AmbiguousFunction, "function %s(%s) is not unique", name, argList(actual)).At(pos).
+			WithHint("Could not choose a best candidate function. You might need to add explicit type casts."))
+	}
+	if c == nil {
+		return nil
+	}
+	return b.newCall(c.of.(*expr.Func), c.args, args, pos)
+}
+
+func isWord(name string) bool {
+	c := name[0] | 0x20
+	return c >= 'a' && c <= 'z' || c == '_' || c >= 0x80
+}
+
+// castCall reads type(x) as a cast.
+func (x *exprCtx) castCall(name string, args []expr.Expr, pos int) expr.Expr {
+	if len(args) != 1 {
+		return nil
+	}
+	to, ok := lookupType(name, true)
+	if !ok {
+		return nil
+	}
+	out, ok := x.coerce(args[0], to, explicit, pos)
+	if !ok {
+		return nil
+	}
+	return out
+}
+
+func undefinedFunction(name string, args []expr.Expr) *sqlerr.Error {
+	ts := make([]sqltypes.Type, len(args))
+	for i, a := range args {
+		ts[i] = a.Type()
+	}
+	return sqlerr.New(sqlerr.UndefinedFunction, "function %s(%s) does not exist", name, argList(ts)).
+		WithHint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+func (x *exprCtx) noFunction(e *parser.FuncCall, args []expr.Expr) {
+	fail(undefinedFunction(e.Name.String(), args).At(e.Pos))
+}
+
+// special binds the calls that are syntax rather than functions; nil for any other name.
+func (x *exprCtx) special(e *parser.FuncCall, name string) expr.Expr {
+	if e.Star || e.Distinct || len(e.Args) == 0 {
+		return nil
+	}
+	switch name {
+	case "coalesce":
+		return x.coalesce(e)
+	case "nullif":
+		return x.nullIf(e)
+	case "greatest", "least":
+		return x.extreme(e)
+	case "grouping":
+		fail(unsupported(e.Pos, "", "GROUPING is not supported"))
+	}
+	return nil
+}
+
+func (x *exprCtx) argValues(e *parser.FuncCall) []typed {
+	out := make([]typed, len(e.Args))
+	for i, a := range e.Args {
+		out[i] = typed{x.bind(a.Value), a.Value.At()}
+	}
+	return out
+}
+
+func (x *exprCtx) coalesce(e *parser.FuncCall) expr.Expr {
+	args, t := x.unify("COALESCE", x.argValues(e))
+	return &expr.Coalesce{Args: args, Ty: t}
+}
+
+func (x *exprCtx) nullIf(e *parser.FuncCall) expr.Expr {
+	if len(e.Args) != 2 {
+		x.noFunction(e, x.bindArgs(e))
+	}
+	args := x.bindArgs(e)
+	eq := x.operator("=", e.Pos, args[0], args[1])
+	left := args[0]
+	if c, ok := eq.(*expr.Call); ok && isUnknown(left) {
+		left = c.Args[0]
+	}
+	return &expr.Case{Whens: []expr.When{{Cond: eq, Then: expr.Null(left.Type())}}, Else: left, Ty: left.Type()}
+}
+
+func (x *exprCtx) extreme(e *parser.FuncCall) expr.Expr {
+	name := e.Name.Last()
+	args, _ := x.unify(strings.ToUpper(name), x.argValues(e))
+	return x.function(name, e.Pos, args)
+}

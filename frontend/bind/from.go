@@ -1,0 +1,313 @@
+package bind
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/planner/logical"
+)
+
+// from binds a FROM clause. Its items are joined from left to right.
+func (b *binder) from(refs []parser.TableRef, outer *scope) *frame {
+	if len(refs) == 0 {
+		return &frame{node: oneRow()}
+	}
+	var f *frame
+	for _, ref := range refs {
+		left := outer
+		if f != nil {
+			left = b.newScope(f, outer)
+		}
+		g := b.tableRef(ref, left, outer)
+		if f == nil {
+			f = g
+			continue
+		}
+		b.distinctNames(f, g, ref.At())
+		f = b.joined(plan.Inner, f, left.id, g, nil)
+	}
+	return f
+}
+
+// distinctNames refuses two entries of one name in a FROM clause.
+func (b *binder) distinctNames(f, g *frame, pos int) {
+	for _, x := range f.items {
+		for _, y := range g.items {
+			if x.name == y.name && x.name != "" && (x.schema == y.schema || x.schema == "" || y.schema == "") {
+				fail(sqlerr.New(sqlerr.DuplicateAlias, "table name %q specified more than once", y.name).At(pos))
+			}
+		}
+	}
+}
+
+// joined joins two frames; g may refer laterally to f's columns as scope's. on is over f's columns then g's.
+func (b *binder) joined(kind plan.JoinKind, f *frame, scope int, g *frame, on expr.Expr) *frame {
+	h := g.shifted(len(f.node.Columns()))
+	return &frame{
+		node:  b.apply(kind, f.node, scope, g.node, on),
+		items: append(f.items[:len(f.items):len(f.items)], h.items...),
+		cols:  append(f.cols[:len(f.cols):len(f.cols)], h.cols...),
+	}
+}
+
+// tableRef binds one FROM item. left is the scope of what stands before it in the clause, whose parents lead to
+// outer, the enclosing query's scope; only lateral items may see the former.
+func (b *binder) tableRef(ref parser.TableRef, left, outer *scope) *frame {
+	b.enter()
+	defer b.leave()
+	switch x := ref.(type) {
+	case *parser.RelRef:
+		return b.relRef(x, left)
+	case *parser.SubqueryRef:
+		in := left
+		if !x.Lateral {
+			in = b.sealed(left, outer)
+		}
+		return b.aliased(b.query(x.Query, in, true).node, x.Alias, "", x.Pos)
+	case *parser.FuncRef:
+		return b.funcRef(x, left)
+	case *parser.JoinRef:
+		return b.joinRef(x, left, outer)
+	}
+	fail(unsupported(ref.At(), "", "this FROM item is not supported"))
+	return nil
+}
+
+// sealed copies the scopes from left up to outer as ones that may not be referred to, so that a reference gets
+// PostgreSQL's explanation.
+func (b *binder) sealed(left, outer *scope) *scope {
+	if left == outer || left == nil {
+		return outer
+	}
+	c := *left
+	c.sealed, c.parent = true, b.sealed(left.parent, outer)
+	return &c
+}
+
+// aliased makes the frame of a subquery or CTE.
+func (b *binder) aliased(n plan.Node, a *parser.Alias, name string, pos int) *frame {
+	f := newFrame(n, name, "")
+	b.applyAlias(f, a, name, pos)
+	return f
+}
+
+// applyAlias renames a one-item frame and its columns.
+func (b *binder) applyAlias(f *frame, a *parser.Alias, name string, pos int) {
+	it := f.items[0]
+	if a == nil {
+		return
+	}
+	if a.Name != "" {
+		it.rel, it.name, it.schema = name, a.Name, ""
+	}
+	if len(a.Columns) > len(it.cols) {
+		fail(sqlerr.New(sqlerr.InvalidColumnReference, "table %q has %d columns available but %d columns specified", it.name, len(it.cols), len(a.Columns)).At(pos))
+	}
+	for i, c := range a.Columns {
+		it.cols[i].name = c.Name
+		f.cols[i].name = c.Name
+	}
+}
+
+func (b *binder) relRef(x *parser.RelRef, left *scope) *frame {
+	if x.AsOf != nil {
+		fail(unsupported(x.AsOf.At(), "Join the relation as it is now, without FOR SYSTEM_TIME AS OF.", "temporal joins are not supported"))
+	}
+	if x.Sample != nil {
+		fail(unsupported(x.Sample.Pos, "", "TABLESAMPLE is not supported"))
+	}
+	f := b.relation(x.Name, left)
+	b.applyAlias(f, x.Alias, f.items[0].name, x.Pos)
+	return f
+}
+
+// relation resolves a relation by name: a CTE, then the catalog.
+func (b *binder) relation(name parser.Name, sc *scope) *frame {
+	if len(name.Parts) == 1 && sc != nil {
+		if c := sc.ctes.find(name.Last()); c != nil {
+			if c.node == nil {
+				fail(unsupported(name.Pos, "", "WITH RECURSIVE is not supported"))
+			}
+			return newFrame(c.node, c.name, "")
+		}
+	}
+	if len(name.Parts) > 2 && name.Parts[len(name.Parts)-3] != b.env.Catalog.Database {
+		fail(unsupported(name.Pos, "", "cross-database references are not implemented: %q", name.String()))
+	}
+	r, sys := b.lookup(name)
+	if sys != nil {
+		return newFrame(sys, sys.Name, sys.Schema)
+	}
+	if r == nil {
+		fail(sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", name.String()).At(name.Pos))
+	}
+	f := newFrame(b.scan(r, name.Pos), r.Name, r.Schema)
+	f.items[0].primary = r.PrimaryKey
+	return f
+}
+
+// lookup finds a relation or a system relation; both nil if there is none.
+func (b *binder) lookup(name parser.Name) (*catalog.Relation, *plan.SystemScan) {
+	last := name.Last()
+	if schema := name.Schema(); schema != "" {
+		if sys := b.system(schema, last); sys != nil {
+			return nil, sys
+		}
+		r, _ := b.env.Catalog.Find(schema, last)
+		return r, nil
+	}
+	implicitCatalog := true
+	for _, schema := range b.env.SearchPath {
+		implicitCatalog = implicitCatalog && schema != "pg_catalog"
+	}
+	if implicitCatalog {
+		if sys := b.system("pg_catalog", last); sys != nil {
+			return nil, sys
+		}
+	}
+	for _, schema := range b.env.SearchPath {
+		if sys := b.system(schema, last); sys != nil {
+			return nil, sys
+		}
+		if r, ok := b.env.Catalog.Find(schema, last); ok {
+			return r, nil
+		}
+	}
+	return nil, nil
+}
+
+func (b *binder) system(schema, name string) *plan.SystemScan {
+	if b.env.System == nil {
+		return nil
+	}
+	cols, ok := b.env.System(schema, name)
+	if !ok {
+		return nil
+	}
+	if b.env.Streaming {
+		fail(unsupported(-1, "", "system relation %q cannot be used in a view that is kept up to date", schema+"."+name))
+	}
+	return &plan.SystemScan{Schema: schema, Name: name, Cols: seq(0, len(cols)), Out: cols}
+}
+
+// scan makes the plan that reads a relation.
+func (b *binder) scan(r *catalog.Relation, pos int) plan.Node {
+	b.use(r.ID)
+	switch r.Kind {
+	case catalog.Table, catalog.MatView:
+		return logical.Scan(r)
+	case catalog.View:
+		return b.view(r, pos)
+	case catalog.Source:
+		return b.sourceScan(r, pos)
+	}
+	fail(sqlerr.New(sqlerr.WrongObjectType, "cannot open relation %q", r.Name).At(pos).
+		WithDetail("This operation is not supported for %s.", map[catalog.Kind]string{catalog.Index: "indexes", catalog.Sink: "sinks"}[r.Kind]))
+	return nil
+}
+
+func columnsOf(r *catalog.Relation) []plan.Column {
+	out := make([]plan.Column, len(r.Columns))
+	for i, c := range r.Columns {
+		out[i] = plan.Column{Name: c.Name, Type: c.Type}
+	}
+	return out
+}
+
+func (b *binder) sourceScan(r *catalog.Relation, pos int) plan.Node {
+	if !b.env.Streaming {
+		fail(unsupported(pos, "Create a materialized view on the source and query that.", "source %q cannot be queried directly", r.Name))
+	}
+	if f := format(r); f == "UPSERT" || f == "DEBEZIUM" {
+		fail(unsupported(pos, "Use CREATE TABLE with the same connector instead: a table keeps the rows that later records change.",
+			"source %q has FORMAT %s, whose records change earlier ones", r.Name, f))
+	}
+	return b.sourceRows(r)
+}
+
+func format(r *catalog.Relation) string {
+	if r.Connector == nil {
+		return ""
+	}
+	return r.Connector.Format
+}
+
+// Source is the plan that reads all columns of a relation with a connector: what the connector delivers, and generated
+// columns over it. It is what a table's job adds to DML.
+func Source(env *Env, r *catalog.Relation) (n plan.Node, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	return b.sourceRows(r), nil
+}
+
+func (b *binder) sourceRows(r *catalog.Relation) plan.Node {
+	n := &plan.SourceScan{Source: r.ID, Name: r.Name, Fields: r.Columns, Cols: seq(0, len(r.Columns)), Out: columnsOf(r),
+		AppendOnly: r.AppendOnly, UniqueKeys: r.UniqueKeys}
+	if r.Connector != nil {
+		n.Connector = *r.Connector
+	}
+	switch format(r) {
+	case "UPSERT", "DEBEZIUM":
+		n.Upsert, n.UpsertKey, n.AppendOnly = true, r.PrimaryKey, false
+	}
+	if !hasGenerated(r) {
+		return n
+	}
+	row, names := columnExprs(n, 0, len(r.Columns))
+	b.generate(r, row)
+	return &plan.Project{Input: n, Exprs: row, Names: names}
+}
+
+// view expands a view: its text is bound in the search path of its creation.
+func (b *binder) view(r *catalog.Relation, pos int) plan.Node {
+	env := *b.env
+	env.Params, env.Used = nil, nil
+	if env.views++; env.views > maxDepth/4 {
+		fail(sqlerr.New(sqlerr.StatementTooComplex, "stack depth limit exceeded").At(pos))
+	}
+	if path, ok := r.Settings["search_path"]; ok {
+		env.SearchPath = splitPath(path)
+	}
+	n, err := viewPlan(&env, r)
+	if err != nil {
+		var e *sqlerr.Error
+		if errors.As(err, &e) {
+			c := *e
+			c.Offset, c.Position = 0, 0
+			fail(&c)
+		}
+		failAt(err, pos)
+	}
+	if len(n.Columns()) != len(r.Columns) {
+		fail(sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "view %q no longer matches its query", r.Name).At(pos).WithHint("Create the view again."))
+	}
+	n = b.coerceOutputs(n, r.Types(), nil, explicit, nil)
+	return named(n, columnsOf(r))
+}
+
+func viewPlan(env *Env, r *catalog.Relation) (plan.Node, error) {
+	stmt, err := parser.ParseOne(r.Definition)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := stmt.(*parser.SelectStmt)
+	if !ok {
+		return nil, sqlerr.New(sqlerr.InternalError, "definition of view %q is not a query", r.Name)
+	}
+	return Query(env, s.Query)
+}
+
+func splitPath(path string) []string {
+	var out []string
+	for _, p := range strings.Split(path, ",") {
+		if p = strings.Trim(strings.TrimSpace(p), `"`); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}

@@ -1,0 +1,312 @@
+package bind
+
+import (
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// Insert binds an INSERT statement.
+func Insert(env *Env, s *parser.InsertStmt) (out *plan.Insert, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	r := b.writable(s.Table, "insert into")
+	out = &plan.Insert{Table: r}
+	var outer *scope
+	if s.With != nil {
+		outer = b.with(s.With, nil)
+	}
+	cols := b.insertColumns(r, s.Columns)
+	out.Source = b.insertSource(r, s, cols, outer)
+	name := r.Name
+	if s.Alias != "" {
+		name = s.Alias
+	}
+	if s.OnConflict != nil {
+		b.onConflict(out, s, name)
+	}
+	if s.Returning != nil {
+		f := newFrame(&plan.Values{Out: columnsOf(r)}, name, "")
+		out.Returning, out.ReturningNames = b.returning(s.Returning, f)
+	}
+	b.finishParams()
+	return out, nil
+}
+
+// writable resolves the target of a statement that changes rows; verb is for the message.
+func (b *binder) writable(name parser.Name, verb string) *catalog.Relation {
+	r, sys := b.lookup(name)
+	if sys != nil {
+		fail(sqlerr.New(sqlerr.InsufficientPrivilege, "permission denied: %q is a system catalog", sys.Name).At(name.Pos))
+	}
+	if r == nil {
+		fail(sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", name.String()).At(name.Pos))
+	}
+	switch r.Kind {
+	case catalog.Table:
+		if r.AppendOnly && verb != "insert into" {
+			fail(sqlerr.New(sqlerr.WrongObjectType, "cannot %s append-only table %q", verb, r.Name).At(name.Pos))
+		}
+		b.use(r.ID)
+		return r
+	case catalog.MatView:
+		fail(sqlerr.New(sqlerr.WrongObjectType, "cannot change materialized view %q", r.Name).At(name.Pos))
+	case catalog.View:
+		fail(sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "cannot %s view %q", verb, r.Name).At(name.Pos))
+	case catalog.Index:
+		fail(sqlerr.New(sqlerr.WrongObjectType, "cannot open relation %q", r.Name).At(name.Pos).WithDetail("This operation is not supported for indexes."))
+	}
+	fail(sqlerr.New(sqlerr.WrongObjectType, "cannot %s %s %q", verb, string(r.Kind), r.Name).At(name.Pos))
+	return nil
+}
+
+// insertColumns resolves the column list; without one it is all columns that take values.
+func (b *binder) insertColumns(r *catalog.Relation, list []parser.InsertColumn) []int {
+	if list == nil {
+		var out []int
+		for i := range r.Columns {
+			if r.Columns[i].Generated == "" {
+				out = append(out, i)
+			}
+		}
+		return out
+	}
+	out := make([]int, len(list))
+	for i, c := range list {
+		out[i] = b.targetColumn(r, c)
+		for _, o := range out[:i] {
+			if o == out[i] {
+				fail(sqlerr.New(sqlerr.DuplicateColumn, "column %q specified more than once", c.Name).At(c.Pos))
+			}
+		}
+	}
+	return out
+}
+
+func (b *binder) targetColumn(r *catalog.Relation, c parser.InsertColumn) int {
+	if len(c.Path) > 0 {
+		fail(unsupported(c.Pos, "Assign the whole value.", "assigning to a part of column %q is not supported", c.Name))
+	}
+	i, ok := r.Column(c.Name)
+	if !ok {
+		fail(sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", c.Name, r.Name).At(c.Pos))
+	}
+	return i
+}
+
+// insertSource builds full rows of the table: given values, defaults and generated columns.
+func (b *binder) insertSource(r *catalog.Relation, s *parser.InsertStmt, cols []int, outer *scope) plan.Node {
+	if s.Query == nil {
+		return b.completeRows(r, nil, nil, oneRow())
+	}
+	q := s.Query
+	if v, ok := q.Body.(*parser.Values); ok && q.With == nil && q.OrderBy == nil && q.Limit == nil && q.Offset == nil {
+		return b.insertValues(r, v, cols, outer, s.Columns != nil)
+	}
+	n := b.query(q, outer, false).node
+	have := n.Columns()
+	pos := make([]int, len(have))
+	for i := range pos {
+		pos[i] = q.At()
+	}
+	cols = checkWidth(len(have), cols, s.Columns != nil, func(int) int { return q.At() })
+	ts := make([]sqltypes.Type, len(cols))
+	for i, c := range cols {
+		ts[i] = r.Columns[c].Type
+	}
+	b.refuseGenerated(r, cols, nil)
+	n = b.coerceOutputs(n, ts, pos, assignment, func(i int, t sqltypes.Type) *sqlerr.Error {
+		return assignError(t, ts[i], r.Columns[cols[i]].Name, pos[i])
+	})
+	es, _ := columnExprs(n, 0, len(cols))
+	return b.completeRows(r, cols, es, n)
+}
+
+// checkWidth compares the number of values with that of columns. Without a column list, fewer values are fine.
+func checkWidth(have int, cols []int, listed bool, pos func(i int) int) []int {
+	switch {
+	case have > len(cols):
+		fail(sqlerr.New(sqlerr.SyntaxError, "INSERT has more expressions than target columns").At(pos(len(cols))))
+	case have < len(cols) && listed:
+		fail(sqlerr.New(sqlerr.SyntaxError, "INSERT has more target columns than expressions").At(pos(-1)))
+	}
+	return cols[:have]
+}
+
+// refuseGenerated refuses values for generated columns; row, if known, may say DEFAULT.
+func (b *binder) refuseGenerated(r *catalog.Relation, cols []int, row []parser.Expr) {
+	for i, c := range cols {
+		if r.Columns[c].Generated == "" {
+			continue
+		}
+		pos := -1
+		if row != nil {
+			if _, ok := row[i].(*parser.DefaultExpr); ok {
+				continue
+			}
+			pos = row[i].At()
+		}
+		fail(sqlerr.New(generatedAlways, "cannot insert a non-DEFAULT value into column %q", r.Columns[c].Name).At(pos).
+			WithDetail("Column %q is a generated column.", r.Columns[c].Name))
+	}
+}
+
+// generatedAlways is SQLSTATE 428C9.
+const generatedAlways sqlerr.Code = "428C9"
+
+// completeRows projects n to full rows: es are the values of cols.
+func (b *binder) completeRows(r *catalog.Relation, cols []int, es []expr.Expr, n plan.Node) plan.Node {
+	row := b.fullRow(r, cols, es)
+	p := &plan.Project{Input: n, Exprs: row}
+	for i := range r.Columns {
+		p.Names = append(p.Names, r.Columns[i].Name)
+	}
+	return p
+}
+
+func (b *binder) fullRow(r *catalog.Relation, cols []int, es []expr.Expr) []expr.Expr {
+	row := make([]expr.Expr, len(r.Columns))
+	for i, c := range cols {
+		row[c] = es[i]
+	}
+	for i := range row {
+		if row[i] == nil {
+			row[i] = b.defaultOf(&r.Columns[i])
+		}
+	}
+	if hasGenerated(r) {
+		b.generate(r, row)
+	}
+	return row
+}
+
+// insertValues binds VALUES with each value coerced to its column by itself.
+func (b *binder) insertValues(r *catalog.Relation, v *parser.Values, cols []int, outer *scope, listed bool) plan.Node {
+	sc := b.newScope(&frame{node: oneRow()}, outer)
+	x := b.ctx(sc, "VALUES")
+	out := &plan.Values{Out: columnsOf(r), Rows: make([][]expr.Expr, len(v.Rows))}
+	for i, row := range v.Rows {
+		if len(row) != len(v.Rows[0]) {
+			fail(sqlerr.New(sqlerr.SyntaxError, "VALUES lists must all be the same length").At(row[0].At()))
+		}
+		targets := checkWidth(len(row), cols, listed, func(k int) int {
+			if k < 0 {
+				return row[len(row)-1].At()
+			}
+			return row[k].At()
+		})
+		b.refuseGenerated(r, targets, row)
+		es := make([]expr.Expr, len(row))
+		for k, e := range row {
+			if _, ok := e.(*parser.DefaultExpr); ok {
+				continue
+			}
+			c := &r.Columns[targets[k]]
+			es[k] = b.assign(x.bind(e), c.Type, c.Name, e.At())
+		}
+		out.Rows[i] = b.fullRow(r, targets, es)
+	}
+	return b.valuesPlan(out, sc.id)
+}
+
+// onConflict binds ON CONFLICT: the arbiter must be the primary key.
+func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string) {
+	oc, r := s.OnConflict, out.Table
+	b.checkArbiter(oc, r)
+	if oc.Update == nil {
+		out.Conflict = 'N'
+		return
+	}
+	if oc.Targets == nil && oc.Constraint == "" {
+		fail(sqlerr.New(sqlerr.SyntaxError, "ON CONFLICT DO UPDATE requires inference specification or constraint name").At(oc.Pos).
+			WithHint("For example, ON CONFLICT (column_name)."))
+	}
+	out.Conflict = 'U'
+	width := len(r.Columns)
+	f := newFrame(&plan.Values{Out: append(columnsOf(r), columnsOf(r)...)}, name, "")
+	old := &item{name: name, cols: f.items[0].cols[:width]}
+	excluded := &item{name: "excluded", cols: f.items[0].cols[width:]}
+	f.items = []*item{old, excluded}
+	f.cols = f.cols[:width]
+	for i := range f.cols {
+		f.cols[i].from = old
+	}
+	sc := b.newScope(f, nil)
+	out.Set = make([]expr.Expr, width)
+	for i := range r.Columns {
+		out.Set[i] = &expr.Col{Index: i, Ty: r.Columns[i].Type, Name: r.Columns[i].Name}
+	}
+	x := b.ctx(sc, "ON CONFLICT DO UPDATE")
+	x.noSubquery = true
+	b.setClauses(r, oc.Update, func(c int, e parser.Expr) {
+		if _, ok := e.(*parser.DefaultExpr); ok {
+			out.Set[c] = b.defaultOf(&r.Columns[c])
+			return
+		}
+		out.Set[c] = b.assign(x.bind(e), r.Columns[c].Type, r.Columns[c].Name, e.At())
+	}, nil)
+	if hasGenerated(r) {
+		b.generate(r, out.Set)
+	}
+	if oc.Where != nil {
+		out.Where = x.cond(oc.Where, "WHERE")
+	}
+}
+
+// checkArbiter refuses conflict targets other than the primary key. DO NOTHING needs none.
+func (b *binder) checkArbiter(oc *parser.OnConflict, r *catalog.Relation) {
+	mismatch := sqlerr.New(sqlerr.InvalidColumnReference, "there is no unique or exclusion constraint matching the ON CONFLICT specification")
+	if oc.Constraint != "" {
+		if oc.Constraint != r.Name+"_pkey" || len(r.PrimaryKey) == 0 {
+			fail(sqlerr.New(sqlerr.UndefinedObject, "constraint %q for table %q does not exist", oc.Constraint, r.Name))
+		}
+		return
+	}
+	if oc.Targets == nil {
+		return
+	}
+	named := map[int]bool{}
+	for _, t := range oc.Targets {
+		ref, ok := t.Expr.(*parser.ColumnRef)
+		if !ok || len(ref.Parts) != 1 {
+			fail(mismatch)
+		}
+		i, ok := r.Column(ref.Parts[0])
+		if !ok {
+			fail(sqlerr.New(sqlerr.UndefinedColumn, "column %q does not exist", ref.Parts[0]).At(ref.Pos))
+		}
+		named[i] = true
+	}
+	if len(named) != len(r.PrimaryKey) {
+		fail(mismatch)
+	}
+	for _, k := range r.PrimaryKey {
+		if !named[k] {
+			fail(mismatch)
+		}
+	}
+}
+
+// returning binds a RETURNING list over a frame.
+func (b *binder) returning(list []parser.Target, f *frame) ([]expr.Expr, []string) {
+	x := b.ctx(b.newScope(f, nil), "RETURNING")
+	x.noSubquery = true
+	es, names := []expr.Expr{}, []string{}
+	for _, t := range list {
+		if star, ok := t.Expr.(*parser.Star); ok {
+			for _, c := range x.expandStar(star) {
+				es, names = append(es, c.e), append(names, c.name)
+			}
+			continue
+		}
+		name := t.Alias
+		if name == "" {
+			name = columnName(t.Expr)
+		}
+		es, names = append(es, x.value(t.Expr)), append(names, name)
+	}
+	return es, names
+}

@@ -1,0 +1,178 @@
+package bind
+
+import (
+	"strings"
+
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/datetime"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// funcRef binds a function in FROM: a window over a relation, a set-returning function, or a plain one. It may refer to
+// what stands before it, LATERAL or not.
+func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
+	if len(x.Funcs) != 1 {
+		fail(unsupported(x.Pos, "Join the functions in FROM.", "ROWS FROM with more than one function is not supported"))
+	}
+	if x.ColumnDefs != nil || x.Funcs[0].ColumnDefs != nil {
+		fail(unsupported(x.Pos, "", "a column definition list is not supported"))
+	}
+	sc := b.newScope(&frame{node: oneRow()}, left)
+	ctx := b.ctx(sc, "functions in FROM")
+	call, ok := x.Funcs[0].Call.(*parser.FuncCall)
+	if !ok {
+		return b.scalarFunc(x, ctx, x.Funcs[0].Call)
+	}
+	if s := call.Name.Schema(); s == "" || s == "pg_catalog" {
+		switch name := call.Name.Last(); name {
+		case "tumble", "hop":
+			if f := b.timeWindow(x, call, left, name == "hop"); f != nil {
+				return f
+			}
+		case "cumulate", "session":
+			if len(call.Args) > 0 {
+				if _, _, isRel := parser.RelationArg(call.Args[0]); isRel {
+					fail(unsupported(call.Pos, "TUMBLE and HOP are.", "%s windows are not supported", strings.ToUpper(name)))
+				}
+			}
+		}
+	}
+	if len(expr.TableFuncsByName(call.Name.Last())) == 0 {
+		return b.scalarFunc(x, ctx, call)
+	}
+	ctx.onlyPlain(call, call.Name.Last())
+	fn, args := b.tableFunc(call.Name.String(), call.Name.Last(), ctx.bindArgs(call), call.Pos)
+	cols := tableFuncCols(fn, args)
+	scalar := len(cols) == 1 && fn.Cols == nil || len(cols) == 1 && cols[0].Name == call.Name.Last() || len(cols) == 1 && cols[0].Name == ""
+	if len(cols) == 1 && scalar {
+		cols[0].Name = call.Name.Last()
+	}
+	n := b.tableFuncPlan(fn, args, cols, sc.id, x.Ordinality)
+	return b.nameFunc(n, x, call.Name.Last(), scalar)
+}
+
+// tableFuncPlan calls fn once per outer row; subqueries among its arguments are evaluated below it.
+func (b *binder) tableFuncPlan(fn *expr.TableFunc, args []expr.Expr, cols []plan.Column, scope int, ordinality bool) plan.Node {
+	out := &plan.TableFunc{Sig: fn.Sig(), Args: args, Out: cols, WithOrdinality: ordinality}
+	found := false
+	for _, a := range args {
+		found = found || hasSubquery(a)
+	}
+	if !found {
+		return out
+	}
+	var in plan.Node
+	in, out.Args = b.placeAll(oneRow(), scope, args)
+	out.Input = in
+	w := len(in.Columns())
+	return pick(out, seq(w, len(out.Columns())))
+}
+
+// scalarFunc is a function in FROM that returns one value: one row of it.
+func (b *binder) scalarFunc(x *parser.FuncRef, ctx *exprCtx, call parser.Expr) *frame {
+	e := ctx.value(call)
+	name := columnName(call)
+	n, e := b.place(oneRow(), ctx.sc.id, e)
+	es, names := []expr.Expr{e}, []string{name}
+	if x.Ordinality {
+		es, names = append(es, &expr.Const{Ty: sqltypes.Int8, Val: int64(1)}), append(names, "ordinality")
+	}
+	return b.nameFunc(&plan.Project{Input: n, Exprs: es, Names: names}, x, name, true)
+}
+
+// nameFunc makes the frame of a function: an alias also names the column of a scalar result.
+func (b *binder) nameFunc(n plan.Node, x *parser.FuncRef, name string, scalar bool) *frame {
+	f := newFrame(n, name, "")
+	f.items[0].scalar = scalar
+	if scalar && x.Alias != nil && x.Alias.Name != "" && len(x.Alias.Columns) == 0 {
+		f.items[0].cols[0].name = x.Alias.Name
+		f.cols[0].name = x.Alias.Name
+	}
+	b.applyAlias(f, x.Alias, name, x.Pos)
+	return f
+}
+
+// timeWindow binds TUMBLE(rel, col, size [, offset]) and HOP(rel, col, slide, size [, offset]): the relation's
+// columns, window_start and window_end. It is nil when the first argument is not a relation.
+func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scope, hop bool) *frame {
+	if len(call.Args) == 0 {
+		return nil
+	}
+	name, query, ok := parser.RelationArg(call.Args[0])
+	if !ok {
+		return nil
+	}
+	form := "TUMBLE(relation, column, size [, offset])"
+	sizes := 1
+	if hop {
+		form, sizes = "HOP(relation, column, slide, size [, offset])", 2
+	}
+	if len(call.Args) < 2+sizes || len(call.Args) > 3+sizes {
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "wrong number of arguments to %s", call.Name.Last()).At(call.Pos).WithHint("The form is %s.", form))
+	}
+	var f *frame
+	if query != nil {
+		f = newFrame(b.query(query, left, true).node, call.Name.Last(), "")
+	} else {
+		f = b.relation(name, left)
+	}
+	h := &plan.Hop{Input: f.node, TimeCol: b.timeColumn(f, call.Args[1].Value)}
+	micros := make([]int64, 3)
+	for i, a := range call.Args[2:] {
+		micros[i] = b.windowLength(a.Value, i < sizes)
+	}
+	if hop {
+		h.SlideMicros, h.SizeMicros, h.OffsetMicros = micros[0], micros[1], micros[2]
+	} else {
+		h.SlideMicros, h.SizeMicros, h.OffsetMicros = micros[0], micros[0], micros[1]
+	}
+	if h.SizeMicros/h.SlideMicros > maxWindowsPerRow {
+		fail(sqlerr.New(sqlerr.InvalidParameterValue, "a row would belong to more than %d windows", maxWindowsPerRow).At(call.Args[2].Value.At()))
+	}
+	out := newFrame(h, f.items[0].name, f.items[0].schema)
+	b.applyAlias(out, x.Alias, f.items[0].name, x.Pos)
+	return out
+}
+
+// maxWindowsPerRow bounds how far HOP multiplies its input.
+const maxWindowsPerRow = 100_000
+
+func (b *binder) timeColumn(f *frame, e parser.Expr) int {
+	c, ok := b.ctx(b.newScope(f, nil), "functions in FROM").bind(e).(*expr.Col)
+	if !ok {
+		fail(sqlerr.New(sqlerr.InvalidColumnReference, "the second argument of a window function must be a column").At(e.At()))
+	}
+	if !isTimestamp(c.Ty) {
+		fail(sqlerr.New(sqlerr.DatatypeMismatch, "window column must be of type timestamp or timestamp with time zone, not %s", c.Ty.Base()).At(e.At()))
+	}
+	return c.Index
+}
+
+// windowLength evaluates a constant interval to microseconds.
+func (b *binder) windowLength(e parser.Expr, positive bool) int64 {
+	sc := b.newScope(&frame{node: oneRow()}, nil)
+	v := b.ctx(sc, "functions in FROM").bind(e)
+	c, ok := b.coerce(v, sqltypes.IntervalT, implicit, e.At())
+	if !ok || hasColumns(c) {
+		fail(sqlerr.New(sqlerr.DatatypeMismatch, "window sizes must be constants of type interval, not %s", v.Type().Base()).At(e.At()))
+	}
+	d, err := expr.EvalConst(&b.eval, c)
+	if err != nil {
+		failAt(err, e.At())
+	}
+	iv, ok := d.(datetime.Interval)
+	if !ok {
+		fail(sqlerr.New(sqlerr.NullValueNotAllowed, "window sizes must not be null").At(e.At()))
+	}
+	if iv.Months != 0 {
+		fail(unsupported(e.At(), "Give the size in days or smaller units.", "windows of months or years are not supported"))
+	}
+	micros := int64(iv.Days)*86_400_000_000 + iv.Micros
+	if positive && micros <= 0 {
+		fail(sqlerr.New(sqlerr.InvalidParameterValue, "window sizes must be greater than zero").At(e.At()))
+	}
+	return micros
+}

@@ -1,0 +1,154 @@
+package bind
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// TypeOf resolves a type name with its modifiers.
+func TypeOf(t *parser.TypeName) (sqltypes.Type, error) {
+	base, err := scalarType(t)
+	if err != nil {
+		return base, err
+	}
+	if len(t.Dims) == 0 {
+		return base, nil
+	}
+	if base.Kind == sqltypes.KArray || base.Base().OID() == 0 || base.Kind.Info().ArrayOID == 0 {
+		return base, sqlerr.New(sqlerr.UndefinedObject, "could not find array type for data type %s", base).At(t.Pos)
+	}
+	return sqltypes.ArrayOf(base), nil
+}
+
+func scalarType(t *parser.TypeName) (sqltypes.Type, error) {
+	none := sqltypes.Unknown
+	name := t.Name.Last()
+	if s := t.Name.Schema(); s != "" && s != "pg_catalog" {
+		return none, sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", t.Name.String()).At(t.Pos)
+	}
+	if name == "struct" && len(t.Fields) > 0 {
+		return structType(t)
+	}
+	base, ok := lookupType(name, t.Name.Schema() != "")
+	if !ok {
+		return none, sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", t.Name.String()).At(t.Pos)
+	}
+	if len(t.Mods) == 0 {
+		return base, nil
+	}
+	return withModifiers(base, t)
+}
+
+// lookupType finds a type by the name that the parser left. A quoted or qualified "char" is the internal
+// one-byte type, as in PostgreSQL; the SQL type char arrives as bpchar.
+func lookupType(name string, qualified bool) (sqltypes.Type, bool) {
+	if name == "char" {
+		return sqltypes.Char, true
+	}
+	t, ok := sqltypes.ByName(name)
+	if ok && (t.IsPseudo() || qualified && strings.Contains(name, " ")) {
+		return t, false
+	}
+	return t, ok
+}
+
+func structType(t *parser.TypeName) (sqltypes.Type, error) {
+	row := &sqltypes.RowType{}
+	for _, f := range t.Fields {
+		ft, err := TypeOf(f.Type)
+		if err != nil {
+			return ft, err
+		}
+		row.Fields = append(row.Fields, sqltypes.RowField{Name: f.Name, Type: ft})
+	}
+	return sqltypes.Type{Kind: sqltypes.KRecord, Row: row}, nil
+}
+
+// withModifiers applies (n) or (p, s) to a type, with PostgreSQL's limits.
+func withModifiers(base sqltypes.Type, t *parser.TypeName) (sqltypes.Type, error) {
+	mods := make([]int32, len(t.Mods))
+	for i, m := range t.Mods {
+		v, ok := intModifier(m)
+		if !ok {
+			return base, sqlerr.New(sqlerr.SyntaxError, "type modifiers must be simple constants or identifiers").At(t.Pos)
+		}
+		mods[i] = v
+	}
+	invalid := func(format string, args ...any) (sqltypes.Type, error) {
+		return base, sqlerr.New(sqlerr.InvalidParameterValue, format, args...).At(t.Pos)
+	}
+	switch base.Kind {
+	case sqltypes.KVarchar, sqltypes.KBpchar:
+		name := map[sqltypes.Kind]string{sqltypes.KVarchar: "varchar", sqltypes.KBpchar: "char"}[base.Kind]
+		switch {
+		case len(mods) != 1:
+			return invalid("invalid type modifier")
+		case mods[0] < 1:
+			return invalid("length for type %s must be at least 1", name)
+		case mods[0] > 10485760:
+			return invalid("length for type %s cannot exceed 10485760", name)
+		}
+		return base.WithTypmod(mods[0] + 4), nil
+	case sqltypes.KNumeric:
+		return numericType(mods, invalid)
+	case sqltypes.KTime, sqltypes.KTimetz, sqltypes.KTimestamp, sqltypes.KTimestamptz, sqltypes.KInterval:
+		if len(mods) != 1 {
+			return invalid("invalid type modifier")
+		}
+		if mods[0] < 0 {
+			head, tail, _ := strings.Cut(base.String(), " ")
+			if tail == "without time zone" {
+				tail = ""
+			} else if tail != "" {
+				tail = " " + strings.ToUpper(tail)
+			}
+			return invalid("%s(%d)%s precision must not be negative", strings.ToUpper(head), mods[0], tail)
+		}
+		if base.Kind == sqltypes.KInterval {
+			return base, nil
+		}
+		return base.WithTypmod(min(mods[0], 6)), nil
+	}
+	return base, sqlerr.New(sqlerr.SyntaxError, "type modifier is not allowed for type %q", base.Kind.Info().PgName).At(t.Pos)
+}
+
+func numericType(mods []int32, invalid func(string, ...any) (sqltypes.Type, error)) (sqltypes.Type, error) {
+	if len(mods) > 2 {
+		return invalid("invalid NUMERIC type modifier")
+	}
+	p, s := mods[0], int32(0)
+	if p < 1 || p > 1000 {
+		return invalid("NUMERIC precision %d must be between 1 and 1000", p)
+	}
+	if len(mods) == 2 {
+		if s = mods[1]; s < -1000 || s > 1000 {
+			return invalid("NUMERIC scale %d must be between -1000 and 1000", s)
+		}
+	}
+	return sqltypes.Numeric.WithTypmod(sqltypes.NumericTypmod(p, s)), nil
+}
+
+func intModifier(e parser.Expr) (int32, bool) {
+	switch x := e.(type) {
+	case *parser.NumberLit:
+		n, err := strconv.ParseInt(x.Text, 10, 32)
+		return int32(n), err == nil && x.Int
+	case *parser.Unary:
+		n, ok := intModifier(x.X)
+		return -n, ok && x.Op == "-"
+	}
+	return 0, false
+}
+
+// typeOf is TypeOf for use inside the binder.
+func (b *binder) typeOf(t *parser.TypeName) sqltypes.Type {
+	ty, err := TypeOf(t)
+	if err != nil {
+		failAt(err, t.Pos)
+	}
+	return ty
+}
