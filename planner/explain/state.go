@@ -1,0 +1,92 @@
+package explain
+
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/planner/stream"
+)
+
+// State prints, for each operator of a stream plan that keeps state, what it keeps and what bounds it: the answer
+// to EXPLAIN (STATE).
+func State(n plan.Node) []string {
+	var out []string
+	var visit func(plan.Node)
+	visit = func(x plan.Node) {
+		if count := stream.StateTables(x); count > 0 {
+			p := &printer{mode: Logical}
+			out = append(out, fmt.Sprintf("%s: %s", p.describe(x), keeps(x)))
+		}
+		for _, c := range x.Children() {
+			visit(c)
+		}
+	}
+	visit(n)
+	if len(out) == 0 {
+		return []string{"no state"}
+	}
+	return out
+}
+
+// keeps says what a node stores and how much of it.
+func keeps(n plan.Node) string {
+	switch x := n.(type) {
+	case *plan.TableScan:
+		return "progress of the first snapshot; bounded"
+	case *plan.SourceScan:
+		return "one offset per split; bounded"
+	case *plan.Join:
+		return joinKeeps(x)
+	case *plan.Agg:
+		return aggKeeps(x)
+	case *plan.TopN:
+		return topNKeeps(x)
+	case *plan.SetOp:
+		return "the rows of both inputs; grows with them"
+	case *plan.MaxOneRow:
+		return "the rows of the input; one if the query does not fail"
+	case *plan.Materialize:
+		return "the result"
+	case *plan.Sink:
+		return "the position of the target; bounded"
+	}
+	return "the rows of its input"
+}
+
+func joinKeeps(x *plan.Join) string {
+	return fmt.Sprintf("%d columns of each left row, %d of each right row; grows with both inputs",
+		len(x.Left.Columns()), len(x.Right.Columns()))
+}
+
+func aggKeeps(x *plan.Agg) string {
+	s := "one row per group; grows with the number of groups"
+	if len(x.GroupBy) == 0 {
+		s = "one row; bounded"
+	}
+	appendOnly := plan.AppendOnly(x.Input)
+	for _, c := range x.Aggs {
+		f, ok := expr.AggBySig(c.Sig)
+		switch {
+		case c.Distinct:
+			s += fmt.Sprintf("; the distinct values of %s", aggCall(x.Input, c))
+		case ok && f.Multiset && !appendOnly:
+			s += fmt.Sprintf("; all values of %s, because its input can change", aggCall(x.Input, c))
+		}
+	}
+	return s
+}
+
+func topNKeeps(x *plan.TopN) string {
+	if !plan.AppendOnly(x.Input) || x.Limit < 0 {
+		return "all rows of the input, because one that leaves the top makes room for another; grows with the input"
+	}
+	rows := fmt.Sprintf("%d rows", x.Limit+x.Offset)
+	if x.WithTies {
+		rows += " and their ties"
+	}
+	if len(x.PartitionBy) == 0 {
+		return rows + "; bounded"
+	}
+	return rows + " per partition; grows with the number of partitions"
+}

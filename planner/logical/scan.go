@@ -1,0 +1,19 @@
+package logical
+
+import (
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/plan"
+)
+
+// Scan reads all columns of a stored relation, with its facts.
+func Scan(r *catalog.Relation) *plan.TableScan {
+	n := &plan.TableScan{
+		Table: r.ID, Name: r.Name, Cols: span(0, len(r.Columns)), Out: make([]plan.Column, len(r.Columns)),
+		Key: r.Key, UniqueKeys: r.UniqueKeys, AppendOnly: r.AppendOnly, Dist: r.Dist,
+		Singleton: len(r.Key) > 0 && len(r.Dist) == 0,
+	}
+	for i, c := range r.Columns {
+		n.Out[i] = plan.Column{Name: c.Name, Type: c.Type}
+	}
+	return n
+}

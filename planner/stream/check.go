@@ -1,0 +1,107 @@
+package stream
+
+import (
+	"strings"
+
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+)
+
+// check refuses what cannot be kept up to date, naming it and a way out.
+func check(n plan.Node) error {
+	var bad error
+	plan.Walk(n, func(x plan.Node) bool {
+		if bad == nil {
+			bad = checkNode(x)
+		}
+		return bad == nil
+	})
+	return bad
+}
+
+func checkNode(n plan.Node) error {
+	switch x := n.(type) {
+	case *plan.Window:
+		return refuse("Keep the first rows of each partition with WHERE row_number <= n around it, or query the view with the window function.",
+			"window function %s is not supported in a view that is kept up to date", x.Funcs[0].Name)
+	case *plan.SystemScan:
+		return refuse("", "system relation %q cannot be used in a view that is kept up to date", x.Schema+"."+x.Name)
+	case *plan.Agg:
+		if err := checkAggs(x); err != nil {
+			return err
+		}
+	}
+	retracts := false
+	for _, c := range n.Children() {
+		retracts = retracts || !plan.AppendOnly(c)
+	}
+	for _, e := range plan.Exprs(n) {
+		if err := checkExpr(e, retracts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAggs refuses aggregates that cannot take a row back over input that does.
+func checkAggs(x *plan.Agg) error {
+	if plan.AppendOnly(x.Input) {
+		return nil
+	}
+	for _, c := range x.Aggs {
+		f, ok := expr.AggBySig(c.Sig)
+		if ok && !f.Invertible && !f.Multiset && !c.Distinct {
+			return refuse("Use an append-only source or table.", "aggregate %s is not supported over rows that can change", f.Name)
+		}
+	}
+	return nil
+}
+
+// checkExpr refuses functions whose value for a row cannot be found again when the row is taken back, and the current
+// time, which moves without any change of the input.
+func checkExpr(e expr.Expr, retracts bool) error {
+	var bad error
+	expr.Walk(e, func(x expr.Expr) bool {
+		c, ok := x.(*expr.Call)
+		if !ok || bad != nil {
+			return bad == nil
+		}
+		name, _, _ := strings.Cut(c.Sig, "(")
+		switch {
+		case name == "proctime" && retracts:
+			bad = refuse("Use it over an append-only source or table.", "function proctime() is not supported over rows that can change")
+		case name == "proctime":
+		case isClock(c, name):
+			bad = refuse("Use proctime() for the time at which a row of an append-only source arrives, or filter by time when querying the view.",
+				"function %s() is not supported in a view that is kept up to date", name)
+		default:
+			if f, ok := expr.BySig(c.Sig); ok && f.Volatility == expr.Volatile && retracts {
+				bad = refuse("Use it over an append-only source or table, or when querying the view.",
+					"volatile function %s() is not supported over rows that can change", name)
+			}
+		}
+		return bad == nil
+	})
+	return bad
+}
+
+// isClock says that a call reads the transaction's clock.
+func isClock(c *expr.Call, name string) bool {
+	switch name {
+	case "now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday",
+		"current_timestamp", "current_date", "current_time", "localtime", "localtimestamp":
+		return true
+	case "age": // age(x) counts from today
+		return len(c.Args) == 1
+	}
+	return false
+}
+
+func refuse(hint, format string, args ...any) error {
+	e := sqlerr.New(sqlerr.FeatureNotSupported, format, args...)
+	if hint != "" {
+		e = e.WithHint("%s", hint)
+	}
+	return e
+}

@@ -1,0 +1,83 @@
+package stream
+
+import (
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/planner/logical"
+)
+
+// TableJob is the plan of a table: its contents are what DML writes and, for a table with a connector, what source
+// (nil: none; bind.Source makes it) delivers.
+func TableJob(r *catalog.Relation, source plan.Node, parallelism int) (plan.Node, *Facts) {
+	d := &distributor{parallelism: parallelism}
+	dml := &plan.DML{Table: r.ID, Out: make([]plan.Column, len(r.Columns))}
+	for i, c := range r.Columns {
+		dml.Out[i] = plan.Column{Name: c.Name, Type: c.Type}
+	}
+	facts := &Facts{UniqueKeys: r.UniqueKeys, AppendOnly: r.AppendOnly}
+	m := &plan.Materialize{Table: r.ID, Dist: r.Dist, OnConflict: r.OnConflict}
+	if len(r.PrimaryKey) > 0 {
+		m.Key = ascending(r.PrimaryKey)
+		if m.Dist == nil {
+			m.Dist = r.PrimaryKey
+		}
+		if len(facts.UniqueKeys) == 0 {
+			facts.UniqueKeys = [][]int{r.PrimaryKey}
+		}
+	} else if m.Dist == nil {
+		m.Dist = comparable(dml)
+	}
+	var in plan.Node = dml
+	if source != nil {
+		in = &plan.Union{Inputs: []plan.Node{dml, source}}
+		m.Commands = hasCommands(source)
+		if m.OnConflict == "" && len(m.Key) > 0 {
+			m.OnConflict = "overwrite"
+		}
+	}
+	m.Input, _ = d.hash(in, spread{}, m.Dist)
+	facts.Key, facts.Dist = m.Key, m.Dist
+	top, states := number(m)
+	facts.States = states
+	return top, facts
+}
+
+func hasCommands(n plan.Node) bool {
+	found := false
+	plan.Walk(n, func(x plan.Node) bool {
+		if s, ok := x.(*plan.SourceScan); ok && s.Upsert {
+			found = true
+		}
+		return true
+	})
+	return found
+}
+
+// IndexJob is the plan of an index: the base relation's columns of the same names, kept in the order of the index's
+// key. Key columns are those of idx.IndexCols.
+func IndexJob(idx, base *catalog.Relation, parallelism int) (plan.Node, *Facts, error) {
+	scan := logical.Scan(base)
+	p := &plan.Project{Input: scan}
+	at := map[int]int{} // column of base → of the index
+	for i, c := range idx.Columns {
+		k, ok := base.Column(c.Name)
+		if !ok {
+			return nil, nil, sqlerr.New(sqlerr.UndefinedColumn, "column %q does not exist", c.Name)
+		}
+		at[k] = i
+		p.Exprs = append(p.Exprs, &expr.Col{Index: k, Ty: base.Columns[k].Type, Name: c.Name})
+		p.Names = append(p.Names, c.Name)
+	}
+	root := Root{Table: idx.ID}
+	for _, k := range idx.IndexCols {
+		to, ok := at[k.Col]
+		if !ok {
+			return nil, nil, sqlerr.New(sqlerr.InvalidObjectDefinition, "index %q lacks its key column %q", idx.Name, base.Columns[k.Col].Name)
+		}
+		k.Col = to
+		root.Key = append(root.Key, k)
+	}
+	return Plan(p, root, parallelism)
+}

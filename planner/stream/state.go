@@ -1,0 +1,98 @@
+package stream
+
+import (
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+)
+
+// number gives the operators their state ordinals, children first, and returns how many there are.
+func number(n plan.Node) (plan.Node, int) {
+	next := 1
+	n = plan.Transform(n, func(x plan.Node) plan.Node {
+		count := StateTables(x)
+		if count == 0 {
+			return x
+		}
+		x = withState(x, next)
+		next += count
+		return x
+	})
+	return n, next - 1
+}
+
+// StateTables is how many state tables a node keeps.
+func StateTables(n plan.Node) int {
+	switch x := n.(type) {
+	case *plan.Join: // two sides and their degrees
+		return 4
+	case *plan.SetOp:
+		return 2
+	case *plan.Agg:
+		return aggTables(x)
+	case *plan.TableScan, *plan.SourceScan, *plan.TopN, *plan.MaxOneRow, *plan.Window, *plan.Materialize, *plan.Sink:
+		return 1
+	}
+	return 0
+}
+
+// aggTables is one for the groups and one for each aggregate that must keep its values.
+func aggTables(x *plan.Agg) int {
+	if x.Phase == plan.AggPartial {
+		return 0
+	}
+	n := 1
+	appendOnly := plan.AppendOnly(x.Input)
+	for _, c := range x.Aggs {
+		f, ok := expr.AggBySig(c.Sig)
+		if c.Distinct || ok && f.Multiset && !appendOnly {
+			n++
+		}
+	}
+	return n
+}
+
+func withState(n plan.Node, s int) plan.Node {
+	switch x := n.(type) {
+	case *plan.Join:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.SetOp:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.Agg:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.TableScan:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.SourceScan:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.TopN:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.MaxOneRow:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.Window:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.Materialize:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.Sink:
+		m := *x
+		m.State = s
+		return &m
+	}
+	return n
+}
