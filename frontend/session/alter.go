@@ -1,0 +1,372 @@
+package session
+
+import (
+	"context"
+	"slices"
+
+	"github.com/millrace/millrace/frontend/bind"
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/planner/logical"
+)
+
+// alter runs ALTER.
+func (s *Session) alter(ctx context.Context, x *parser.AlterStmt) error {
+	switch x.Kind {
+	case parser.ObjUser, parser.ObjRole:
+		return s.alterRole(ctx, x)
+	case parser.ObjSchema:
+		return s.alterSchema(ctx, x)
+	case parser.ObjSystem, parser.ObjDatabase:
+		return sqlerr.New(sqlerr.FeatureNotSupported, "ALTER %s is not supported", x.Kind).At(x.Pos)
+	}
+	snap := s.snapshot()
+	old, err := s.find(snap, x.Name)
+	if err != nil {
+		if x.IfExists && sqlerr.CodeOf(err) == sqlerr.UndefinedTable {
+			s.notice("relation %q does not exist, skipping", x.Name.Last())
+			return nil
+		}
+		return err
+	}
+	for _, a := range x.Actions {
+		if old, err = s.alterOne(ctx, x, old, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalog.Relation, a parser.AlterAction) (*catalog.Relation, error) {
+	snap := s.snapshot()
+	r := *old
+	r.Columns = slices.Clone(old.Columns)
+	switch a.Kind {
+	case parser.AlterRename:
+		if _, taken := snap.Find(r.Schema, a.NewName); taken {
+			return nil, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists", a.NewName).At(a.Pos)
+		}
+		r.Name = a.NewName
+	case parser.AlterSetSchema:
+		if snap.Schemas[a.NewName] == nil {
+			return nil, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", a.NewName).At(a.Pos)
+		}
+		if _, taken := snap.Find(a.NewName, r.Name); taken {
+			return nil, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists in schema %q", r.Name, a.NewName).At(a.Pos)
+		}
+		r.Schema = a.NewName
+	case parser.AlterOwner:
+		if snap.Users[a.NewName] == nil {
+			return nil, sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", a.NewName).At(a.Pos)
+		}
+		r.Owner = a.NewName
+	case parser.AlterRenameColumn:
+		k, err := alterColumn(&r, a)
+		if err != nil {
+			return nil, err
+		}
+		if _, dup := r.Column(a.NewName); dup {
+			return nil, sqlerr.New(sqlerr.DuplicateColumn, "column %q of relation %q already exists", a.NewName, r.Name).At(a.Pos)
+		}
+		if err := freeOfViews(snap, &r, a); err != nil {
+			return nil, err
+		}
+		r.Columns[k].Name = a.NewName
+	case parser.AlterSetDefault, parser.AlterDropDefault:
+		k, err := alterColumn(&r, a)
+		if err != nil {
+			return nil, err
+		}
+		r.Columns[k].Default = ""
+		if a.Kind == parser.AlterSetDefault {
+			r.Columns[k].Default = parser.Format(a.Expr)
+			if _, err := bind.Default(s.env(nil), r.Columns[k].Default, r.Columns[k].Type, r.Columns[k].Name, nil); err != nil {
+				return nil, err
+			}
+		}
+	case parser.AlterDropNotNull:
+		k, err := alterColumn(&r, a)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(r.PrimaryKey, k) {
+			return nil, sqlerr.New(sqlerr.InvalidTableDefinition, "column %q is in a primary key", a.Name).At(a.Pos)
+		}
+		r.Columns[k].NotNull = false
+	case parser.AlterSetNotNull:
+		k, err := alterColumn(&r, a)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.noNulls(ctx, &r, k); err != nil {
+			return nil, err
+		}
+		r.Columns[k].NotNull = true
+	case parser.AlterAddColumn:
+		return s.addTableColumn(ctx, snap, old, a)
+	case parser.AlterDropColumn:
+		return s.dropTableColumn(ctx, snap, old, a)
+	default:
+		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "this form of ALTER %s is not supported", x.Kind).At(a.Pos)
+	}
+	return &r, s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
+}
+
+func alterColumn(r *catalog.Relation, a parser.AlterAction) (int, error) {
+	k, ok := r.Column(a.Name)
+	if !ok {
+		return 0, sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", a.Name, r.Name).At(a.Pos)
+	}
+	return k, nil
+}
+
+// freeOfViews refuses a change of columns while plain views, whose text names them, depend on the relation.
+func freeOfViews(snap *catalog.Snapshot, r *catalog.Relation, a parser.AlterAction) error {
+	for _, d := range snap.Dependants(r.ID) {
+		return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot alter column %q of %s %q because %s %q depends on it", a.Name, r.Kind, r.Name, d.Kind, d.Name).At(a.Pos)
+	}
+	return nil
+}
+
+// noNulls checks that a column holds no NULL.
+func (s *Session) noNulls(ctx context.Context, r *catalog.Relation, k int) error {
+	scan := logical.Scan(r)
+	n := &plan.Filter{Input: scan, Cond: &expr.IsNull{Arg: &expr.Col{Index: k, Ty: r.Columns[k].Type}}}
+	rows, err := s.m.Engine.Run(ctx, nil, n, s.query2())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	c, err := rows.Next(ctx)
+	if err == nil && c != nil && c.Len() > 0 {
+		err = sqlerr.New(sqlerr.NotNullViolation, "column %q of relation %q contains null values", r.Columns[k].Name, r.Name)
+	}
+	return err
+}
+
+// nextVersion starts a new schema version of a table: earlier rows keep the form they were written in.
+func nextVersion(old *catalog.Relation) *catalog.Relation {
+	r := *old
+	var cols []catalog.OldColumn
+	for _, c := range old.Columns {
+		cols = append(cols, catalog.OldColumn{ID: c.ID, Type: c.Type})
+	}
+	r.History = append(slices.Clone(old.History), cols)
+	r.SchemaVersion++
+	r.Columns = slices.Clone(old.Columns)
+	return &r
+}
+
+// reshape changes a table's columns: its job is planned anew over the same stored rows.
+func (s *Session) reshape(ctx context.Context, snap *catalog.Snapshot, old, r *catalog.Relation) error {
+	if old.Kind != catalog.Table {
+		return sqlerr.New(sqlerr.WrongObjectType, "%q is not a table", old.Name)
+	}
+	if old.Connector != nil {
+		return sqlerr.New(sqlerr.FeatureNotSupported, "the columns of table %q come from its connector and cannot be changed", old.Name)
+	}
+	if ds := snap.Dependants(old.ID); len(ds) > 0 {
+		return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot alter the columns of table %q because %s %q depends on it", old.Name, ds[0].Kind, ds[0].Name)
+	}
+	if _, err := s.setTableJob(r); err != nil {
+		return err
+	}
+	if err := s.m.Engine.Checkpoint(ctx); err != nil { // nothing in the old form is left in the log
+		return err
+	}
+	if err := s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
+		return err
+	}
+	return s.m.Engine.ReplaceJob(context.WithoutCancel(ctx), r)
+}
+
+func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, old *catalog.Relation, a parser.AlterAction) (*catalog.Relation, error) {
+	if _, dup := old.Column(a.Column.Name); dup {
+		if a.IfNotExists {
+			s.notice("column %q of relation %q already exists, skipping", a.Column.Name, old.Name)
+			return old, nil
+		}
+		return nil, sqlerr.New(sqlerr.DuplicateColumn, "column %q of relation %q already exists", a.Column.Name, old.Name).At(a.Pos)
+	}
+	r := nextVersion(old)
+	if err := s.columnDef(r, a.Column); err != nil {
+		return nil, err
+	}
+	c := &r.Columns[len(r.Columns)-1]
+	if len(r.PrimaryKey) != len(old.PrimaryKey) {
+		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "a key column cannot be added").At(a.Pos)
+	}
+	def := c.Default
+	if def == "" && c.NotNull {
+		return nil, sqlerr.New(sqlerr.NotNullViolation, "column %q of relation %q contains null values", c.Name, r.Name).At(a.Pos).
+			WithHint("Give it a DEFAULT.")
+	}
+	if err := s.checkDefaults(r, &parser.TableElements{}); err != nil {
+		return nil, err
+	}
+	notNull := c.NotNull
+	c.NotNull = false
+	if err := s.reshape(ctx, snap, old, r); err != nil {
+		return nil, err
+	}
+	if def == "" {
+		return r, nil
+	}
+	// Existing rows get the default by an UPDATE, evaluated once as PostgreSQL does for stable defaults.
+	if err := s.fill(ctx, r, len(r.Columns)-1, def); err != nil {
+		return nil, err
+	}
+	if !notNull {
+		return r, nil
+	}
+	next := *r
+	next.Columns = slices.Clone(r.Columns)
+	next.Columns[len(next.Columns)-1].NotNull = true
+	return &next, s.m.Catalog.Apply(ctx, s.snapshot(), catalog.Change{Put: []*catalog.Relation{&next}})
+}
+
+// fill sets a column of all rows.
+func (s *Session) fill(ctx context.Context, r *catalog.Relation, col int, text string) error {
+	e, err := bind.Default(s.env(nil), text, r.Columns[col].Type, r.Columns[col].Name, nil)
+	if err != nil {
+		return err
+	}
+	scan := logical.Scan(r)
+	p := &plan.Project{Input: scan}
+	for pass := range 2 {
+		for i, c := range r.Columns {
+			var x expr.Expr = &expr.Col{Index: i, Ty: c.Type, Name: c.Name}
+			if pass == 1 && i == col {
+				x = e
+			}
+			p.Exprs, p.Names = append(p.Exprs, x), append(p.Names, c.Name)
+		}
+	}
+	if _, err := s.m.Engine.Update(ctx, s.writes(), &plan.Update{Table: r, Source: p}, s.query2()); err != nil {
+		return err
+	}
+	return s.commit(ctx)
+}
+
+func (s *Session) dropTableColumn(ctx context.Context, snap *catalog.Snapshot, old *catalog.Relation, a parser.AlterAction) (*catalog.Relation, error) {
+	k, ok := old.Column(a.Name)
+	if !ok {
+		if a.IfExists {
+			s.notice("column %q of relation %q does not exist, skipping", a.Name, old.Name)
+			return old, nil
+		}
+		return nil, sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", a.Name, old.Name).At(a.Pos)
+	}
+	if slices.Contains(old.PrimaryKey, k) {
+		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "cannot drop column %q: it is part of the primary key", a.Name).At(a.Pos)
+	}
+	if len(old.PrimaryKey) == 0 {
+		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "cannot drop a column of table %q, whose rows have no key", old.Name).At(a.Pos)
+	}
+	r := nextVersion(old)
+	r.Columns = slices.Delete(r.Columns, k, k+1)
+	r.PrimaryKey = slices.Clone(old.PrimaryKey)
+	for i, c := range r.PrimaryKey {
+		if c > k {
+			r.PrimaryKey[i]--
+		}
+	}
+	return r, s.reshape(ctx, snap, old, r)
+}
+
+func (s *Session) alterSchema(ctx context.Context, x *parser.AlterStmt) error {
+	snap := s.snapshot()
+	old := snap.Schemas[x.Name.Last()]
+	if old == nil {
+		return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", x.Name.Last()).At(x.Name.Pos)
+	}
+	n := *old
+	var c catalog.Change
+	for _, a := range x.Actions {
+		switch a.Kind {
+		case parser.AlterOwner:
+			n.Owner = a.NewName
+		case parser.AlterRename:
+			if snap.Schemas[a.NewName] != nil {
+				return sqlerr.New(sqlerr.DuplicateSchema, "schema %q already exists", a.NewName).At(a.Pos)
+			}
+			c.DropSchema = append(c.DropSchema, n.Name)
+			for _, r := range snap.Relations {
+				if r.Schema == n.Name {
+					m := *r
+					m.Schema = a.NewName
+					c.Put = append(c.Put, &m)
+				}
+			}
+			n.Name = a.NewName
+		default:
+			return unsupported(x)
+		}
+	}
+	c.PutSchema = []*catalog.Schema{&n}
+	return s.m.Catalog.Apply(ctx, snap, c)
+}
+
+// truncate runs TRUNCATE as a DELETE of all rows.
+func (s *Session) truncate(ctx context.Context, x *parser.TruncateStmt) error {
+	for _, n := range x.Tables {
+		r, err := s.find(s.snapshot(), n)
+		if err != nil {
+			return err
+		}
+		if r.Kind != catalog.Table {
+			return sqlerr.New(sqlerr.WrongObjectType, "%q is not a table", r.Name).At(n.Pos)
+		}
+		if _, err := s.m.Engine.Delete(ctx, s.writes(), &plan.Delete{Table: r, Source: logical.Scan(r)}, s.query2()); err != nil {
+			return err
+		}
+	}
+	return s.commitBefore(ctx)
+}
+
+// comment runs COMMENT ON.
+func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
+	snap := s.snapshot()
+	text := ""
+	if x.Comment != nil {
+		text = *x.Comment
+	}
+	if x.Kind == parser.ObjColumn {
+		n := x.Name
+		n.Parts = n.Parts[:len(n.Parts)-1]
+		old, err := s.find(snap, n)
+		if err != nil {
+			return err
+		}
+		k, ok := old.Column(x.Name.Last())
+		if !ok {
+			return sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", x.Name.Last(), old.Name).At(x.Name.Pos)
+		}
+		r := *old
+		r.Columns = slices.Clone(old.Columns)
+		r.Columns[k].Comment = text
+		return s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
+	}
+	if x.Kind == parser.ObjSchema {
+		old := snap.Schemas[x.Name.Last()]
+		if old == nil {
+			return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", x.Name.Last()).At(x.Name.Pos)
+		}
+		n := *old
+		n.Comment = text
+		return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{&n}})
+	}
+	if _, ok := dropKinds[x.Kind]; !ok {
+		return unsupported(x)
+	}
+	old, err := s.find(snap, x.Name)
+	if err != nil {
+		return err
+	}
+	r := *old
+	r.Comment = text
+	return s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
+}

@@ -1,0 +1,257 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/millrace/millrace/frontend/bind"
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+func isDDL(ast parser.Stmt) bool {
+	switch ast.(type) {
+	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
+		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
+		*parser.CreateRoleStmt, *parser.DropStmt, *parser.AlterStmt, *parser.TruncateStmt, *parser.CommentStmt, *parser.GrantStmt:
+		return true
+	}
+	return false
+}
+
+// ddlTries bounds how often a statement starts again because another session changed the catalog.
+const ddlTries = 20
+
+// ddl runs a statement that changes the catalog. It is not part of a transaction: what the session has
+// written so far is committed first, and inside a block DDL takes effect at once.
+func (s *Session) ddl(ctx context.Context, st statement) (string, error) {
+	if s.txn.block && s.txn.writes != nil {
+		return "", sqlerr.New(sqlerr.ActiveSQLTransaction, "DDL cannot follow data changes in one transaction block").
+			WithHint("COMMIT the changes first.")
+	}
+	if err := s.commitBefore(ctx); err != nil {
+		return "", err
+	}
+	for try := 0; ; try++ {
+		tag, err := s.ddlOnce(ctx, st)
+		if !errors.Is(err, catalog.ErrConflict) || try == ddlTries {
+			return tag, err
+		}
+	}
+}
+
+func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
+	switch x := st.ast.(type) {
+	case *parser.CreateTableStmt:
+		return s.createTable(ctx, x)
+	case *parser.CreateSourceStmt:
+		return "CREATE_SOURCE", s.createSource(ctx, x)
+	case *parser.CreateViewStmt:
+		return "CREATE VIEW", s.createView(ctx, x)
+	case *parser.CreateMatViewStmt:
+		return "CREATE MATERIALIZED VIEW", s.createMatView(ctx, x)
+	case *parser.CreateSinkStmt:
+		return "CREATE_SINK", s.createSink(ctx, x)
+	case *parser.CreateIndexStmt:
+		return "CREATE INDEX", s.createIndex(ctx, x)
+	case *parser.CreateSchemaStmt:
+		return "CREATE SCHEMA", s.createSchema(ctx, x)
+	case *parser.CreateDatabaseStmt:
+		if x.IfNotExists && x.Name.Last() == s.Database() {
+			s.notice("database %q already exists, skipping", x.Name.Last())
+			return "CREATE DATABASE", nil
+		}
+		return "", sqlerr.New(sqlerr.FeatureNotSupported, "there is one database, %q", s.Database()).At(x.Name.Pos).
+			WithHint("Use CREATE SCHEMA to keep things apart.")
+	case *parser.CreateRoleStmt:
+		return "CREATE ROLE", s.createRole(ctx, x)
+	case *parser.DropStmt:
+		return "DROP " + string(x.Kind), s.drop(ctx, x)
+	case *parser.AlterStmt:
+		return "ALTER " + string(x.Kind), s.alter(ctx, x)
+	case *parser.TruncateStmt:
+		return "TRUNCATE TABLE", s.truncate(ctx, x)
+	case *parser.CommentStmt:
+		return "COMMENT", s.comment(ctx, x)
+	case *parser.GrantStmt:
+		if x.Revoke {
+			return "REVOKE", nil
+		}
+		return "GRANT", nil
+	}
+	return "", unsupported(st.ast)
+}
+
+func typeOf(t *parser.TypeName) (sqltypes.Type, error) { return bind.TypeOf(t) }
+
+// target resolves the schema in which a statement creates name.
+func (s *Session) target(snap *catalog.Snapshot, n parser.Name) (string, error) {
+	schema := n.Schema()
+	if schema == "" {
+		path := s.SearchPath()
+		if len(path) == 0 {
+			return "", sqlerr.New(sqlerr.InvalidSchemaName, "no schema has been selected to create in").At(n.Pos)
+		}
+		return path[0], nil
+	}
+	if isSystemSchema(schema) {
+		return "", sqlerr.New(sqlerr.InsufficientPrivilege, "permission denied to create %q", n.String()).
+			WithDetail("System catalog modifications are currently disallowed.").At(n.Pos)
+	}
+	if snap.Schemas[schema] == nil {
+		return "", sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", schema).At(n.Pos)
+	}
+	return schema, nil
+}
+
+func isSystemSchema(n string) bool {
+	return n == "pg_catalog" || n == "information_schema" || n == "millrace_catalog"
+}
+
+// find resolves the relation that a statement names.
+func (s *Session) find(snap *catalog.Snapshot, n parser.Name) (*catalog.Relation, error) {
+	if schema := n.Schema(); schema != "" {
+		if r, ok := snap.Find(schema, n.Last()); ok {
+			return r, nil
+		}
+		if snap.Schemas[schema] == nil && !isSystemSchema(schema) {
+			return nil, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", schema).At(n.Pos)
+		}
+	} else if r, ok := snap.Resolve(s.SearchPath(), n.Last()); ok {
+		return r, nil
+	}
+	return nil, sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", n.String()).At(n.Pos)
+}
+
+// create describes a relation about to be made.
+func (s *Session) newRelation(snap *catalog.Snapshot, n parser.Name, kind catalog.Kind, def string) (*catalog.Relation, error) {
+	schema, err := s.target(snap, n)
+	if err != nil {
+		return nil, err
+	}
+	if len(n.Last()) > 63 {
+		return nil, sqlerr.New(sqlerr.NameTooLong, "identifier %q is longer than 63 bytes", n.Last()).At(n.Pos)
+	}
+	return &catalog.Relation{Schema: schema, Name: n.Last(), Kind: kind, Owner: s.start.User, Definition: def,
+		Settings: s.settings.frozen(), Parallelism: s.m.Parallelism}, nil
+}
+
+// exists reports whether the name is taken: nil and false, or with IF NOT EXISTS a notice and true, or 42P07.
+func (s *Session) exists(snap *catalog.Snapshot, r *catalog.Relation, ifNot bool, pos int) (bool, error) {
+	if _, taken := snap.Find(r.Schema, r.Name); !taken {
+		return false, nil
+	}
+	if ifNot {
+		s.notices = append(s.notices, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists, skipping", r.Name))
+		return true, nil
+	}
+	return false, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists", r.Name).At(pos)
+}
+
+// create gives a relation its ids, stores it and starts its job. A job that cannot be started leaves
+// nothing behind.
+func (s *Session) create(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation, planned func(first catalog.ID) (states int, err error)) error {
+	id, err := s.m.Catalog.NewIDs(ctx, 1)
+	if err != nil {
+		return err
+	}
+	r.ID = id
+	for _, d := range r.DependsOn {
+		if up := snap.Relations[d]; up != nil && up.IsStored() {
+			r.Parallelism = up.Parallelism
+		}
+	}
+	if planned != nil {
+		n, err := planned(id)
+		if err != nil {
+			return err
+		}
+		r.StateCount = n + 1
+		if r.StateBase, err = s.m.Catalog.NewIDs(ctx, n+1); err != nil {
+			return err
+		}
+	}
+	r.Creating = r.HasJob() && readsStored(snap, r)
+	if err := s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
+		return err
+	}
+	if !r.HasJob() {
+		return nil
+	}
+	if err := s.m.Engine.CreateJob(ctx, r); err != nil {
+		cleanup := context.WithoutCancel(ctx)
+		s.forget(cleanup, r)
+		return err
+	}
+	return nil
+}
+
+func readsStored(snap *catalog.Snapshot, r *catalog.Relation) bool {
+	for _, d := range r.DependsOn {
+		if up := snap.Relations[d]; up != nil && up.IsStored() && d != r.SinkInto {
+			return true
+		}
+	}
+	return false
+}
+
+// forget removes a relation whose job did not start.
+func (s *Session) forget(ctx context.Context, r *catalog.Relation) {
+	for {
+		snap := s.snapshot()
+		if snap.Relations[r.ID] == nil {
+			break
+		}
+		err := s.m.Catalog.Apply(ctx, snap, catalog.Change{Drop: []catalog.ID{r.ID}})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, catalog.ErrConflict) {
+			s.m.Logger.Error("remove a relation that could not be created", "relation", r.Name, "err", err)
+			break
+		}
+	}
+	if err := s.m.Engine.DropJob(ctx, r); err != nil {
+		s.m.Logger.Error("drop a job that could not be created", "relation", r.Name, "err", err)
+	}
+}
+
+// constant evaluates an expression without columns as a value of type t.
+func (s *Session) constant(e parser.Expr, t sqltypes.Type) (sqltypes.Datum, error) {
+	x, err := bind.Default(s.env(nil), parser.Format(e), t, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	return expr.EvalConst(s.evalCtx(), x)
+}
+
+func (s *Session) createSchema(ctx context.Context, x *parser.CreateSchemaStmt) error {
+	snap := s.snapshot()
+	name := x.Name.Last()
+	if name == "" {
+		name = x.Owner
+	}
+	if isSystemSchema(name) || len(name) > 3 && name[:3] == "pg_" {
+		return sqlerr.New(sqlerr.ReservedName, "unacceptable schema name %q", name).At(x.Name.Pos).
+			WithDetail("The prefix \"pg_\" is reserved for system schemas.")
+	}
+	if snap.Schemas[name] != nil {
+		if x.IfNotExists {
+			s.notices = append(s.notices, sqlerr.New(sqlerr.DuplicateSchema, "schema %q already exists, skipping", name))
+			return nil
+		}
+		return sqlerr.New(sqlerr.DuplicateSchema, "schema %q already exists", name)
+	}
+	id, err := s.m.Catalog.NewIDs(ctx, 1)
+	if err != nil {
+		return err
+	}
+	owner := x.Owner
+	if owner == "" {
+		owner = s.start.User
+	}
+	return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{{ID: id, Name: name, Owner: owner}}})
+}

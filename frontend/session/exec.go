@@ -1,0 +1,438 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/executor/batch"
+	"github.com/millrace/millrace/frontend/bind"
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/frontend/pgwire"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// prepared is a statement bound to the catalog; bound again when the catalog has changed.
+type prepared struct {
+	s       *Session
+	st      statement
+	oids    []sqltypes.Type
+	params  []sqltypes.Type
+	columns []pgwire.Column
+	bound   bound
+	rev     int64 // catalog revision it was bound at
+}
+
+// bound is what a statement was bound to; at most one field is set, none for utility statements.
+type bound struct {
+	query  plan.Node
+	insert *plan.Insert
+	update *plan.Update
+	delete *plan.Delete
+}
+
+// Prepare implements pgwire.Session.
+func (s *Session) Prepare(ctx context.Context, st pgwire.Statement, oids []uint32) (pgwire.Prepared, error) {
+	p := &prepared{s: s, st: st.(statement)}
+	for _, o := range oids {
+		t, ok := sqltypes.ByOID(o)
+		if o != 0 && !ok {
+			return nil, sqlerr.New(sqlerr.UndefinedObject, "type with OID %d does not exist", o)
+		}
+		p.oids = append(p.oids, t) // 0 is unknown: inferred
+	}
+	if p.st.ast == nil {
+		return p, nil
+	}
+	if err := s.mayRun(p.st.ast); err != nil {
+		return nil, err
+	}
+	return p, p.bind()
+}
+
+func (s *Session) env(params []sqltypes.Type) *bind.Env {
+	return &bind.Env{Catalog: s.snapshot(), SearchPath: s.SearchPath(), Settings: s.settings.io,
+		System: s.m.System.Columns, Session: s, Params: append([]sqltypes.Type(nil), params...)}
+}
+
+func (p *prepared) bind() (err error) {
+	env := p.s.env(p.oids)
+	p.rev = env.Catalog.Revision
+	p.bound, p.columns = bound{}, nil
+	switch x := p.st.ast.(type) {
+	case *parser.SelectStmt:
+		if p.bound.query, err = bind.Query(env, x.Query); err != nil {
+			return err
+		}
+		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
+		p.bound.query, err = planBatch(p.bound.query, env.Catalog)
+	case *parser.InsertStmt:
+		if p.bound.insert, err = bind.Insert(env, x); err != nil {
+			return err
+		}
+		p.columns = returning(p.bound.insert.Returning, p.bound.insert.ReturningNames)
+		p.bound.insert.Source, err = planBatch(p.bound.insert.Source, env.Catalog)
+	case *parser.UpdateStmt:
+		if p.bound.update, err = bind.Update(env, x); err != nil {
+			return err
+		}
+		p.columns = returning(p.bound.update.Returning, p.bound.update.ReturningNames)
+		p.bound.update.Source, err = planBatch(p.bound.update.Source, env.Catalog)
+	case *parser.DeleteStmt:
+		if p.bound.delete, err = bind.Delete(env, x); err != nil {
+			return err
+		}
+		p.columns = returning(p.bound.delete.Returning, p.bound.delete.ReturningNames)
+		p.bound.delete.Source, err = planBatch(p.bound.delete.Source, env.Catalog)
+	default:
+		p.columns = p.s.utilityColumns(p.st.ast)
+	}
+	p.params = env.Params
+	return err
+}
+
+func names(n plan.Node) []string {
+	var out []string
+	for _, c := range n.Columns() {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+func columnsOf(types []sqltypes.Type, names []string) []pgwire.Column {
+	out := make([]pgwire.Column, len(types))
+	for i := range out {
+		out[i] = pgwire.Column{Name: names[i], Type: types[i]}
+	}
+	return out
+}
+
+func returning(es []expr.Expr, names []string) []pgwire.Column {
+	if es == nil {
+		return nil
+	}
+	out := make([]pgwire.Column, len(es))
+	for i, e := range es {
+		out[i] = pgwire.Column{Name: names[i], Type: e.Type()}
+	}
+	return out
+}
+
+// Params implements pgwire.Prepared.
+func (p *prepared) Params() []sqltypes.Type { return p.params }
+
+// Columns implements pgwire.Prepared.
+func (p *prepared) Columns() []pgwire.Column { return p.columns }
+
+// Close implements pgwire.Prepared.
+func (p *prepared) Close() {}
+
+// Bind implements pgwire.Prepared.
+func (p *prepared) Bind(_ context.Context, args []sqltypes.Datum) (pgwire.Portal, error) {
+	if p.st.ast == nil {
+		return &portal{p: p}, nil
+	}
+	if p.rev != p.s.snapshot().Revision {
+		cols := p.columns
+		if err := p.bind(); err != nil {
+			return nil, err
+		}
+		if !sameColumns(cols, p.columns) {
+			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "cached plan must not change result type")
+		}
+	}
+	if len(args) != len(p.params) {
+		return nil, sqlerr.New(sqlerr.ProtocolViolation, "bind message supplies %d parameters, but prepared statement requires %d", len(args), len(p.params))
+	}
+	return &portal{p: p, b: p.bound.with(args, p.params)}, nil
+}
+
+func sameColumns(a, b []pgwire.Column) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Type != b[i].Type {
+			return false
+		}
+	}
+	return true
+}
+
+// with returns the statement with its parameters replaced by constants.
+func (b bound) with(args []sqltypes.Datum, types []sqltypes.Type) bound {
+	if len(args) == 0 {
+		return b
+	}
+	sub := func(e expr.Expr) expr.Expr {
+		return expr.Transform(e, func(e expr.Expr) expr.Expr {
+			if p, ok := e.(*expr.Param); ok {
+				return &expr.Const{Ty: p.Ty, Val: args[p.Index-1]}
+			}
+			return e
+		})
+	}
+	node := func(n plan.Node) plan.Node {
+		return plan.Transform(n, func(n plan.Node) plan.Node { return plan.MapExprs(n, sub) })
+	}
+	list := func(es []expr.Expr) []expr.Expr {
+		if es == nil {
+			return nil
+		}
+		out := make([]expr.Expr, len(es))
+		for i, e := range es {
+			out[i] = sub(e)
+		}
+		return out
+	}
+	switch {
+	case b.query != nil:
+		b.query = node(b.query)
+	case b.insert != nil:
+		x := *b.insert
+		x.Source, x.Set, x.Returning = node(x.Source), list(x.Set), list(x.Returning)
+		if x.Where != nil {
+			x.Where = sub(x.Where)
+		}
+		b.insert = &x
+	case b.update != nil:
+		x := *b.update
+		x.Source, x.Returning = node(x.Source), list(x.Returning)
+		b.update = &x
+	case b.delete != nil:
+		x := *b.delete
+		x.Source, x.Returning = node(x.Source), list(x.Returning)
+		b.delete = &x
+	}
+	return b
+}
+
+// portal is a statement ready to run.
+type portal struct {
+	p *prepared
+	b bound
+}
+
+// Columns implements pgwire.Portal.
+func (p *portal) Columns() []pgwire.Column { return p.p.columns }
+
+// Execute implements pgwire.Portal.
+func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
+	s := p.p.s
+	if p.p.st.ast == nil {
+		return &done{}, nil
+	}
+	if err := s.mayRun(p.p.st.ast); err != nil {
+		return nil, err
+	}
+	s.running(p.p.st.Text(), "active")
+	ctx, cancel := s.timeout(ctx)
+	rows, err := s.execute(ctx, p)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &timed{rows, cancel}, nil
+}
+
+// timeout bounds a statement by statement_timeout.
+func (s *Session) timeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	d, _ := parseDuration(s.settings.must("statement_timeout"))
+	if d <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+// timed ends a statement's timeout with its rows.
+type timed struct {
+	pgwire.Rows
+	cancel context.CancelFunc
+}
+
+func (t *timed) Close() { t.Rows.Close(); t.cancel() }
+
+func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
+	switch {
+	case p.b.query != nil:
+		r, err := s.m.Engine.Run(ctx, s.txn.writes, p.b.query, s.query2())
+		if err != nil {
+			return nil, err
+		}
+		return &queryRows{r: r}, nil
+	case p.b.insert != nil, p.b.update != nil, p.b.delete != nil:
+		return s.modify(ctx, p.b)
+	}
+	return s.utility(ctx, p.p.st)
+}
+
+// query2 says how the engine is to run a statement of this session.
+func (s *Session) query2() *engine.Query {
+	mem, _ := parseMemory(s.settings.must("query_memory"))
+	q := &engine.Query{Catalog: s.snapshot(), MinPos: s.lastPos, Ctx: s.evalCtx, System: s.system,
+		Batch: batch.Options{MemoryBytes: mem, TempDir: s.m.TempDir}}
+	if s.settings.must("consistency") == "latest" {
+		q.MinPos = 0
+	}
+	return q
+}
+
+// modify runs INSERT, UPDATE or DELETE in the current transaction.
+func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
+	if s.txn.rdonly {
+		return nil, sqlerr.New(sqlerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", b.verb())
+	}
+	run := func(ctx context.Context, txn *engine.Txn) (*engine.Result, error) {
+		switch {
+		case b.insert != nil:
+			return s.m.Engine.Insert(ctx, txn, b.insert, s.query2())
+		case b.update != nil:
+			return s.m.Engine.Update(ctx, txn, b.update, s.query2())
+		}
+		return s.m.Engine.Delete(ctx, txn, b.delete, s.query2())
+	}
+	res, err := run(ctx, s.writes())
+	if err != nil {
+		return nil, err
+	}
+	s.txn.redo = append(s.txn.redo, redo{count: res.Count, returning: len(res.Returning) > 0,
+		run: func(ctx context.Context, txn *engine.Txn) (int64, error) {
+			res, err := run(ctx, txn)
+			if err != nil {
+				return 0, err
+			}
+			return res.Count, nil
+		}})
+	tag := fmt.Sprintf("%s %d", b.verb(), res.Count)
+	if b.insert != nil {
+		tag = fmt.Sprintf("INSERT 0 %d", res.Count)
+	}
+	return &done{chunks: res.Returning, tag: tag}, nil
+}
+
+func (b bound) verb() string {
+	switch {
+	case b.insert != nil:
+		return "INSERT"
+	case b.update != nil:
+		return "UPDATE"
+	}
+	return "DELETE"
+}
+
+// queryRows streams a query.
+type queryRows struct {
+	r *engine.Rows
+	n int64
+}
+
+func (q *queryRows) Next(ctx context.Context) (*delta.Chunk, error) {
+	for {
+		c, err := q.r.Next(ctx)
+		if err != nil || c == nil {
+			return nil, err
+		}
+		for k := range c.Len() {
+			q.n += c.Weight(c.Row(k))
+		}
+		if c.Len() > 0 {
+			return c, nil
+		}
+	}
+}
+
+func (q *queryRows) Tag() string { return fmt.Sprintf("SELECT %d", q.n) }
+func (q *queryRows) Close()      { q.r.Close() }
+
+// done is a finished statement, with the rows it returns, if any.
+type done struct {
+	chunks []*delta.Chunk
+	tag    string
+}
+
+func (d *done) Next(context.Context) (*delta.Chunk, error) {
+	if len(d.chunks) == 0 {
+		return nil, nil
+	}
+	c := d.chunks[0]
+	d.chunks = d.chunks[1:]
+	return c, nil
+}
+
+func (d *done) Tag() string { return d.tag }
+func (d *done) Close()      {}
+
+// table makes a finished statement of boxed rows.
+func table(cols []pgwire.Column, rows [][]sqltypes.Datum, tag string) *done {
+	types := make([]sqltypes.Type, len(cols))
+	for i := range cols {
+		types[i] = cols[i].Type
+	}
+	b := delta.NewBuilder(types)
+	for _, r := range rows {
+		b.AppendDatums(r, 1)
+	}
+	d := &done{tag: tag}
+	if c := b.Take(); c != nil {
+		d.chunks = []*delta.Chunk{c}
+	}
+	if tag == "" {
+		d.tag = fmt.Sprintf("SELECT %d", len(rows))
+	}
+	return d
+}
+
+// system reads a system relation.
+func (s *Session) system(ctx context.Context, schema, name string, cols []int) (batch.ChunkIter, error) {
+	all, ok := s.m.System.Columns(schema, name)
+	if !ok {
+		return nil, sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", schema+"."+name)
+	}
+	rows, err := s.m.System.Rows(ctx, s, schema, name)
+	if err != nil {
+		return nil, err
+	}
+	types := make([]sqltypes.Type, len(cols))
+	for i, c := range cols {
+		types[i] = all[c].Type
+	}
+	b := delta.NewBuilder(types)
+	row := make([]sqltypes.Datum, len(cols))
+	for _, r := range rows {
+		for i, c := range cols {
+			row[i] = r[c]
+		}
+		b.AppendDatums(row, 1)
+	}
+	return &systemRows{b.Take()}, nil
+}
+
+type systemRows struct{ c *delta.Chunk }
+
+func (r *systemRows) Next(context.Context) (*delta.Chunk, error) {
+	c := r.c
+	r.c = nil
+	return c, nil
+}
+
+func (r *systemRows) Close() {}
+
+// cursor is a portal opened by DECLARE.
+type cursor struct {
+	rows    pgwire.Rows
+	columns []pgwire.Column
+	query   string
+	made    time.Time
+}
+
+func (s *Session) closeCursors() {
+	for n, c := range s.cursors {
+		c.rows.Close()
+		delete(s.cursors, n)
+	}
+}

@@ -1,0 +1,368 @@
+package session
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/datetime"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqlio"
+)
+
+// param is one row of the parameter table.
+type param struct {
+	name     string
+	def      string
+	doc      string
+	reported bool // told to clients in ParameterStatus
+	fixed    bool // cannot be changed
+	// check returns the canonical form of a new value; nil accepts any text.
+	check func(v string) (string, error)
+	// frozen: part of what a view means, kept with it at CREATE.
+	frozen bool
+}
+
+// params is the parameter table. To add a setting, add a row.
+var params = []param{
+	{name: "application_name", doc: "Name of the application, as the client gave it.", reported: true},
+	{name: "bytea_output", def: "hex", doc: "Output format of bytea: hex or escape.", check: oneOf("hex", "escape"), frozen: true},
+	{name: "client_encoding", def: "UTF8", doc: "Encoding of text exchanged with the client.", reported: true, check: utf8Only},
+	{name: "client_min_messages", def: "notice", doc: "Least severity of messages sent to the client."},
+	{name: "consistency", def: "strict", doc: "strict: reads see the session's own writes; latest: reads never wait.", check: oneOf("strict", "latest")},
+	{name: "DateStyle", def: "ISO, MDY", doc: "Output form and input order of dates.", reported: true, check: dateStyle, frozen: true},
+	{name: "default_transaction_isolation", def: "read committed", doc: "Isolation level of new transactions."},
+	{name: "default_transaction_read_only", def: "off", doc: "Whether new transactions are read-only.", reported: true, check: boolean},
+	{name: "extra_float_digits", def: "1", doc: "Digits added to the text of floating-point values.", check: integer(-15, 3), frozen: true},
+	{name: "in_hot_standby", def: "off", doc: "Whether the server is a standby; never.", reported: true, fixed: true},
+	{name: "integer_datetimes", def: "on", doc: "Dates and times are 64-bit integers.", reported: true, fixed: true},
+	{name: "IntervalStyle", def: "postgres", doc: "Output form of intervals.", reported: true,
+		check: oneOf("postgres", "postgres_verbose", "sql_standard", "iso_8601"), frozen: true},
+	{name: "is_superuser", def: "on", doc: "Whether the user has all rights.", reported: true, fixed: true},
+	{name: "lock_timeout", def: "0", doc: "Accepted for compatibility; there are no locks to wait for.", check: duration},
+	{name: "idle_in_transaction_session_timeout", def: "0", doc: "Accepted for compatibility.", check: duration},
+	{name: "max_identifier_length", def: "63", doc: "Longest name. Unit: bytes.", fixed: true},
+	{name: "query_memory", def: "1GB", doc: "Memory that one query may use before it fails with 53200.", check: memory},
+	{name: "row_security", def: "on", doc: "Accepted for compatibility.", check: boolean},
+	{name: "search_path", def: `"$user", public`, doc: "Schemas searched for unqualified names.", frozen: true},
+	{name: "server_encoding", def: "UTF8", doc: "Encoding of stored text.", reported: true, fixed: true},
+	{name: "server_version", def: "15.0", doc: "Version of PostgreSQL whose behaviour clients may expect.", reported: true, fixed: true},
+	{name: "server_version_num", def: "150000", doc: "The same as a number.", fixed: true},
+	{name: "session_authorization", def: "", doc: "The user who logged in.", reported: true, fixed: true},
+	{name: "standard_conforming_strings", def: "on", doc: "Backslashes in '…' are ordinary.", reported: true, check: onlyOn},
+	{name: "statement_timeout", def: "0", doc: "Longest run of a statement, 0 for no bound. Unit without one: ms.", check: duration},
+	{name: "streaming_parallelism", def: "0", doc: "Actors per fragment of new jobs; 0: one per core.", check: integer(0, 256)},
+	{name: "synchronous_commit", def: "on", doc: "Accepted for compatibility: commits are always synchronous."},
+	{name: "TimeZone", def: "UTC", doc: "Time zone of timestamps with time zone as text.", reported: true, frozen: true},
+	{name: "transaction_isolation", def: "read committed", doc: "Isolation level of the current transaction."},
+	{name: "transaction_read_only", def: "off", doc: "Whether the current transaction is read-only.", check: boolean},
+	{name: "xmloption", def: "content", doc: "Accepted for compatibility."},
+}
+
+func findParam(name string) *param {
+	for i := range params {
+		if strings.EqualFold(params[i].name, name) {
+			return &params[i]
+		}
+	}
+	return nil
+}
+
+func oneOf(vals ...string) func(string) (string, error) {
+	return func(v string) (string, error) {
+		for _, x := range vals {
+			if strings.EqualFold(x, v) {
+				return x, nil
+			}
+		}
+		return "", fmt.Errorf("available values: %s", strings.Join(vals, ", "))
+	}
+}
+
+func boolean(v string) (string, error) {
+	switch strings.ToLower(v) {
+	case "on", "true", "yes", "1", "t", "y":
+		return "on", nil
+	case "off", "false", "no", "0", "f", "n":
+		return "off", nil
+	}
+	return "", fmt.Errorf("it requires a Boolean value")
+}
+
+func onlyOn(v string) (string, error) {
+	if b, err := boolean(v); err != nil || b != "on" {
+		return "", fmt.Errorf("only on is supported")
+	}
+	return "on", nil
+}
+
+func utf8Only(v string) (string, error) {
+	switch strings.ToUpper(strings.NewReplacer("-", "", "_", "").Replace(v)) {
+	case "UTF8", "UNICODE":
+		return "UTF8", nil
+	}
+	return "", fmt.Errorf("only UTF8 is supported")
+}
+
+func integer(lo, hi int) func(string) (string, error) {
+	return func(v string) (string, error) {
+		n, err := strconv.Atoi(strings.TrimSpace(v))
+		if err != nil || n < lo || n > hi {
+			return "", fmt.Errorf("it must be an integer from %d to %d", lo, hi)
+		}
+		return strconv.Itoa(n), nil
+	}
+}
+
+// duration accepts a number of milliseconds or one with a unit, as PostgreSQL's time settings.
+func duration(v string) (string, error) {
+	if _, err := parseDuration(v); err != nil {
+		return "", err
+	}
+	return v, nil
+}
+
+func parseDuration(v string) (time.Duration, error) {
+	v = strings.TrimSpace(v)
+	if n, err := strconv.ParseFloat(v, 64); err == nil && n >= 0 {
+		return time.Duration(n * float64(time.Millisecond)), nil
+	}
+	units := []struct {
+		name string
+		d    time.Duration
+	}{{"us", time.Microsecond}, {"ms", time.Millisecond}, {"min", time.Minute}, {"s", time.Second}, {"h", time.Hour}, {"d", 24 * time.Hour}}
+	for _, u := range units {
+		if num, ok := strings.CutSuffix(v, u.name); ok {
+			if n, err := strconv.ParseFloat(strings.TrimSpace(num), 64); err == nil && n >= 0 {
+				return time.Duration(n * float64(u.d)), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("it must be a time such as 500, 500ms or 2s")
+}
+
+// memory accepts a number of kB or one with a unit, as PostgreSQL's memory settings.
+func memory(v string) (string, error) {
+	if _, err := parseMemory(v); err != nil {
+		return "", err
+	}
+	return v, nil
+}
+
+func parseMemory(v string) (int64, error) {
+	v = strings.TrimSpace(v)
+	units := []struct {
+		name string
+		n    int64
+	}{{"kB", 1 << 10}, {"MB", 1 << 20}, {"GB", 1 << 30}, {"TB", 1 << 40}, {"B", 1}}
+	for _, u := range units {
+		if num, ok := strings.CutSuffix(v, u.name); ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(num), 10, 64); err == nil && n > 0 {
+				return n * u.n, nil
+			}
+		}
+	}
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil && n > 0 {
+		return n << 10, nil
+	}
+	return 0, fmt.Errorf("it must be a size such as 64MB")
+}
+
+func dateStyle(v string) (string, error) {
+	d, err := datetime.ParseDateStyle(v, datetime.DateStyle{})
+	return d.String(), err
+}
+
+// Apply gives a parameter's value to the part of the settings that reads and writes values; parameters that
+// do not concern it change nothing.
+func Apply(io *sqlio.Settings, name, value string) (err error) {
+	switch strings.ToLower(name) {
+	case "datestyle":
+		io.Time.DateStyle, err = datetime.ParseDateStyle(value, io.Time.DateStyle)
+	case "intervalstyle":
+		io.Time.IntervalStyle, err = datetime.ParseIntervalStyle(value)
+	case "timezone":
+		io.Time.Location, err = datetime.LoadLocation(value)
+	case "extra_float_digits":
+		io.ExtraFloatDigits, err = strconv.Atoi(value)
+	case "bytea_output":
+		io.ByteaEscape = value == "escape"
+	}
+	return err
+}
+
+// settings are a session's values of the parameters.
+type settings struct {
+	vals    map[string]string // by canonical name; only those that were set
+	start   map[string]string // values at start-up: what RESET goes back to
+	local   map[string]*string
+	changed map[string]string // reported parameters changed and not yet told
+	io      *sqlio.Settings
+}
+
+func newSettings() *settings {
+	return &settings{vals: map[string]string{}, start: map[string]string{}, local: map[string]*string{},
+		changed: map[string]string{}, io: sqlio.DefaultSettings()}
+}
+
+func (s *settings) get(name string) (string, bool) {
+	p := findParam(name)
+	if p == nil {
+		v, ok := s.vals[strings.ToLower(name)]
+		return v, ok && strings.Contains(name, ".")
+	}
+	if v, ok := s.vals[p.name]; ok {
+		return v, true
+	}
+	return p.def, true
+}
+
+func (s *settings) must(name string) string { v, _ := s.get(name); return v }
+
+// set changes a parameter, checking the value; errors are PostgreSQL's.
+func (s *settings) set(name, value string) error {
+	p := findParam(name)
+	if p == nil {
+		if strings.Contains(name, ".") { // a custom setting of an extension or application
+			s.vals[strings.ToLower(name)] = value
+			return nil
+		}
+		return sqlerr.New(sqlerr.UndefinedObject, "unrecognized configuration parameter %q", name)
+	}
+	if p.fixed {
+		return sqlerr.New("55P02", "parameter %q cannot be changed", p.name)
+	}
+	if p.check != nil {
+		v, err := p.check(value)
+		if err != nil {
+			return invalidValue(p, value, err)
+		}
+		value = v
+	}
+	if err := Apply(s.io, p.name, value); err != nil {
+		return invalidValue(p, value, err)
+	}
+	if p.name == "TimeZone" {
+		value = datetime.LocationName(s.io.Time.Location)
+	}
+	s.vals[p.name] = value
+	if p.reported {
+		s.changed[p.name] = value
+	}
+	return nil
+}
+
+func invalidValue(p *param, value string, err error) error {
+	return sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for parameter %q: %q", p.name, value).WithHint("%s", err.Error())
+}
+
+// setLocal changes a parameter until the end of the transaction.
+func (s *settings) setLocal(name, value string) error {
+	p := findParam(name)
+	key := strings.ToLower(name)
+	if p != nil {
+		key = p.name
+	}
+	if _, saved := s.local[key]; !saved {
+		if old, ok := s.vals[key]; ok {
+			s.local[key] = &old
+		} else {
+			s.local[key] = nil
+		}
+	}
+	return s.set(name, value)
+}
+
+// endLocal undoes what setLocal did.
+func (s *settings) endLocal() {
+	for k, old := range s.local {
+		if old != nil {
+			_ = s.set(k, *old)
+		} else {
+			_ = s.reset(k)
+		}
+	}
+	clear(s.local)
+}
+
+// reset goes back to the value at start-up.
+func (s *settings) reset(name string) error {
+	p := findParam(name)
+	if p == nil {
+		if !strings.Contains(name, ".") {
+			return sqlerr.New(sqlerr.UndefinedObject, "unrecognized configuration parameter %q", name)
+		}
+		delete(s.vals, strings.ToLower(name))
+		return nil
+	}
+	if p.fixed {
+		return sqlerr.New("55P02", "parameter %q cannot be changed", p.name)
+	}
+	v, ok := s.start[p.name]
+	if !ok {
+		v = p.def
+	}
+	return s.set(p.name, v)
+}
+
+// searchPath lists the schemas to look in.
+func (s *settings) searchPath(user string) []string {
+	var out []string
+	for _, part := range splitNames(s.must("search_path")) {
+		if part == "$user" {
+			part = user
+		}
+		if part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// splitNames splits a list of identifiers as PostgreSQL's SplitIdentifierString does.
+func splitNames(v string) []string {
+	var out []string
+	for v = strings.TrimSpace(v); v != ""; {
+		var name string
+		if strings.HasPrefix(v, `"`) {
+			end := strings.Index(v[1:], `"`)
+			if end < 0 {
+				return append(out, v[1:])
+			}
+			name, v = v[1:1+end], v[2+end:]
+		} else {
+			end := strings.IndexByte(v, ',')
+			if end < 0 {
+				end = len(v)
+			}
+			name, v = strings.ToLower(strings.TrimSpace(v[:end])), v[end:]
+		}
+		out = append(out, name)
+		v = strings.TrimSpace(v)
+		v = strings.TrimSpace(strings.TrimPrefix(v, ","))
+	}
+	return out
+}
+
+// frozen returns the settings that a new job's meaning depends on.
+func (s *settings) frozen() map[string]string {
+	out := map[string]string{}
+	for i := range params {
+		if params[i].frozen {
+			out[params[i].name] = s.must(params[i].name)
+		}
+	}
+	return out
+}
+
+// names lists the parameters in order.
+func paramNames() []string {
+	var out []string
+	for i := range params {
+		out = append(out, params[i].name)
+	}
+	sort.Slice(out, func(i, j int) bool { return strings.ToLower(out[i]) < strings.ToLower(out[j]) })
+	return out
+}

@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/storage/change"
+	"github.com/millrace/millrace/storage/shard"
+)
+
+// checkpoint is one under way.
+type checkpoint struct {
+	epoch  uint64
+	logPos uint64
+	deltas []jobDelta
+}
+
+type jobDelta struct {
+	job   catalog.ID
+	delta *change.Set
+}
+
+// startCommit begins to write a checkpoint that every job has completed. Coordinator only.
+func (e *Engine) startCommit(epoch uint64) {
+	c := e.ckpt
+	e.ckpt = checkpoint{}
+	var ids []catalog.ID
+	for id, r := range e.jobs {
+		if !r.creating && !r.stopped {
+			ids = append(ids, id)
+		}
+	}
+	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
+	e.wg.Add(1)
+	go func() { // Close waits
+		defer e.wg.Done()
+		err := e.commit(e.ctx, c, ids)
+		if err != nil && e.ctx.Err() == nil {
+			e.log.Error("checkpoint failed", "epoch", c.epoch, "err", err)
+			e.failed.Store(&err)
+		}
+		e.post(func(now time.Time) {
+			if err == nil {
+				e.committed = c.epoch
+				for _, id := range ids {
+					if r := e.jobs[id]; r != nil {
+						r.job.Release(stream.Epoch(c.epoch))
+						e.mu.Lock()
+						if d := e.sinks[id]; d != nil {
+							d.commit(c.epoch)
+						}
+						e.mu.Unlock()
+					}
+				}
+			}
+			e.apply(e.machine.Committed(now), now)
+			e.progress.wake()
+		})
+	}()
+}
+
+// commit writes a checkpoint: one sorted delta into the shard, a new base for readers, then the durable
+// commit, then what the log no longer needs to hold.
+func (e *Engine) commit(ctx context.Context, c checkpoint, ids []catalog.ID) error {
+	live := make(map[catalog.ID]bool, len(ids))
+	saved := make(map[catalog.ID]uint64, len(ids))
+	var sets []*change.Set
+	for _, id := range ids {
+		live[id] = true
+		for _, l := range e.tables.Unsaved(id, c.epoch) {
+			sets = append(sets, l.Delta)
+		}
+		saved[id] = c.epoch
+	}
+	for _, d := range c.deltas {
+		if live[d.job] {
+			sets = append(sets, d.delta)
+		}
+	}
+	if err := e.ingest(ctx, sets, func(s snapshot) { e.tables.Advance(s, saved) }); err != nil {
+		return err
+	}
+	body, err := json.Marshal(Commit{Epoch: c.epoch, LogPos: c.logPos, Jobs: ids})
+	if err != nil {
+		return err
+	}
+	if err := e.cfg.Checkpoints.Commit(ctx, e.cfg.Shard, c.epoch, c.logPos, body); err != nil {
+		return err
+	}
+	return e.cfg.Log.TruncateBefore(c.logPos + 1)
+}
+
+// ingest sorts changes into the shard and gives readers the new base, in one step as far as they can tell.
+func (e *Engine) ingest(ctx context.Context, sets []*change.Set, publish func(snapshot)) error {
+	ents := sorted(sets)
+	e.shardMu.Lock()
+	defer e.shardMu.Unlock()
+	if len(ents) > 0 {
+		err := e.cfg.Shard.Ingest(ctx, func(yield func(shard.Entry) bool) {
+			for i := range ents {
+				if i+1 < len(ents) && bytes.Equal(ents[i].key, ents[i+1].key) {
+					continue // the later change of a key counts
+				}
+				if !yield(shard.Entry{Key: ents[i].key, Value: ents[i].val, Delete: ents[i].del}) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s, err := e.cfg.Shard.Snapshot()
+	if err != nil {
+		return err
+	}
+	publish(snapshot{s})
+	return nil
+}
+
+type entry struct {
+	key, val []byte
+	del      bool
+}
+
+// sorted orders the changes of several sets by key; of one key, by the order of the sets.
+func sorted(sets []*change.Set) []entry {
+	n := 0
+	for _, s := range sets {
+		n += s.Len()
+	}
+	ents := make([]entry, 0, n)
+	for _, s := range sets {
+		for _, c := range s.Entries {
+			ents = append(ents, entry{s.KeyOf(c), s.ValueOf(c), c.Del})
+		}
+	}
+	sort.SliceStable(ents, func(i, j int) bool { return bytes.Compare(ents[i].key, ents[j].key) < 0 })
+	return ents
+}
+
+// Checkpoint makes everything up to now durable and returns when it is.
+func (e *Engine) Checkpoint(ctx context.Context) error {
+	var target uint64
+	if !e.call(func(now time.Time) {
+		target = e.machine.Last() + 1
+		if e.machine.Idle() && e.committed >= e.machine.Last() && e.dml.idle() {
+			target = 0
+			return
+		}
+		e.apply(e.machine.ForceCheckpoint(now), now)
+	}) || target == 0 {
+		return nil
+	}
+	for {
+		changed := e.progress.changed()
+		var at uint64
+		if !e.call(func(time.Time) { at = e.committed }) {
+			return errClosing
+		}
+		if at >= target {
+			return nil
+		}
+		if p := e.failed.Load(); p != nil {
+			return fmt.Errorf("write checkpoint: %w", *p)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for checkpoint: %w", ctx.Err())
+		}
+	}
+}
+
+var errClosing = errors.New("the server is shutting down")

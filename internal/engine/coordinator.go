@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace/millrace/executor/actor"
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/meta/epoch"
+)
+
+// tick is how often the machine looks at the clock; barriers on demand do not wait for it.
+const tick = 10 * time.Millisecond
+
+// pgEpochMicros is 2000-01-01 UTC in µs since 1970.
+const pgEpochMicros = 946684800 * 1_000_000
+
+// coordinate is the coordinator goroutine.
+func (e *Engine) coordinate() {
+	defer e.wg.Done()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case f := <-e.posted:
+			f(time.Now())
+		case now := <-t.C:
+			e.apply(e.machine.Tick(now), now)
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+// apply carries out decisions, and lets closures in that need a moment without epochs in flight.
+func (e *Engine) apply(d epoch.Decisions, now time.Time) {
+	for _, c := range d.Completed {
+		e.completed(c)
+	}
+	for _, b := range d.Issue {
+		e.issue(b, now)
+	}
+	if d.Commit != 0 {
+		e.startCommit(d.Commit)
+	}
+	if len(d.Completed) > 0 {
+		e.progress.wake()
+	}
+	for len(e.quiescent) > 0 && e.machine.InFlight() == 0 {
+		f := e.quiescent[0]
+		e.quiescent = e.quiescent[1:]
+		f()
+	}
+	e.machine.Hold(len(e.quiescent) > 0)
+	e.gate.set(e.machine.Overloaded())
+}
+
+// whenQuiescent runs f on the coordinator when no epoch is in flight, holding back new ones until then.
+func (e *Engine) whenQuiescent(f func()) {
+	e.post(func(now time.Time) {
+		e.quiescent = append(e.quiescent, f)
+		e.apply(epoch.Decisions{}, now)
+	})
+}
+
+// issue sends an epoch's barrier, and the DML that belongs to it, into every job.
+func (e *Engine) issue(b epoch.Barrier, now time.Time) {
+	e.lastNow = max(e.lastNow, now.UnixMicro()-pgEpochMicros)
+	pos, chunks := e.dml.take(b.Epoch, e.cfg.Log.Durable())
+	if b.Checkpoint {
+		e.tables.Cut(b.Epoch)
+		e.ckpt = checkpoint{epoch: b.Epoch, logPos: pos, deltas: e.early}
+		e.early = nil
+	}
+	sb := &stream.Barrier{Epoch: stream.Epoch(b.Epoch), Now: e.lastNow, Checkpoint: b.Checkpoint, LogPos: pos}
+	for id, r := range e.jobs {
+		if !r.stopped && r.job.HasDirect() {
+			r.job.Inject(sb, chunks[id])
+		}
+	}
+}
+
+// completed makes a job's epoch readable.
+func (e *Engine) completed(c epoch.Completed) {
+	if r := e.jobs[c.Job]; r != nil && r.rel.IsStored() {
+		e.tables.Complete(c.Job, c.Epoch)
+	}
+	e.dml.visible(e.machine.Floor())
+}
+
+// onAck takes an actor's acknowledgement; it runs on the actor's goroutine.
+func (e *Engine) onAck(id catalog.ID, a actor.Ack) {
+	e.post(func(now time.Time) {
+		r := e.jobs[id]
+		if r == nil {
+			return
+		}
+		e.status.state(id, a.Actor, a)
+		if r.creating {
+			e.creatingAck(r, a)
+			return
+		}
+		if a.Delta != nil {
+			e.ckpt.deltas = append(e.ckpt.deltas, jobDelta{id, a.Delta})
+		}
+		e.apply(e.machine.Ack(id, uint64(a.Barrier.Epoch), now), now)
+	})
+}
+
+// activity says that a source has data; it waits while jobs are too far behind.
+func (e *Engine) activity() {
+	e.gate.wait(e.ctx)
+	e.status.active(func() { e.post(func(time.Time) { e.machine.Activity() }) })
+}
+
+// demand asks for a barrier now.
+func (e *Engine) demand() {
+	e.post(func(now time.Time) { e.apply(e.machine.Demand(now), now) })
+}
+
+// attach makes a job part of all epochs after completed. Coordinator only (or before it runs).
+func (e *Engine) attach(r *running, completed uint64) {
+	e.jobs[r.rel.ID] = r
+	if r.rel.IsStored() {
+		e.tables.Register(r.rel.ID, completed)
+	}
+	e.machine.AddJob(r.rel.ID, r.job.Actors(), r.rel.Kind == catalog.Table, completed)
+	e.startJob(r)
+}
+
+// startJob sets a job's goroutines going, and its delivery if it is a sink.
+func (e *Engine) startJob(r *running) {
+	r.job.Start(e.ctx, func(err error) { e.onFailure(r.rel, err) })
+	e.mu.Lock()
+	d := e.sinks[r.rel.ID]
+	e.mu.Unlock()
+	if d == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	r.cancel = cancel
+	e.wg.Add(1)
+	go func() { // Close waits
+		defer e.wg.Done()
+		d.run(ctx)
+	}()
+	d.commit(e.committed)
+}
+
+// onFailure takes a failed job out: it stops where it is, its error is kept, the others go on.
+func (e *Engine) onFailure(rel *catalog.Relation, err error) {
+	e.log.Error("job failed", "job", rel.Name, "err", err)
+	e.status.fail(rel.ID, err)
+	e.post(func(now time.Time) {
+		if r := e.jobs[rel.ID]; r != nil {
+			r.stopped = true
+			e.apply(e.machine.RemoveJob(rel.ID, now), now)
+			e.progress.wake()
+		}
+	})
+}

@@ -1,0 +1,293 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/millrace/millrace/executor/job"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/storage/row"
+)
+
+// dml is the sequencer: it knows which keys were written and are not visible yet, gives transactions their
+// place in the log, and hands logged transactions to epochs.
+type dml struct {
+	mu      sync.Mutex
+	pending []logged // in log order, not yet in an epoch
+	taken   uint64   // position up to which epochs have read
+	epochs  []epochPos
+	recent  map[catalog.ID]map[string]uint64 // key → position of its last write, while not visible everywhere
+	queue   []recentKey                      // the same in log order
+}
+
+type logged struct {
+	pos    uint64
+	chunks map[catalog.ID]*delta.Chunk
+	// A sink's epoch that the transaction delivers, if any.
+	sink      catalog.ID
+	sinkEpoch uint64
+}
+
+type recentKey struct {
+	pos   uint64
+	table catalog.ID
+	key   string
+}
+
+func (d *dml) init(epoch, pos uint64) {
+	d.taken = pos
+	d.epochs = []epochPos{{epoch, pos}}
+	d.recent = map[catalog.ID]map[string]uint64{}
+}
+
+// errConflict says that a row was written by somebody else after the statement had read it.
+var errConflict = errors.New("a row read by the statement has changed")
+
+// write is one table's part of a transaction.
+type write struct {
+	rel   *catalog.Relation
+	chunk *delta.Chunk
+	keys  []string // full store keys of all rows touched
+	read  uint64   // log position of the view that the rows were computed from
+}
+
+// append logs a transaction unless one of its rows has changed since it was read. It returns the position;
+// the transaction is durable when wait returns nil.
+func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64) (pos uint64, wait func() error, err error) {
+	payload := encodeTxn(ws, sink, sinkEpoch)
+	d := &e.dml
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range ws {
+		recent := d.recent[w.rel.ID]
+		for _, k := range w.keys {
+			if recent[k] > w.read {
+				return 0, nil, errConflict
+			}
+		}
+	}
+	pos, wait = e.cfg.Log.Enqueue(payload)
+	l := logged{pos: pos, chunks: make(map[catalog.ID]*delta.Chunk, len(ws))}
+	for _, w := range ws {
+		l.chunks[w.rel.ID] = w.chunk
+		recent := d.recent[w.rel.ID]
+		if recent == nil {
+			recent = map[string]uint64{}
+			d.recent[w.rel.ID] = recent
+		}
+		for _, k := range w.keys {
+			recent[k] = pos
+			d.queue = append(d.queue, recentKey{pos, w.rel.ID, k})
+		}
+	}
+	d.pending = append(d.pending, l)
+	return pos, wait, nil
+}
+
+// take gives an epoch all durable transactions that no earlier one had.
+func (d *dml) take(epoch, durable uint64) (pos uint64, chunks map[catalog.ID][]*delta.Chunk) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for n < len(d.pending) && d.pending[n].pos <= durable {
+		l := d.pending[n]
+		d.taken = l.pos
+		for id, c := range l.chunks {
+			if chunks == nil {
+				chunks = map[catalog.ID][]*delta.Chunk{}
+			}
+			chunks[id] = append(chunks[id], c)
+		}
+		n++
+	}
+	d.pending = append([]logged(nil), d.pending[n:]...)
+	d.epochs = append(d.epochs, epochPos{epoch, d.taken})
+	return d.taken, chunks
+}
+
+// visible forgets what every job has left behind.
+func (d *dml) visible(floor uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := 0
+	for i+1 < len(d.epochs) && d.epochs[i+1].epoch <= floor {
+		i++
+	}
+	if i == 0 {
+		return
+	}
+	d.epochs = append([]epochPos(nil), d.epochs[i:]...)
+	low := d.epochs[0].pos
+	n := 0
+	for n < len(d.queue) && d.queue[n].pos <= low {
+		q := d.queue[n]
+		if d.recent[q.table][q.key] == q.pos {
+			delete(d.recent[q.table], q.key)
+		}
+		n++
+	}
+	if n > 0 {
+		d.queue = append([]recentKey(nil), d.queue[n:]...)
+	}
+}
+
+// posOf returns the log position that an epoch reads up to.
+func (d *dml) posOf(epoch uint64) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	pos := d.epochs[0].pos
+	for _, e := range d.epochs {
+		if e.epoch > epoch {
+			break
+		}
+		pos = e.pos
+	}
+	return pos
+}
+
+// idle reports whether nothing logged waits for an epoch.
+func (d *dml) idle() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.pending) == 0
+}
+
+// txnFormat stands first in each log record. Then: number of tables; per table its id, schema version,
+// number of rows, and per row the weight (varint), the image's length and the image. A transaction that
+// delivers an epoch of a sink into a table ends with the sink's id and the epoch. Numbers are uvarints.
+// See docs/format/log.md.
+const txnFormat = 1
+
+func encodeTxn(ws []write, sink catalog.ID, sinkEpoch uint64) []byte {
+	b := []byte{txnFormat}
+	b = binary.AppendUvarint(b, uint64(len(ws)))
+	var img []byte
+	for _, w := range ws {
+		b = binary.AppendUvarint(b, uint64(w.rel.ID))
+		b = binary.AppendUvarint(b, uint64(w.rel.SchemaVersion))
+		b = binary.AppendUvarint(b, uint64(w.chunk.Len()))
+		for k := range w.chunk.Len() {
+			i := w.chunk.Row(k)
+			img = row.AppendImage(img[:0], w.chunk.Cols, nil, i)
+			b = binary.AppendVarint(b, w.chunk.Weight(i))
+			b = binary.AppendUvarint(b, uint64(len(img)))
+			b = append(b, img...)
+		}
+	}
+	if sink != 0 {
+		b = binary.AppendUvarint(b, uint64(sink))
+		b = binary.AppendUvarint(b, sinkEpoch)
+	}
+	return b
+}
+
+type txnReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *txnReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *txnReader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *txnReader) bytes(n uint64) []byte {
+	if uint64(len(r.b)) < n {
+		r.bad = true
+		return nil
+	}
+	out := r.b[:n]
+	r.b = r.b[n:]
+	return out
+}
+
+// decodeTxn reads a log record; tables that are gone are left out.
+func decodeTxn(b []byte, rels *catalog.Snapshot) (l logged, err error) {
+	corrupt := fmt.Errorf("decode log record: corrupt data")
+	if len(b) == 0 || b[0] != txnFormat {
+		return l, corrupt
+	}
+	r := &txnReader{b: b[1:]}
+	l.chunks = map[catalog.ID]*delta.Chunk{}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		id, version, rows := catalog.ID(r.uvarint()), r.uvarint(), r.uvarint()
+		rel := rels.Relations[id]
+		var bld *delta.Builder
+		var layout job.Layout
+		if rel != nil {
+			bld, layout = delta.NewBuilder(rel.Types()), job.NewLayout(rel)
+		}
+		for ; rows > 0 && !r.bad; rows-- {
+			w := r.varint()
+			img := r.bytes(r.uvarint())
+			if rel == nil || r.bad {
+				continue
+			}
+			vecs := make([]*delta.Vec, len(rel.Columns))
+			for i := range vecs {
+				vecs[i] = bld.Col(i)
+			}
+			if err := layout.DecodeImage(version, img, vecs); err != nil {
+				return l, err
+			}
+			bld.EndRow(w)
+		}
+		if rel != nil {
+			if c := bld.Take(); c != nil {
+				l.chunks[id] = c
+			}
+		}
+	}
+	if r.bad {
+		return l, corrupt
+	}
+	if len(r.b) > 0 {
+		l.sink, l.sinkEpoch = catalog.ID(r.uvarint()), r.uvarint()
+	}
+	return l, nil
+}
+
+// replay queues the logged transactions after a position for the first epoch.
+func (e *Engine) replay(after uint64) error {
+	snap := e.cfg.Catalog.Snapshot()
+	for rec, err := range e.cfg.Log.Records(after) {
+		if err != nil {
+			return fmt.Errorf("replay log: %w", err)
+		}
+		l, err := decodeTxn(rec.Payload, snap)
+		if err != nil {
+			return fmt.Errorf("replay log at %d: %w", rec.Pos, err)
+		}
+		l.pos = rec.Pos
+		e.dml.pending = append(e.dml.pending, l)
+		if l.sink != 0 {
+			e.delivered[l.sink] = l.sinkEpoch
+		}
+	}
+	return nil
+}
+
+// seen returns the log position that every job's last completed epoch holds.
+func (d *dml) seen() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.epochs[0].pos
+}

@@ -1,0 +1,330 @@
+// Package engine runs the streaming jobs of one node: it carries out the decisions of meta/epoch, takes DML,
+// answers reads, adds and drops jobs, and writes checkpoints.
+//
+// The idea: one coordinator goroutine owns all bookkeeping about epochs and jobs; everything else (actors,
+// sessions, the checkpointer) talks to it by posting closures. Reads never go through it: they open a view
+// of storage/table at an epoch that all their relations have completed.
+//
+// Goroutines: the coordinator; those of each job; one per checkpoint being written; one per job being
+// created. All have ended when Close returns.
+//
+// Lock order: ddl, then dml.mu, then shard. None is held while waiting for a job.
+//
+// Invariants: an acknowledged write is in the log; every epoch carries one log position up to which all
+// tables read; a checkpoint holds all jobs at one epoch.
+//
+// It does not parse, bind or plan (frontend, planner) and does not know the wire. Start at Open, then
+// coordinator.go.
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/executor/changelog"
+	"github.com/millrace/millrace/executor/job"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/sqlio"
+	"github.com/millrace/millrace/meta/epoch"
+	"github.com/millrace/millrace/storage/change"
+	"github.com/millrace/millrace/storage/shard"
+	"github.com/millrace/millrace/storage/table"
+	"github.com/millrace/millrace/storage/wal"
+)
+
+// Catalog is what the engine needs of the catalog.
+type Catalog interface {
+	Snapshot() *catalog.Snapshot
+	// SetCreated marks a relation's job as complete, durably.
+	SetCreated(ctx context.Context, id catalog.ID) error
+}
+
+// Commit is the part of a checkpoint that this package keeps in the global manifest.
+type Commit struct {
+	Epoch  uint64
+	LogPos uint64
+	// Jobs lists the relations whose jobs are part of the checkpoint.
+	Jobs []catalog.ID
+}
+
+// Checkpoints makes checkpoints durable.
+type Checkpoints interface {
+	// Commit uploads what the shard holds and makes it the current checkpoint, atomically.
+	Commit(ctx context.Context, s *shard.Shard, epoch, logPos uint64, engine json.RawMessage) error
+}
+
+// Config is what an engine is built with. All fields without "default" are required.
+type Config struct {
+	Catalog     Catalog
+	Shard       *shard.Shard
+	Checkpoints Checkpoints
+	Log         *wal.Log
+	Last        *Commit // what the current checkpoint holds; nil: nothing
+	Source      func(name string) (connector.Source, error)
+	Sink        func(name string) (connector.Sink, error)
+	Settings    func(rel *catalog.Relation) *sqlio.Settings // those frozen at CREATE
+	Epochs      epoch.Config
+	Logger      *slog.Logger // default: slog.Default
+}
+
+// Engine is a running node.
+type Engine struct {
+	cfg    Config
+	log    *slog.Logger
+	tables *table.Store
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	posted chan func(now time.Time)
+
+	// ddl serialises creating and dropping jobs.
+	ddl sync.Mutex
+	// shardMu serialises writers of the shard, and makes ingest plus change of the readers' base one step.
+	shardMu sync.Mutex
+
+	// Owned by the coordinator.
+	machine   *epoch.Machine
+	jobs      map[catalog.ID]*running
+	quiescent []func()
+	lastNow   int64
+	ckpt      checkpoint
+	early     []jobDelta // of jobs that joined since the last checkpoint barrier
+	committed uint64
+
+	mu    sync.Mutex
+	sinks map[catalog.ID]*delivery // guarded by mu
+	// delivered holds what the log says of sinks into tables; written at start only.
+	delivered map[catalog.ID]uint64
+
+	dml      dml
+	startPos uint64 // what the log held at start: no reader sees less
+	gate     gate
+	progress broadcast // after each completed epoch, commit or change of jobs
+	status   statusMap
+	failed   atomic.Pointer[error] // a checkpoint could not be written: reads go on, writes do not
+}
+
+type epochPos struct {
+	epoch, pos uint64
+}
+
+// running is a job in this process.
+type running struct {
+	rel      *catalog.Relation
+	job      *job.Job
+	logs     []*changelog.Log
+	creating bool   // not yet part of the machine
+	epoch    uint64 // creating: epoch of its snapshot
+	acks     map[uint64]int
+	at       uint64        // creating: last epoch completed
+	saved    int           // creating: barriers of the snapshot phase completed
+	deltas   []*change.Set // creating: flushed and not yet in the store
+	stopped  bool
+	cancel   context.CancelFunc // a sink's delivery
+}
+
+// Open starts the engine and every job of the catalog. It returns before the jobs have caught up.
+func Open(parent context.Context, cfg Config) (*Engine, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	snap, err := cfg.Shard.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(parent)
+	e := &Engine{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, tables: table.NewStore(snapshot{snap}),
+		posted: make(chan func(time.Time), 4096), jobs: map[catalog.ID]*running{},
+		sinks: map[catalog.ID]*delivery{}, delivered: map[catalog.ID]uint64{}}
+	last := Commit{}
+	if cfg.Last != nil {
+		last = *cfg.Last
+	}
+	e.committed = last.Epoch
+	e.machine = epoch.New(cfg.Epochs, last.Epoch)
+	e.progress.init()
+	e.dml.init(last.Epoch, last.LogPos)
+	e.gate.init()
+	e.status.init()
+	e.startPos = cfg.Log.Durable()
+	if err := e.start(last); err != nil {
+		cancel()
+		e.stopJobs()
+		_ = e.tables.Close()
+		return nil, err
+	}
+	e.wg.Add(1)
+	go e.coordinate() // Close waits
+	e.demand()        // makes what the log holds readable
+	e.resumeCreation(last)
+	return e, nil
+}
+
+// start brings up the jobs that the checkpoint holds, and new ones that need no snapshot.
+func (e *Engine) start(last Commit) error {
+	if err := e.replay(last.LogPos); err != nil {
+		return err
+	}
+	saved := map[catalog.ID]bool{}
+	for _, id := range last.Jobs {
+		saved[id] = true
+	}
+	for _, rel := range e.cfg.Catalog.Snapshot().Sorted() {
+		if !rel.HasJob() || !saved[rel.ID] && needsSnapshot(e.cfg.Catalog.Snapshot(), rel) {
+			continue
+		}
+		r, err := e.build(rel, saved[rel.ID], nil)
+		if err != nil {
+			return fmt.Errorf("start job of %s %q: %w", rel.Kind, rel.Name, err)
+		}
+		e.attach(r, last.Epoch)
+	}
+	return nil
+}
+
+// resumeCreation begins anew the jobs whose snapshot had not been finished.
+func (e *Engine) resumeCreation(last Commit) {
+	saved := map[catalog.ID]bool{}
+	for _, id := range last.Jobs {
+		saved[id] = true
+	}
+	for _, rel := range e.cfg.Catalog.Snapshot().Sorted() {
+		if !rel.HasJob() || saved[rel.ID] || !needsSnapshot(e.cfg.Catalog.Snapshot(), rel) {
+			continue
+		}
+		e.wg.Add(1)
+		go func() { // Close waits
+			defer e.wg.Done()
+			if err := e.CreateJob(e.ctx, rel); err != nil && e.ctx.Err() == nil {
+				e.log.Error("resume creation of a job", "job", rel.Name, "err", err)
+				e.status.fail(rel.ID, err)
+			}
+		}()
+	}
+}
+
+// needsSnapshot reports whether a relation's job scans stored relations.
+func needsSnapshot(s *catalog.Snapshot, rel *catalog.Relation) bool {
+	for _, d := range rel.DependsOn {
+		if r := s.Relations[d]; r != nil && r.IsStored() && d != rel.SinkInto {
+			return true
+		}
+	}
+	return false
+}
+
+// post hands a closure to the coordinator.
+func (e *Engine) post(f func(now time.Time)) {
+	select {
+	case e.posted <- f:
+	case <-e.ctx.Done():
+	}
+}
+
+// call runs a closure on the coordinator and waits for it; false when the engine is closing.
+func (e *Engine) call(f func(now time.Time)) bool {
+	done := make(chan struct{})
+	e.post(func(now time.Time) { f(now); close(done) })
+	select {
+	case <-done:
+		return true
+	case <-e.ctx.Done():
+		return false
+	}
+}
+
+// Close takes a last checkpoint, bounded by ctx, and stops everything.
+func (e *Engine) Close(ctx context.Context) error {
+	err := e.Checkpoint(ctx)
+	e.cancel()
+	e.wg.Wait()
+	e.stopJobs()
+	if cerr := e.tables.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (e *Engine) stopJobs() {
+	for _, r := range e.jobs {
+		r.job.Stop()
+	}
+	for _, r := range e.jobs {
+		_ = r.job.Wait()
+	}
+}
+
+// snapshot adapts the shard's snapshot to what storage/table reads.
+type snapshot struct{ *shard.Snapshot }
+
+// Scan implements table.Snapshot.
+func (s snapshot) Scan(lo, hi []byte, f func(k, v []byte) bool) error {
+	it := s.Snapshot.Scan(context.Background(), lo, hi, false)
+	for it.Next() {
+		if !f(it.Key(), it.Value()) {
+			break
+		}
+	}
+	return it.Close()
+}
+
+// broadcast wakes everyone who waits for a change.
+type broadcast struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (b *broadcast) init() { b.ch = make(chan struct{}) }
+
+// changed returns a channel that is closed at the next wake.
+func (b *broadcast) changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ch
+}
+
+func (b *broadcast) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.ch)
+	b.ch = make(chan struct{})
+}
+
+// gate makes sources wait while jobs are too far behind.
+type gate struct {
+	mu   sync.Mutex
+	open chan struct{} // closed: open
+	shut bool
+}
+
+func (g *gate) init() { g.open = make(chan struct{}); close(g.open) }
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if shut == g.shut {
+		return
+	}
+	g.shut = shut
+	if shut {
+		g.open = make(chan struct{})
+	} else {
+		close(g.open)
+	}
+}
+
+func (g *gate) wait(ctx context.Context) {
+	g.mu.Lock()
+	ch := g.open
+	g.mu.Unlock()
+	select {
+	case <-ch:
+	case <-ctx.Done():
+	}
+}

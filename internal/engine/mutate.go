@@ -1,0 +1,471 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/executor/batch"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqlio"
+	"github.com/millrace/millrace/storage/table"
+)
+
+// Query says how a statement is to be run.
+type Query struct {
+	Catalog *catalog.Snapshot // what the statement was bound against
+	MinPos  uint64            // log position of the session's last write
+	Ctx     func() *expr.Ctx
+	System  func(ctx context.Context, schema, name string, cols []int) (batch.ChunkIter, error)
+	Batch   batch.Options // Ctx is filled in
+}
+
+// relations reads a statement's view and the system relations.
+type relations struct {
+	*Reader
+	q *Query
+}
+
+// System implements batch.Relations.
+func (r relations) System(ctx context.Context, schema, name string, cols []int) (batch.ChunkIter, error) {
+	return r.q.System(ctx, schema, name, cols)
+}
+
+// Rows is a running query; Close it.
+type Rows struct {
+	op   batch.Operator
+	view *table.View
+}
+
+// Run starts a query. txn, if not nil, adds its own writes to what the query sees.
+func (e *Engine) Run(ctx context.Context, txn *Txn, n plan.Node, q *Query) (*Rows, error) {
+	view, err := e.open(ctx, txn, q, tablesOf(n))
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.run(ctx, n, view, q)
+	if err != nil {
+		view.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (e *Engine) open(ctx context.Context, txn *Txn, q *Query, ids []catalog.ID) (*table.View, error) {
+	view, err := e.View(ctx, ids, q.MinPos)
+	if err == nil && txn != nil {
+		txn.Overlay(view)
+	}
+	return view, err
+}
+
+func (e *Engine) run(ctx context.Context, n plan.Node, view *table.View, q *Query) (*Rows, error) {
+	o := q.Batch
+	o.Ctx = q.Ctx
+	op, err := batch.Build(n, relations{&Reader{View: view, Rels: q.Catalog}, q}, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := op.Open(ctx); err != nil {
+		op.Close()
+		return nil, err
+	}
+	return &Rows{op, view}, nil
+}
+
+// Next returns the next rows, nil at the end.
+func (r *Rows) Next(ctx context.Context) (*delta.Chunk, error) { return r.op.Next(ctx) }
+
+// Close ends the query.
+func (r *Rows) Close() {
+	if r.op != nil {
+		r.op.Close()
+		r.view.Close()
+		r.op = nil
+	}
+}
+
+// tablesOf lists the stored relations that a plan reads.
+func tablesOf(n plan.Node) []catalog.ID {
+	var ids []catalog.ID
+	seen := map[catalog.ID]bool{}
+	plan.Walk(n, func(n plan.Node) bool {
+		if s, ok := n.(*plan.TableScan); ok && !seen[s.Table] {
+			seen[s.Table] = true
+			ids = append(ids, s.Table)
+		}
+		return true
+	})
+	return ids
+}
+
+// Result is what a data-modifying statement did.
+type Result struct {
+	Count     int64
+	Returning []*delta.Chunk
+}
+
+// mutation is one data-modifying statement under way.
+type mutation struct {
+	rel       *catalog.Relation
+	w         *Writer
+	c         *expr.Ctx
+	returning []expr.Program
+	res       *Result
+}
+
+// begin opens the statement's view and source rows. All rows are read before the first is changed.
+func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, src plan.Node, ret []expr.Expr, q *Query,
+	do func(m *mutation, c *delta.Chunk) error) (*Result, error) {
+	ids := tablesOf(src)
+	if !containsID(ids, rel.ID) {
+		ids = append(ids, rel.ID)
+	}
+	view, err := e.open(ctx, txn, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}}
+	if m.returning, err = expr.CompileAll(ret); err != nil {
+		view.Close()
+		return nil, err
+	}
+	rows, err := e.run(ctx, src, view, q)
+	if err != nil {
+		view.Close()
+		return nil, err
+	}
+	defer rows.Close()
+	m.w = txn.Table(rel, view)
+	var chunks []*delta.Chunk
+	for {
+		c, err := rows.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if c == nil {
+			break
+		}
+		chunks = append(chunks, c)
+	}
+	for _, c := range chunks {
+		if err := do(m, c); err != nil {
+			return nil, err
+		}
+	}
+	return m.res, nil
+}
+
+func containsID(ids []catalog.ID, id catalog.ID) bool {
+	for _, x := range ids {
+		if x == id {
+			return true
+		}
+	}
+	return false
+}
+
+// give evaluates RETURNING for all rows of c.
+func (m *mutation) give(c *delta.Chunk) error {
+	if len(m.returning) == 0 || c == nil {
+		return nil
+	}
+	cols := make([]*delta.Vec, len(m.returning))
+	for i, p := range m.returning {
+		cols[i] = p.Eval(m.c, c)
+	}
+	if err := m.c.FirstErr(); err != nil {
+		return err
+	}
+	m.res.Returning = append(m.res.Returning, (&delta.Chunk{Cols: cols, Sel: c.Sel, Rows: c.Rows}))
+	return nil
+}
+
+// notNull checks the NOT NULL columns of row i.
+func notNull(rel *catalog.Relation, cols []*delta.Vec, i int) error {
+	for k := range rel.Columns {
+		if rel.Columns[k].NotNull && cols[k].IsNull(i) {
+			return sqlerr.New(sqlerr.NotNullViolation, "null value in column %q of relation %q violates not-null constraint",
+				rel.Columns[k].Name, rel.Name).
+				WithDetail("Failing row contains (%s).", rowText(cols, i)).
+				WithTable(rel.Schema, rel.Name, rel.Columns[k].Name, "")
+		}
+	}
+	return nil
+}
+
+func rowText(cols []*delta.Vec, i int) string {
+	var b []byte
+	for k, v := range cols {
+		if k > 0 {
+			b = append(b, ", "...)
+		}
+		if v.IsNull(i) {
+			b = append(b, "null"...)
+		} else {
+			b = sqlio.AppendText(b, v, i, sqlio.DefaultSettings())
+		}
+	}
+	return string(b)
+}
+
+func duplicateKey(rel *catalog.Relation, cols []*delta.Vec, i int) error {
+	var names, vals []byte
+	for n, k := range rel.PrimaryKey {
+		if n > 0 {
+			names, vals = append(names, ", "...), append(vals, ", "...)
+		}
+		names = append(names, rel.Columns[k].Name...)
+		vals = sqlio.AppendText(vals, cols[k], i, sqlio.DefaultSettings())
+	}
+	return sqlerr.New(sqlerr.UniqueViolation, "duplicate key value violates unique constraint %q", rel.Name+"_pkey").
+		WithDetail("Key (%s)=(%s) already exists.", names, vals).
+		WithTable(rel.Schema, rel.Name, "", rel.Name+"_pkey")
+}
+
+// Insert runs INSERT within a transaction.
+func (e *Engine) Insert(ctx context.Context, txn *Txn, s *plan.Insert, q *Query) (*Result, error) {
+	set, err := expr.CompileAll(s.Set)
+	if err != nil {
+		return nil, err
+	}
+	var where expr.Program
+	if s.Where != nil {
+		if where, err = expr.Compile(s.Where); err != nil {
+			return nil, err
+		}
+	}
+	mine := map[string]bool{} // keys that this statement has written, for 21000
+	return e.mutate(ctx, txn, s.Table, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
+		out := delta.NewBuilder(s.Table.Types())
+		for k := range c.Len() {
+			i := c.Row(k)
+			for range c.Weight(i) {
+				if err := m.insertRow(s, c, i, set, where, out, mine); err != nil {
+					return err
+				}
+			}
+		}
+		return m.give(out.Take())
+	})
+}
+
+// insertRow adds one row, or does what ON CONFLICT says.
+func (m *mutation) insertRow(s *plan.Insert, c *delta.Chunk, i int, set []expr.Program, where expr.Program, out *delta.Builder, mine map[string]bool) error {
+	if err := notNull(s.Table, c.Cols, i); err != nil {
+		return err
+	}
+	if len(s.Table.PrimaryKey) > 0 {
+		old, err := m.w.Existing(c, i)
+		if err != nil {
+			return err
+		}
+		k := string(m.w.k)
+		if old != nil {
+			conflict := s.Conflict
+			if conflict == 0 {
+				switch s.Table.OnConflict {
+				case "ignore":
+					conflict = 'N'
+				case "overwrite":
+					conflict = 'O'
+				}
+			}
+			switch conflict {
+			case 'N':
+				return nil
+			case 'O':
+				if err := m.w.Delete(old, 0); err != nil {
+					return err
+				}
+			case 'U':
+				if mine[k] {
+					return sqlerr.New(sqlerr.CardinalityViolation, "ON CONFLICT DO UPDATE command cannot affect row a second time").
+						WithHint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
+				}
+				mine[k] = true
+				return m.upsert(s, old, c, i, set, where, out)
+			default:
+				return duplicateKey(s.Table, c.Cols, i)
+			}
+		}
+		if s.Conflict == 'U' {
+			mine[k] = true
+		}
+	}
+	if err := m.w.Insert(c, i); err != nil {
+		return err
+	}
+	m.res.Count++
+	out.AppendRow(c, i, 1)
+	return nil
+}
+
+// upsert replaces an existing row by DO UPDATE's expressions over it and the excluded row.
+func (m *mutation) upsert(s *plan.Insert, old, c *delta.Chunk, i int, set []expr.Program, where expr.Program, out *delta.Builder) error {
+	both := delta.NewBuilder(append(s.Table.Types(), s.Table.Types()...))
+	for k := range old.Cols {
+		both.Col(k).AppendFrom(old.Cols[k], 0)
+		both.Col(len(old.Cols)+k).AppendFrom(c.Cols[k], i)
+	}
+	both.EndRow(1)
+	in := both.Take()
+	if where != nil {
+		v := where.Eval(m.c, in)
+		if err := m.c.FirstErr(); err != nil {
+			return err
+		}
+		if v.IsNull(0) || !v.Bools[0] {
+			return nil
+		}
+	}
+	cols := make([]*delta.Vec, len(set))
+	for k, p := range set {
+		cols[k] = p.Eval(m.c, in)
+	}
+	if err := m.c.FirstErr(); err != nil {
+		return err
+	}
+	next := delta.NewChunk(cols, nil, 1)
+	if err := m.replace(old, 0, next, 0); err != nil {
+		return err
+	}
+	m.res.Count++
+	out.AppendRow(next, 0, 1)
+	return nil
+}
+
+// replace changes a stored row; a new key must be free.
+func (m *mutation) replace(old *delta.Chunk, oi int, next *delta.Chunk, ni int) error {
+	if err := notNull(m.rel, next.Cols, ni); err != nil {
+		return err
+	}
+	if err := m.w.Delete(old, oi); err != nil {
+		return err
+	}
+	if len(m.rel.PrimaryKey) > 0 {
+		there, err := m.w.Existing(next, ni)
+		if err != nil {
+			return err
+		}
+		if there != nil {
+			return duplicateKey(m.rel, next.Cols, ni)
+		}
+	}
+	return m.w.Insert(next, ni)
+}
+
+// Update runs UPDATE within a transaction.
+func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query) (*Result, error) {
+	n := len(s.Table.Columns)
+	type row struct {
+		old, next *delta.Chunk
+		i         int
+	}
+	var rows []row
+	seen := map[string]bool{}
+	res, err := e.mutate(ctx, txn, s.Table, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
+		old, next := c.WithCols(c.Cols[:n]), c.WithCols(c.Cols[n:2*n])
+		var keep []int32
+		for k := range c.Len() {
+			i := c.Row(k)
+			m.w.keyOf(old, i)
+			if keyed := len(s.Table.Key) > 0; keyed && seen[string(m.w.k)] {
+				continue // several matches for one row: the first counts
+			} else if keyed {
+				seen[string(m.w.k)] = true
+			}
+			if err := notNull(s.Table, next.Cols, i); err != nil {
+				return err
+			}
+			keep = append(keep, int32(i))
+			for range c.Weight(i) {
+				// All old rows go before the first new one comes, so that keys may be swapped.
+				if err := m.w.Delete(old, i); err != nil {
+					return err
+				}
+				rows = append(rows, row{old, next, i})
+				m.res.Count++
+			}
+		}
+		if len(keep) == 0 {
+			return nil
+		}
+		return m.give(c.WithSel(keep))
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{x: txn.tables[s.Table.ID]}
+	view, err := e.open(ctx, nil, q, []catalog.ID{s.Table.ID})
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	w.view = view
+	for _, r := range rows {
+		if len(s.Table.PrimaryKey) > 0 {
+			there, err := w.Existing(r.next, r.i)
+			if err != nil {
+				return nil, err
+			}
+			if there != nil {
+				return nil, duplicateKey(s.Table, r.next.Cols, r.i)
+			}
+		}
+		if err := w.Insert(r.next, r.i); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// Delete runs DELETE within a transaction.
+func (e *Engine) Delete(ctx context.Context, txn *Txn, s *plan.Delete, q *Query) (*Result, error) {
+	n := len(s.Table.Columns)
+	seen := map[string]bool{}
+	return e.mutate(ctx, txn, s.Table, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
+		old := c.WithCols(c.Cols[:n])
+		var keep []int32
+		for k := range c.Len() {
+			i := c.Row(k)
+			m.w.keyOf(old, i)
+			if keyed := len(s.Table.Key) > 0; keyed && seen[string(m.w.k)] {
+				continue
+			} else if keyed {
+				seen[string(m.w.k)] = true
+			}
+			keep = append(keep, int32(i))
+			for range c.Weight(i) {
+				if err := m.w.Delete(old, i); err != nil {
+					return err
+				}
+				m.res.Count++
+			}
+		}
+		if len(keep) == 0 {
+			return nil
+		}
+		return m.give(c.WithSel(keep))
+	})
+}
+
+// InsertChunk adds rows that need no planning: COPY. Columns are all of the table's, in order.
+func (e *Engine) InsertChunk(ctx context.Context, txn *Txn, rel *catalog.Relation, c *delta.Chunk, q *Query) (int64, error) {
+	view, err := e.open(ctx, nil, q, []catalog.ID{rel.ID})
+	if err != nil {
+		return 0, err
+	}
+	defer view.Close()
+	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}, w: txn.Table(rel, view)}
+	s := &plan.Insert{Table: rel}
+	out := delta.NewBuilder(rel.Types())
+	for k := range c.Len() {
+		if err := m.insertRow(s, c, c.Row(k), nil, nil, out, nil); err != nil {
+			return 0, err
+		}
+	}
+	return m.res.Count, nil
+}

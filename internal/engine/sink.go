@@ -1,0 +1,465 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqltypes"
+	"github.com/millrace/millrace/storage/key"
+	"github.com/millrace/millrace/storage/row"
+)
+
+// A sink's job keeps a log of the changes it owes its target: one state table with a row per change, keyed
+// by epoch and number. A change is delivered only after the checkpoint that holds it has committed, and
+// leaves the log with the first checkpoint after its delivery. The target remembers the epoch, so that a
+// restart between delivery and checkpoint delivers nothing twice.
+
+// sinkRoot makes the root operators of a sink's job.
+func (e *Engine) sinkRoot(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (stream.Operator, error) {
+	var once sync.Once
+	var d *delivery
+	return func(n *plan.Sink, env *stream.Env) (stream.Operator, error) {
+		once.Do(func() {
+			d = &delivery{e: e, rel: rel, node: n, types: plan.Types(n.Input), wake: make(chan struct{}, 1)}
+			e.mu.Lock()
+			e.sinks[rel.ID] = d
+			e.mu.Unlock()
+		})
+		s := &sinkLog{d: d, cfg: env.Table(n.State), cons: stream.NewConsolidator(sinkKey(n)), vnode: uint16(len(d.logs))}
+		if env.AppendOnly(n.Input) {
+			s.cons = nil
+		}
+		if err := s.restore(); err != nil {
+			return nil, err
+		}
+		d.logs = append(d.logs, s)
+		return s, nil
+	}
+}
+
+func sinkKey(n *plan.Sink) []row.KeyCol {
+	if len(n.Key) == 0 {
+		return nil
+	}
+	return row.Cols(n.Key...)
+}
+
+// sinkLog is the root operator of one actor of a sink's job.
+type sinkLog struct {
+	d     *delivery
+	cfg   state.Config
+	vnode uint16 // the actor's number: its own part of the log
+	cons  *stream.Consolidator
+	pass  []*delta.Chunk
+	dirty []owed // since the last Flush
+	gone  []owed // delivered, to be deleted at the next Flush
+	// The last change written to the log: an epoch of the snapshot phase spans several flushes.
+	lastEpoch, lastSeq uint64
+	mu                 sync.Mutex
+	owed               []owed // ascending by epoch
+}
+
+// owed is an epoch's changes.
+type owed struct {
+	epoch  uint64
+	chunks []*delta.Chunk
+	rows   int
+}
+
+func (s *sinkLog) restore() error {
+	if s.cfg.Store == nil {
+		return nil
+	}
+	r := key.VNodeRange(s.cfg.Table, s.vnode)
+	var bad error
+	cols := make([]*delta.Vec, len(s.d.types))
+	bld := delta.NewBuilder(s.d.types)
+	flush := func(epoch uint64) {
+		if c := bld.Take(); c != nil {
+			s.owed = append(s.owed, owed{epoch, []*delta.Chunk{c}, c.Rows})
+		}
+	}
+	last := uint64(0)
+	err := s.cfg.Store.Scan(r.Lo, r.Hi, func(full, v []byte) bool {
+		_, _, k, err := key.Split(full)
+		if err != nil || len(k) != 16 {
+			bad = err
+			return false
+		}
+		if epoch := binary.BigEndian.Uint64(k); epoch != last {
+			flush(last)
+			last = epoch
+		}
+		for i := range cols {
+			cols[i] = bld.Col(i)
+		}
+		w, n := binary.Varint(v)
+		if _, bad = row.DecodeImage(v[n:], s.d.types, cols); bad != nil {
+			return false
+		}
+		bld.EndRow(w)
+		return true
+	})
+	flush(last)
+	if err == nil {
+		err = bad
+	}
+	return err
+}
+
+// OnDelta implements stream.Operator.
+func (s *sinkLog) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
+	if s.cons == nil {
+		s.pass = append(s.pass, c)
+	} else {
+		s.cons.Add(c)
+	}
+	return nil
+}
+
+// OnBarrier implements stream.Operator.
+func (s *sinkLog) OnBarrier(b stream.Barrier, _ stream.Emit) error {
+	chunks := s.pass
+	s.pass = nil
+	if s.cons != nil {
+		var err error
+		if chunks, err = s.net(); err != nil {
+			return err
+		}
+	}
+	o := owed{epoch: uint64(b.Epoch), chunks: chunks}
+	for _, c := range chunks {
+		o.rows += c.Len()
+	}
+	if o.rows == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.owed); n > 0 && s.owed[n-1].epoch == o.epoch { // snapshot phase: one epoch, many barriers
+		s.owed[n-1].chunks = append(s.owed[n-1].chunks, chunks...)
+		s.owed[n-1].rows += o.rows
+	} else {
+		s.owed = append(s.owed, o)
+	}
+	s.dirty = append(s.dirty, o)
+	return nil
+}
+
+// net yields the epoch's net changes; of one key, deletes before inserts.
+func (s *sinkLog) net() ([]*delta.Chunk, error) {
+	out := delta.NewBuilder(s.d.types)
+	var chunks []*delta.Chunk
+	err := s.cons.Net(func(_ []byte, _ uint64, rows []stream.NetRow) error {
+		sort.SliceStable(rows, func(i, j int) bool { return rows[i].Weight < rows[j].Weight })
+		for _, r := range rows {
+			out.AppendRow(r.Chunk, r.Row, r.Weight)
+		}
+		if out.Len() >= delta.BatchRows {
+			chunks = append(chunks, out.Take())
+		}
+		return nil
+	})
+	s.cons.Reset()
+	if c := out.Take(); c != nil {
+		chunks = append(chunks, c)
+	}
+	return chunks, err
+}
+
+// Flush implements stream.Operator.
+func (s *sinkLog) Flush(d *state.Delta) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.d.volatile() {
+		s.dirty, s.gone = nil, nil
+		return
+	}
+	var k, v []byte
+	for _, o := range s.dirty {
+		if o.epoch != s.lastEpoch {
+			s.lastEpoch, s.lastSeq = o.epoch, 0
+		}
+		for _, c := range o.chunks {
+			for j := range c.Len() {
+				i := c.Row(j)
+				k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k[:0], o.epoch), s.lastSeq)
+				v = row.AppendImage(binary.AppendVarint(v[:0], c.Weight(i)), c.Cols, nil, i)
+				d.Put(s.cfg.Table, s.vnode, k, v)
+				s.lastSeq++
+			}
+		}
+	}
+	s.dirty = nil
+	for _, o := range s.gone {
+		n := uint64(o.rows)
+		for q := range n {
+			k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k[:0], o.epoch), q)
+			d.Delete(s.cfg.Table, s.vnode, k)
+		}
+	}
+	s.gone = nil
+}
+
+// Stats implements stream.Operator.
+func (s *sinkLog) Stats() state.Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := state.Stats{}
+	for _, o := range s.owed {
+		st.Rows += o.rows
+	}
+	return st
+}
+
+// delivery brings a sink's committed epochs to its target. One goroutine.
+type delivery struct {
+	e     *Engine
+	rel   *catalog.Relation
+	node  *plan.Sink
+	types []sqltypes.Type
+	logs  []*sinkLog
+	wake  chan struct{} // capacity 1
+
+	mu        sync.Mutex
+	committed uint64
+	delivered uint64
+	rows      int64
+	lastErr   string
+}
+
+// volatile sinks keep no log: their target cannot tell what it got, and does not care.
+func (d *delivery) volatile() bool {
+	return d.rel.Connector != nil && d.rel.Connector.Name == "blackhole"
+}
+
+// commit allows delivery up to an epoch.
+func (d *delivery) commit(epoch uint64) {
+	d.mu.Lock()
+	d.committed = epoch
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run delivers until ctx ends, with back-off after errors.
+func (d *delivery) run(ctx context.Context) {
+	wait := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		err := d.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		d.mu.Lock()
+		d.lastErr = err.Error()
+		d.mu.Unlock()
+		d.e.log.Warn("retry sink", "sink", d.rel.Name, "err", err, "wait", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		wait = min(2*wait, 10*time.Second)
+	}
+}
+
+// session delivers with one writer until it fails.
+func (d *delivery) session(ctx context.Context) error {
+	var w connector.Writer
+	if d.rel.SinkInto == 0 {
+		sink, err := d.e.cfg.Sink(d.rel.Connector.Name)
+		if err != nil {
+			return err
+		}
+		if w, err = sink.Open(ctx, d.e.sinkSpec(d.rel, d.node.Key, d.node.AppendOnly)); err != nil {
+			return err
+		}
+		defer func() { _ = w.Close() }()
+		at, ok, err := w.Committed(ctx)
+		if err != nil {
+			return err
+		}
+		if ok {
+			d.settle(at)
+		}
+	} else if at := d.e.delivered[d.rel.ID]; at != 0 {
+		d.settle(at)
+	}
+	for {
+		for {
+			epoch, chunks := d.next()
+			if chunks == nil {
+				break
+			}
+			if err := d.deliver(ctx, w, epoch, chunks); err != nil {
+				return err
+			}
+			d.settle(epoch)
+		}
+		select {
+		case <-d.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (d *delivery) deliver(ctx context.Context, w connector.Writer, epoch uint64, chunks []*delta.Chunk) error {
+	if d.rel.SinkInto != 0 {
+		return d.e.sinkInto(ctx, d.rel, d.node, epoch, chunks)
+	}
+	for _, c := range chunks {
+		if err := w.Write(ctx, epoch, c); err != nil {
+			return err
+		}
+	}
+	if err := w.Commit(ctx, epoch); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.lastErr = ""
+	for _, c := range chunks {
+		d.rows += int64(c.Len())
+	}
+	d.mu.Unlock()
+	return nil
+}
+
+// next returns the earliest committed epoch that is owed, over all actors.
+func (d *delivery) next() (uint64, []*delta.Chunk) {
+	d.mu.Lock()
+	committed := d.committed
+	d.mu.Unlock()
+	low := ^uint64(0)
+	for _, s := range d.logs {
+		s.mu.Lock()
+		if len(s.owed) > 0 {
+			low = min(low, s.owed[0].epoch)
+		}
+		s.mu.Unlock()
+	}
+	if low > committed {
+		return 0, nil
+	}
+	var chunks []*delta.Chunk
+	for _, s := range d.logs {
+		s.mu.Lock()
+		if len(s.owed) > 0 && s.owed[0].epoch == low {
+			chunks = append(chunks, s.owed[0].chunks...)
+		}
+		s.mu.Unlock()
+	}
+	return low, chunks
+}
+
+// settle takes everything up to an epoch off the books.
+func (d *delivery) settle(epoch uint64) {
+	d.mu.Lock()
+	d.delivered = max(d.delivered, epoch)
+	d.mu.Unlock()
+	for _, s := range d.logs {
+		s.mu.Lock()
+		for len(s.owed) > 0 && s.owed[0].epoch <= epoch {
+			s.gone = append(s.gone, owed{epoch: s.owed[0].epoch, rows: s.owed[0].rows})
+			s.owed = s.owed[1:]
+		}
+		s.mu.Unlock()
+	}
+}
+
+// sinkInto writes an epoch's changes into a table, through the table's DML log; the record carries the
+// sink's epoch, so that a restart knows what was written.
+func (e *Engine) sinkInto(ctx context.Context, rel *catalog.Relation, n *plan.Sink, epoch uint64, chunks []*delta.Chunk) error {
+	snap := e.cfg.Catalog.Snapshot()
+	target := snap.Relations[n.Into]
+	for {
+		err := e.tryInto(ctx, rel, target, n, epoch, chunks)
+		if !IsConflict(err) {
+			return err
+		}
+		select {
+		case <-e.progress.changed():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (e *Engine) tryInto(ctx context.Context, rel, target *catalog.Relation, n *plan.Sink, epoch uint64, chunks []*delta.Chunk) error {
+	view, err := e.View(ctx, []catalog.ID{target.ID}, 0)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	txn := e.Begin()
+	txn.sink, txn.sinkEpoch = rel.ID, epoch
+	w := txn.Table(target, view)
+	types := target.Types()
+	// Deletes first: an update of a key may come as an insert and a delete from different actors.
+	for _, sign := range []int64{-1, 1} {
+		for _, c := range chunks {
+			full := intoColumns(c, n.IntoCols, types)
+			for j := range c.Len() {
+				i := c.Row(j)
+				if c.Weight(i)*sign <= 0 {
+					continue
+				}
+				if err := w.apply(full, i, sign, c.Weight(i)*sign); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	_, err = txn.Commit(ctx)
+	return err
+}
+
+// intoColumns arranges a chunk's columns as the target's; columns not given are NULL.
+func intoColumns(c *delta.Chunk, into []int, types []sqltypes.Type) *delta.Chunk {
+	cols := make([]*delta.Vec, len(types))
+	for i, k := range into {
+		cols[k] = c.Cols[i].Retype(types[k])
+	}
+	for k := range cols {
+		if cols[k] == nil {
+			cols[k] = delta.Repeat(types[k], nil, c.Rows)
+		}
+	}
+	return &delta.Chunk{Cols: cols, Weights: c.Weights, Sel: c.Sel, Rows: c.Rows}
+}
+
+// apply changes the table by a row: a keyed table takes it as an upsert or a delete of the key.
+func (w *Writer) apply(c *delta.Chunk, i int, sign, times int64) error {
+	if len(w.x.rel.PrimaryKey) == 0 {
+		for range times {
+			if err := w.change(c, i, sign); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	old, err := w.Existing(c, i)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		if err := w.Delete(old, 0); err != nil {
+			return err
+		}
+	}
+	if sign > 0 {
+		return w.Insert(c, i)
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/internal/catalog"
+)
+
+// DescribeSource checks what a CREATE SOURCE or CREATE TABLE says of the outside world and returns what the
+// source promises.
+func (e *Engine) DescribeSource(ctx context.Context, rel *catalog.Relation) (connector.Facts, error) {
+	src, err := e.cfg.Source(rel.Connector.Name)
+	if err != nil {
+		return connector.Facts{}, err
+	}
+	return src.Validate(ctx, &connector.SourceSpec{Name: rel.Name, ID: rel.ID, Connector: *rel.Connector, Columns: rel.Columns,
+		PrimaryKey: rel.PrimaryKey, Settings: e.cfg.Settings(rel), Logger: e.log})
+}
+
+// CheckSink checks what a CREATE SINK says of its target.
+func (e *Engine) CheckSink(ctx context.Context, rel *catalog.Relation, key []int, appendOnly bool) error {
+	sink, err := e.cfg.Sink(rel.Connector.Name)
+	if err != nil {
+		return err
+	}
+	return sink.Validate(ctx, e.sinkSpec(rel, key, appendOnly))
+}
+
+func (e *Engine) sinkSpec(rel *catalog.Relation, key []int, appendOnly bool) *connector.SinkSpec {
+	return &connector.SinkSpec{Name: rel.Name, ID: rel.ID, Connector: *rel.Connector, Columns: rel.Columns, Key: key,
+		AppendOnly: appendOnly, Settings: e.cfg.Settings(rel), Logger: e.log.With("sink", rel.Name)}
+}

@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/executor/actor"
+	"github.com/millrace/millrace/executor/job"
+	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/sqlerr"
+)
+
+// JobStatus is what SQL shows of a job.
+type JobStatus struct {
+	ID        catalog.ID
+	State     string // running, creating, failed
+	Epoch     uint64 // completed
+	LagEpochs int
+	Rows      int   // rows of operator state
+	Bytes     int   // memory of operator state
+	Read      int64 // creating: rows of the snapshot read
+	Total     int64 // creating: rows of the snapshot, 0 unknown
+	Error     string
+	RowErrors int64 // rows whose expressions failed, net
+	LastRow   string
+	Sources   []job.SourceStatus
+}
+
+// Quarantined is a record that did not decode.
+type Quarantined struct {
+	Job    catalog.ID
+	At     time.Time
+	Record connector.RecordError
+}
+
+// quarantineRows bounds the records kept aside in memory. Unit: records over all jobs.
+const quarantineRows = 10000
+
+// statusMap holds what actors and sources report about themselves.
+type statusMap struct {
+	mu         sync.Mutex
+	jobs       map[catalog.ID]*jobReport
+	quarantine []Quarantined
+	hot        atomic.Bool // an activity report is on its way to the coordinator
+}
+
+type jobReport struct {
+	err     error
+	actors  map[int]state.Stats
+	errs    int64
+	lastErr string
+}
+
+func (s *statusMap) init() { s.jobs = map[catalog.ID]*jobReport{} }
+
+func (s *statusMap) job(id catalog.ID) *jobReport {
+	r := s.jobs[id]
+	if r == nil {
+		r = &jobReport{actors: map[int]state.Stats{}}
+		s.jobs[id] = r
+	}
+	return r
+}
+
+func (s *statusMap) fail(id catalog.ID, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.job(id).err = err
+}
+
+func (s *statusMap) forget(id catalog.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, id)
+}
+
+func (s *statusMap) state(id catalog.ID, act int, a actor.Ack) {
+	if a.Delta == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.job(id).actors[act] = a.Stats
+}
+
+// rowError counts a row whose expression failed.
+func (s *statusMap) rowError(id catalog.ID, weight int64, err *sqlerr.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.job(id)
+	r.errs += weight
+	r.lastErr = err.Error()
+}
+
+func (s *statusMap) quarantined(id catalog.ID, recs []connector.RecordError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range recs {
+		s.quarantine = append(s.quarantine, Quarantined{id, time.Now(), r})
+	}
+	if n := len(s.quarantine) - quarantineRows; n > 0 {
+		s.quarantine = append([]Quarantined(nil), s.quarantine[n:]...)
+	}
+}
+
+// active runs report unless one is under way already; report must lead to activeSeen.
+func (s *statusMap) active(report func()) {
+	if s.hot.CompareAndSwap(false, true) {
+		report()
+		s.hot.Store(false)
+	}
+}
+
+// Jobs reports on every job.
+func (e *Engine) Jobs() []JobStatus {
+	var out []JobStatus
+	e.call(func(time.Time) {
+		for id, r := range e.jobs {
+			st := JobStatus{ID: id, State: "running", Sources: r.job.Sources()}
+			st.LagEpochs, _ = r.job.Lag()
+			st.Epoch = e.machine.Completed(id)
+			if r.creating {
+				st.State, st.Epoch = "creating", r.at
+				if b := r.job.Backfill(); b != nil {
+					st.Read, st.Total = b.Rows.Load(), b.Total.Load()
+				}
+			}
+			if r.stopped {
+				st.State = "failed"
+			}
+			out = append(out, st)
+		}
+	})
+	e.status.mu.Lock()
+	defer e.status.mu.Unlock()
+	for i := range out {
+		r := e.status.jobs[out[i].ID]
+		if r == nil {
+			continue
+		}
+		if r.err != nil {
+			out[i].State, out[i].Error = "failed", r.err.Error()
+		}
+		out[i].RowErrors, out[i].LastRow = r.errs, r.lastErr
+		for _, a := range r.actors {
+			out[i].Rows += a.Rows
+			out[i].Bytes += a.Bytes
+		}
+	}
+	return out
+}
+
+// Quarantine lists the records kept aside, oldest first.
+func (e *Engine) Quarantine() []Quarantined {
+	e.status.mu.Lock()
+	defer e.status.mu.Unlock()
+	return append([]Quarantined(nil), e.status.quarantine...)
+}

@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+
+	"github.com/millrace/millrace/executor/job"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/storage/change"
+	"github.com/millrace/millrace/storage/key"
+	"github.com/millrace/millrace/storage/row"
+	"github.com/millrace/millrace/storage/table"
+)
+
+// Txn collects a transaction's writes until Commit. Its reads see them. One goroutine.
+type Txn struct {
+	e      *Engine
+	tables map[catalog.ID]*txnTable
+	order  []*txnTable
+	// sink and sinkEpoch mark a transaction that delivers an epoch of a CREATE SINK … INTO.
+	sink      catalog.ID
+	sinkEpoch uint64
+}
+
+type txnTable struct {
+	rel    *catalog.Relation
+	layout job.Layout
+	out    *delta.Builder
+	own    map[string][]byte // full key → stored value; nil: deleted
+	read   uint64
+	chunks []*delta.Chunk
+}
+
+// Begin starts a transaction.
+func (e *Engine) Begin() *Txn { return &Txn{e: e, tables: map[catalog.ID]*txnTable{}} }
+
+// Empty reports whether nothing was written.
+func (t *Txn) Empty() bool { return len(t.order) == 0 }
+
+// Overlay puts the transaction's writes on top of a view.
+func (t *Txn) Overlay(v *table.View) {
+	for _, x := range t.order {
+		set := &change.Set{}
+		for k, val := range x.own {
+			at := len(set.Buf)
+			set.Buf = append(append(set.Buf, k...), val...)
+			set.Entries = append(set.Entries, change.Entry{Key: at, KeyLen: int32(len(k)), ValLen: int32(len(val)), Del: val == nil})
+		}
+		v.Overlay(x.rel.ID, set)
+	}
+}
+
+// Table prepares writing to a relation with rows computed from view v.
+func (t *Txn) Table(rel *catalog.Relation, v *table.View) *Writer {
+	x := t.tables[rel.ID]
+	if x == nil {
+		x = &txnTable{rel: rel, layout: job.NewLayout(rel), out: delta.NewBuilder(rel.Types()), own: map[string][]byte{},
+			read: t.e.dml.posOf(v.Epoch)}
+		t.tables[rel.ID] = x
+		t.order = append(t.order, x)
+	}
+	x.read = min(x.read, t.e.dml.posOf(v.Epoch))
+	return &Writer{x: x, view: v}
+}
+
+// Writer changes one relation within a transaction.
+type Writer struct {
+	x    *txnTable
+	view *table.View
+	k    []byte
+	val  []byte
+}
+
+// keyOf computes the full store key of row i.
+func (w *Writer) keyOf(c *delta.Chunk, i int) {
+	x := w.x
+	w.k = key.AppendPrefix(w.k[:0], uint32(x.rel.ID), x.layout.VNode(c.Cols, i))
+	if len(x.layout.Key) > 0 {
+		w.k = row.AppendKey(w.k, c.Cols, x.layout.Key, i)
+		return
+	}
+	w.val = row.AppendImage(w.val[:0], c.Cols, nil, i)
+	hi, lo := key.Hash128(w.val)
+	w.k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.k, hi), lo)
+}
+
+func (w *Writer) stored() ([]byte, bool, error) {
+	if v, ok := w.x.own[string(w.k)]; ok {
+		return v, v != nil, nil
+	}
+	return w.view.Get(w.x.rel.ID, w.k)
+}
+
+// Existing returns the stored row with the key of row i, or nil. Keyed relations only.
+func (w *Writer) Existing(c *delta.Chunk, i int) (*delta.Chunk, error) {
+	w.keyOf(c, i)
+	v, ok, err := w.stored()
+	if err != nil || !ok {
+		return nil, err
+	}
+	return w.x.layout.DecodeRow(v)
+}
+
+// Insert adds row i of c; its key must not be there (see Existing).
+func (w *Writer) Insert(c *delta.Chunk, i int) error { return w.change(c, i, 1) }
+
+// Delete removes row i of c, which must be a stored row.
+func (w *Writer) Delete(c *delta.Chunk, i int) error { return w.change(c, i, -1) }
+
+func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
+	x := w.x
+	w.keyOf(c, i)
+	switch {
+	case len(x.layout.Key) > 0 && weight > 0:
+		x.own[string(w.k)] = x.layout.AppendValue(nil, c.Cols, i, 1)
+	case len(x.layout.Key) > 0:
+		x.own[string(w.k)] = nil
+	default:
+		v, ok, err := w.stored()
+		if err != nil {
+			return err
+		}
+		n := weight
+		if ok {
+			n += int64(binary.LittleEndian.Uint64(v))
+		}
+		x.own[string(w.k)] = nil
+		if n > 0 {
+			x.own[string(w.k)] = x.layout.AppendValue(nil, c.Cols, i, n)
+		}
+	}
+	x.out.AppendRow(c, i, weight)
+	return nil
+}
+
+// Commit logs the transaction and returns its position once it is durable. ErrConflict: somebody else
+// changed a row first; an automatic statement may be run again.
+func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
+	var ws []write
+	for _, x := range t.order {
+		c := x.out.Take()
+		if c == nil {
+			continue
+		}
+		w := write{rel: x.rel, chunk: c, read: x.read, keys: make([]string, 0, len(x.own))}
+		for k := range x.own {
+			w.keys = append(w.keys, k)
+		}
+		ws = append(ws, w)
+	}
+	if len(ws) == 0 && t.sink == 0 {
+		return 0, nil
+	}
+	if p := t.e.failed.Load(); p != nil {
+		return 0, sqlerr.New(sqlerr.IOError, "the server cannot write checkpoints and takes no more changes").WithCause(*p)
+	}
+	pos, wait, err := t.e.appendTxn(ws, t.sink, t.sinkEpoch)
+	if err != nil {
+		return 0, err
+	}
+	if err := wait(); err != nil {
+		return 0, sqlerr.New(sqlerr.IOError, "could not write the log: %v", err).WithCause(err)
+	}
+	t.e.demand()
+	return pos, nil
+}
+
+// IsConflict reports whether a commit failed because a row had changed.
+func IsConflict(err error) bool { return errors.Is(err, errConflict) }

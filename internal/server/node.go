@@ -1,0 +1,239 @@
+// Package server builds a node from its parts: the data folder, metadata, object store, shard, log, engine
+// and the Postgres front end. It is the composition root; it decides nothing that a part could decide.
+//
+// The idea: Open constructs bottom-up, each part getting what it declared it needs; Close undoes it in
+// reverse. The same code runs on a laptop (embedded etcd, local folder) and, with other options, elsewhere.
+//
+// Open and Close are called by one goroutine (cmd). Start at Open.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/millrace/millrace/connector/all"
+	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/meta/catalog"
+	"github.com/millrace/millrace/meta/epoch"
+	"github.com/millrace/millrace/meta/etcd"
+	"github.com/millrace/millrace/storage/checkpoint"
+	"github.com/millrace/millrace/storage/object"
+	"github.com/millrace/millrace/storage/shard"
+	"github.com/millrace/millrace/storage/wal"
+)
+
+// Config says how a node runs. Zero fields take the defaults named.
+type Config struct {
+	DataDir     string // default ./millrace-data
+	ObjectStore string // URL, file:// or s3://; default: the folder objects below DataDir
+	Database    string // default dev
+	Parallelism int    // actors per fragment of new jobs; default: the number of cores
+	CacheBytes  int64  // of blocks read from the store; default 256 MiB
+	Epochs      epoch.Config
+	Logger      *slog.Logger // default slog.Default
+}
+
+// Node is a running Millrace.
+type Node struct {
+	cfg     Config
+	lock    *etcd.DirLock
+	etcd    *etcd.Etcd
+	Catalog *catalog.Store
+	Engine  *engine.Engine
+	shard   *shard.Shard
+	cache   *shard.Cache
+	log     *wal.Log
+	commits *commits
+}
+
+// Open starts a node on its data folder. On error nothing is left running.
+func Open(ctx context.Context, cfg Config) (n *Node, err error) {
+	if cfg.DataDir == "" {
+		cfg.DataDir = "millrace-data"
+	}
+	if cfg.Database == "" {
+		cfg.Database = "dev"
+	}
+	if cfg.CacheBytes == 0 {
+		cfg.CacheBytes = 256 << 20
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("open data folder: %w", err)
+	}
+	if cfg.ObjectStore == "" {
+		cfg.ObjectStore = "file://" + filepath.Join(cfg.DataDir, "objects")
+	}
+	n = &Node{cfg: cfg}
+	defer func() {
+		if err != nil {
+			_ = n.Close(context.WithoutCancel(ctx))
+			n = nil
+		}
+	}()
+	if n.lock, err = etcd.Lock(cfg.DataDir); err != nil {
+		return n, err
+	}
+	n.etcd, err = etcd.Start(ctx, etcd.Options{Dir: filepath.Join(cfg.DataDir, "meta"), Logger: cfg.Logger})
+	if err != nil {
+		return n, err
+	}
+	return n, n.open(ctx)
+}
+
+func (n *Node) open(ctx context.Context) error {
+	cfg := n.cfg
+	objects, err := object.Open(ctx, cfg.ObjectStore, os.Getenv)
+	if err != nil {
+		return err
+	}
+	term, err := nextTerm(ctx, n.etcd.Client())
+	if err != nil {
+		return err
+	}
+	committer := checkpoint.New(checkpoint.Options{Objects: objects, KV: n.etcd.Client(), Term: term, Logger: cfg.Logger})
+	global, err := committer.Load(ctx)
+	if err != nil {
+		return err
+	}
+	var manifest *shard.Manifest
+	var last *engine.Commit
+	var backup json.RawMessage
+	minNext := uint64(1)
+	if global != nil {
+		ms, err := committer.Manifests(ctx, global)
+		if err != nil {
+			return err
+		}
+		if len(ms) > 0 {
+			manifest = ms[0]
+		}
+		last = &engine.Commit{}
+		if err := json.Unmarshal(global.Jobs, last); err != nil {
+			return fmt.Errorf("read checkpoint of epoch %d: %w", global.Epoch, err)
+		}
+		backup, minNext = global.Catalog, global.LogPosition+1
+	}
+	if n.Catalog, err = catalog.Open(ctx, n.etcd.Client(), cfg.Database, backup); err != nil {
+		return err
+	}
+	n.cache = shard.NewCache(cfg.CacheBytes, 1)
+	n.shard, err = shard.Open(ctx, shard.Options{Dir: filepath.Join(cfg.DataDir, "shard"), Objects: objects, ID: 1,
+		Incarnation: committer.NewIncarnation(), Cache: n.cache, Logger: cfg.Logger, Prefetch: true}, manifest)
+	if err != nil {
+		return err
+	}
+	fs, err := wal.Dir(filepath.Join(cfg.DataDir, "log"))
+	if err != nil {
+		return err
+	}
+	if n.log, err = wal.Open(wal.Options{FS: fs, MinNext: minNext, Logger: cfg.Logger}); err != nil {
+		return err
+	}
+	n.commits = &commits{committer: committer, catalog: n.Catalog, log: cfg.Logger}
+	n.Engine, err = engine.Open(context.WithoutCancel(ctx), engine.Config{
+		Catalog: n.Catalog, Shard: n.shard, Checkpoints: n.commits, Log: n.log, Last: last,
+		Source: all.Source, Sink: all.Sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger,
+	})
+	return err
+}
+
+// Close takes a last checkpoint within ctx and stops everything that Open started.
+func (n *Node) Close(ctx context.Context) error {
+	var errs []error
+	if n.Engine != nil {
+		errs = append(errs, n.Engine.Close(ctx))
+	}
+	if n.log != nil {
+		errs = append(errs, n.log.Close())
+	}
+	if n.shard != nil {
+		errs = append(errs, n.shard.Close())
+	}
+	if n.cache != nil {
+		n.cache.Close()
+	}
+	if n.etcd != nil {
+		errs = append(errs, n.etcd.Close())
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// nextTerm numbers this start of the server, above all earlier ones on the same metadata.
+func nextTerm(ctx context.Context, c *clientv3.Client) (uint64, error) {
+	const key = "leader/term"
+	for {
+		res, err := c.Get(ctx, key)
+		if err != nil {
+			return 0, fmt.Errorf("read term: %w", err)
+		}
+		term, rev := uint64(1), int64(0)
+		if len(res.Kvs) > 0 {
+			old, err := strconv.ParseUint(string(res.Kvs[0].Value), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("read term: %w", err)
+			}
+			term, rev = old+1, res.Kvs[0].ModRevision
+		}
+		txn, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).
+			Then(clientv3.OpPut(key, strconv.FormatUint(term, 10))).Commit()
+		if err != nil {
+			return 0, fmt.Errorf("write term: %w", err)
+		}
+		if txn.Succeeded {
+			return term, nil
+		}
+	}
+}
+
+// commits makes the engine's checkpoints durable.
+type commits struct {
+	committer *checkpoint.Committer
+	catalog   *catalog.Store
+	log       *slog.Logger
+	collected time.Time
+}
+
+// collectEach is how often garbage is looked for.
+const collectEach = 5 * time.Minute
+
+// Commit implements engine.Checkpoints.
+func (c *commits) Commit(ctx context.Context, s *shard.Shard, epoch, logPos uint64, body json.RawMessage) error {
+	began := time.Now()
+	m, err := s.Checkpoint(ctx, epoch)
+	if err != nil {
+		return err
+	}
+	backup, err := c.catalog.Backup()
+	if err != nil {
+		return err
+	}
+	g := &checkpoint.Global{Epoch: epoch, LogPosition: logPos, Jobs: body, Catalog: backup}
+	if err := c.committer.Commit(ctx, g, []*shard.Manifest{m}, began); err != nil {
+		return err
+	}
+	if time.Since(c.collected) > collectEach {
+		c.collected = time.Now()
+		if _, err := c.committer.Collect(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("collect garbage objects", "err", err)
+		}
+	}
+	return nil
+}
