@@ -396,10 +396,12 @@ func sinkSpec(addr, format string, options ...string) *connector.SinkSpec {
 	return s
 }
 
-// messages reads all committed messages of the topic.
-func messages(t *testing.T, addr string) []string {
+func messages(t *testing.T, addr string) []string { t.Helper(); return messagesOf(t, addr, "events") }
+
+// messagesOf reads all committed messages of a topic.
+func messagesOf(t *testing.T, addr, topic string) []string {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics("events"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)

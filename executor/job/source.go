@@ -113,6 +113,7 @@ type sourcePump struct {
 	index, n int // this actor's place among the job's
 	scan     *sourceScan
 	edge     *actor.Edge
+	opened   bool   // a reader was opened before, in this process or (offsets are there) an earlier one
 	activity func() // tells the coordinator that there is data for an epoch; waits while it is overloaded
 }
 
@@ -164,12 +165,17 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 	p.scan.mu.Lock()
 	for i, s := range splits {
 		start[i] = connector.SplitOffset{Split: s, Offset: p.scan.offsets[s]}
+		if p.opened && start[i].Offset == nil {
+			// A split that has come since the job began is read whole, whatever the start mode says.
+			start[i].Offset = connector.FromStart
+		}
 	}
 	p.scan.mu.Unlock()
 	r, err := p.src.Open(ctx, p.spec, start)
 	if err != nil {
 		return false, err
 	}
+	p.opened = true
 	defer func() { _ = r.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

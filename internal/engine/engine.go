@@ -69,6 +69,7 @@ type Config struct {
 	Source      func(name string) (connector.Source, error)
 	Sink        func(name string) (connector.Sink, error)
 	Settings    func(rel *catalog.Relation) *sqlio.Settings // those frozen at CREATE
+	ClusterID   string                                      // never used by another cluster: names what sinks keep in their targets
 	Epochs      epoch.Config
 	Logger      *slog.Logger // default: slog.Default
 }

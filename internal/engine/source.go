@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/catalog"
@@ -28,6 +29,6 @@ func (e *Engine) CheckSink(ctx context.Context, rel *catalog.Relation, key []int
 }
 
 func (e *Engine) sinkSpec(rel *catalog.Relation, key []int, appendOnly bool) *connector.SinkSpec {
-	return &connector.SinkSpec{Name: rel.Name, ID: rel.ID, Connector: *rel.Connector, Columns: rel.Columns, Key: key,
+	return &connector.SinkSpec{Name: rel.Name, ID: rel.ID, Instance: fmt.Sprintf("%s-%d", e.cfg.ClusterID, rel.ID), Connector: *rel.Connector, Columns: rel.Columns, Key: key,
 		AppendOnly: appendOnly, Settings: e.cfg.Settings(rel), Logger: e.log.With("sink", rel.Name)}
 }

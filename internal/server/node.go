@@ -9,6 +9,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,10 +145,14 @@ func (n *Node) open(ctx context.Context) error {
 	if n.log, err = wal.Open(wal.Options{FS: fs, MinNext: minNext, Logger: cfg.Logger}); err != nil {
 		return err
 	}
+	cluster, err := clusterID(ctx, n.etcd.Client())
+	if err != nil {
+		return err
+	}
 	n.commits = &commits{committer: committer, catalog: n.Catalog, log: cfg.Logger}
 	n.Engine, err = engine.Open(context.WithoutCancel(ctx), engine.Config{
 		Catalog: n.Catalog, Shard: n.shard, Checkpoints: n.commits, Log: n.log, Last: last,
-		Source: all.Source, Sink: all.Sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger,
+		Source: all.Source, Sink: all.Sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger, ClusterID: cluster,
 	})
 	return err
 }
@@ -174,6 +179,22 @@ func (n *Node) Close(ctx context.Context) error {
 		errs = append(errs, n.lock.Unlock())
 	}
 	return errors.Join(errs...)
+}
+
+// clusterID returns the cluster's name, made at its first start. It is kept in etcd; when that was lost, a new
+// name keeps sinks from taking over the epochs of the old one.
+func clusterID(ctx context.Context, c *clientv3.Client) (string, error) {
+	const key = "cluster/id"
+	fresh := rand.Text()[:16]
+	res, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, fresh)).Else(clientv3.OpGet(key)).Commit()
+	if err != nil {
+		return "", fmt.Errorf("read cluster id: %w", err)
+	}
+	if res.Succeeded {
+		return fresh, nil
+	}
+	return string(res.Responses[0].GetResponseRange().Kvs[0].Value), nil
 }
 
 // nextTerm numbers this start of the server, above all earlier ones on the same metadata.

@@ -87,7 +87,7 @@ func identity(n int) mapping {
 
 // exactly prunes n to just the needed columns, in their order. Operators that keep or send rows use it for their inputs.
 func exactly(n plan.Node, need set) plan.Node {
-	out, m := prune(n, need)
+	out, m := prune(n, slices.Clone(need)) // a filter adds to its set what its condition reads
 	if len(need) == 0 {
 		return out
 	}

@@ -19,7 +19,7 @@ func push(n plan.Node, preds []expr.Expr, m Mode) plan.Node {
 	case *plan.Project:
 		return pushProject(x, preds, m)
 	case *plan.Join:
-		if x.Kind == plan.Inner {
+		if isJoinTree(x) {
 			return pushInnerJoins(x, preds, m)
 		}
 		return pushJoin(x, preds, m)
@@ -120,7 +120,7 @@ func pushInput(n plan.Node, preds []expr.Expr, m Mode) plan.Node {
 	return withFilter(n.WithChildren([]plan.Node{push(in, down, m)}), up)
 }
 
-// pushJoin handles all joins but inner ones. A condition above may turn an outer join into a plainer one.
+// pushJoin handles all joins but trees of inner ones. A condition above may turn an outer join into a plainer one.
 func pushJoin(x *plan.Join, preds []expr.Expr, m Mode) plan.Node {
 	lw := len(x.Left.Columns())
 	if kind := simplifyOuter(x, preds, lw); kind != x.Kind {
@@ -133,6 +133,10 @@ func pushJoin(x *plan.Join, preds []expr.Expr, m Mode) plan.Node {
 	toRight := func(i int) int { return i - lw }
 	var left, right, up []expr.Expr
 	switch x.Kind {
+	case plan.Inner: // with keys that no operator can express
+		left, up = split(preds, isLeft)
+		right, up = split(up, isRight)
+		right = mapAll(right, toRight)
 	case plan.Left, plan.Semi, plan.Anti, plan.NullAnti:
 		left, up = split(preds, isLeft)
 	case plan.Right:
@@ -147,9 +151,9 @@ func pushJoin(x *plan.Join, preds []expr.Expr, m Mode) plan.Node {
 		switch {
 		case isVolatile(c):
 			on = append(on, c)
-		case (x.Kind == plan.Left || x.Kind == plan.Semi || x.Kind == plan.Anti) && colsWithin(c, isRight):
+		case (x.Kind == plan.Left || x.Kind == plan.Semi || x.Kind == plan.Anti || x.Kind == plan.Inner) && colsWithin(c, isRight):
 			right = append(right, expr.MapColumns(c, toRight))
-		case (x.Kind == plan.Right || x.Kind == plan.Semi) && colsWithin(c, isLeft):
+		case (x.Kind == plan.Right || x.Kind == plan.Semi || x.Kind == plan.Inner) && colsWithin(c, isLeft):
 			left = append(left, c)
 		default:
 			on = append(on, c)

@@ -171,7 +171,7 @@ func (d *distributor) agg(x *plan.Agg) (plan.Node, spread) {
 	in, sp := d.visit(x.Input)
 	a := *x
 	if len(x.GroupBy) == 0 {
-		if sp.kind != onOne && d.parallelism > 1 && mergeable(x) {
+		if false && sp.kind != onOne && d.parallelism > 1 && mergeable(x) {
 			return d.twoPhase(x, in, sp)
 		}
 		a.Input, sp = d.single(in, sp)
