@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -31,24 +32,30 @@ type jobDelta struct {
 func (e *Engine) startCommit(epoch uint64) {
 	c := e.ckpt
 	e.ckpt = checkpoint{}
-	var ids []catalog.ID
+	var ids, kept []catalog.ID
+	snap := e.cfg.Catalog.Snapshot()
 	for id, r := range e.jobs {
-		if !r.creating && !r.stopped {
+		switch {
+		case !r.creating && !r.stopped:
 			ids = append(ids, id)
+		case r.stopped && !needsSnapshot(snap, r.rel) && slices.Contains(e.saved, id):
+			kept = append(kept, id) // failed: goes on from the checkpoint before
 		}
 	}
-	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
+	slices.Sort(ids)
+	kept = append(kept, ids...)
+	slices.Sort(kept)
 	e.wg.Add(1)
 	go func() { // Close waits
 		defer e.wg.Done()
-		err := e.commit(e.ctx, c, ids)
+		err := e.commit(e.ctx, c, ids, kept)
 		if err != nil && e.ctx.Err() == nil {
 			e.log.Error("checkpoint failed", "epoch", c.epoch, "err", err)
 			e.failed.Store(&err)
 		}
 		e.post(func(now time.Time) {
 			if err == nil {
-				e.committed = c.epoch
+				e.committed, e.saved = c.epoch, kept
 				for _, id := range ids {
 					if r := e.jobs[id]; r != nil {
 						r.job.Release(stream.Epoch(c.epoch))
@@ -68,7 +75,7 @@ func (e *Engine) startCommit(epoch uint64) {
 
 // commit writes a checkpoint: one sorted delta into the shard, a new base for readers, then the durable
 // commit, then what the log no longer needs to hold.
-func (e *Engine) commit(ctx context.Context, c checkpoint, ids []catalog.ID) error {
+func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.ID) error {
 	live := make(map[catalog.ID]bool, len(ids))
 	saved := make(map[catalog.ID]uint64, len(ids))
 	var sets []*change.Set
@@ -87,7 +94,7 @@ func (e *Engine) commit(ctx context.Context, c checkpoint, ids []catalog.ID) err
 	if err := e.ingest(ctx, sets, func(s snapshot) { e.tables.Advance(s, saved) }); err != nil {
 		return err
 	}
-	body, err := json.Marshal(Commit{Epoch: c.epoch, LogPos: c.logPos, Jobs: ids})
+	body, err := json.Marshal(Commit{Epoch: c.epoch, LogPos: c.logPos, Jobs: kept})
 	if err != nil {
 		return err
 	}

@@ -147,16 +147,3 @@ func (e *Engine) startJob(r *running) {
 	}()
 	d.commit(e.committed)
 }
-
-// onFailure takes a failed job out: it stops where it is, its error is kept, the others go on.
-func (e *Engine) onFailure(rel *catalog.Relation, err error) {
-	e.log.Error("job failed", "job", rel.Name, "err", err)
-	e.status.fail(rel.ID, err)
-	e.post(func(now time.Time) {
-		if r := e.jobs[rel.ID]; r != nil {
-			r.stopped = true
-			e.apply(e.machine.RemoveJob(rel.ID, now), now)
-			e.progress.wake()
-		}
-	})
-}

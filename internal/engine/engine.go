@@ -97,6 +97,7 @@ type Engine struct {
 	ckpt      checkpoint
 	early     []jobDelta // of jobs that joined since the last checkpoint barrier
 	committed uint64
+	saved     []catalog.ID // jobs in the last checkpoint
 
 	mu    sync.Mutex
 	sinks map[catalog.ID]*delivery // guarded by mu
@@ -147,7 +148,7 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	if cfg.Last != nil {
 		last = *cfg.Last
 	}
-	e.committed = last.Epoch
+	e.committed, e.saved = last.Epoch, last.Jobs
 	e.machine = epoch.New(cfg.Epochs, last.Epoch)
 	e.progress.init()
 	e.dml.init(last.Epoch, last.LogPos)
@@ -180,6 +181,11 @@ func (e *Engine) start(last Commit) error {
 		if !rel.HasJob() || !saved[rel.ID] && needsSnapshot(e.cfg.Catalog.Snapshot(), rel) {
 			continue
 		}
+		if !saved[rel.ID] {
+			if err := e.deleteState(e.ctx, rel); err != nil {
+				return err
+			}
+		}
 		r, err := e.build(rel, saved[rel.ID], nil)
 		if err != nil {
 			return fmt.Errorf("start job of %s %q: %w", rel.Kind, rel.Name, err)
@@ -202,7 +208,11 @@ func (e *Engine) resumeCreation(last Commit) {
 		e.wg.Add(1)
 		go func() { // Close waits
 			defer e.wg.Done()
-			if err := e.CreateJob(e.ctx, rel); err != nil && e.ctx.Err() == nil {
+			err := e.deleteState(e.ctx, rel)
+			if err == nil {
+				err = e.CreateJob(e.ctx, rel)
+			}
+			if err != nil && e.ctx.Err() == nil {
 				e.log.Error("resume creation of a job", "job", rel.Name, "err", err)
 				e.status.fail(rel.ID, err)
 			}

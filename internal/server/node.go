@@ -86,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 			n = nil
 		}
 	}()
-	if n.lock, err = etcd.Lock(cfg.DataDir); err != nil {
+	if n.lock, err = lockFolder(cfg.DataDir); err != nil {
 		return n, err
 	}
 	n.etcd, err = etcd.Start(ctx, etcd.Options{Dir: filepath.Join(cfg.DataDir, "meta"), Logger: cfg.Logger})
@@ -179,6 +179,16 @@ func (n *Node) Close(ctx context.Context) error {
 		errs = append(errs, n.lock.Unlock())
 	}
 	return errors.Join(errs...)
+}
+
+// lockFolder takes the data folder, waiting a moment for a predecessor that is on its way out.
+func lockFolder(dir string) (*etcd.DirLock, error) {
+	l, err := etcd.Lock(dir)
+	for end := time.Now().Add(linger); errors.As(err, new(*etcd.LockedError)) && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		l, err = etcd.Lock(dir)
+	}
+	return l, err
 }
 
 // clusterID returns the cluster's name, made at its first start. It is kept in etcd; when that was lost, a new

@@ -62,9 +62,17 @@ func Start(ctx context.Context, cfg Config, addr string) (*Server, error) {
 	return s, nil
 }
 
+// linger is how long a start waits for what a predecessor that was just killed still holds: a large process
+// takes a moment to disappear.
+const linger = time.Second
+
 // listen opens the port, with an error that says which and why.
 func listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
+	for end := time.Now().Add(linger); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		l, err = net.Listen("tcp", addr)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("cannot listen on %s: the port is taken by another process; choose one with --listen", addr)
 	}

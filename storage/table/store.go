@@ -105,7 +105,7 @@ func (s *Store) Apply(id catalog.ID, l *Layer) {
 
 const (
 	mergeLayers = 12   // more small layers than this are merged
-	mergeRows   = 8192 // layers up to this many entries count as small
+	mergeRows   = 1024 // layers up to this many entries count as small
 )
 
 // Complete makes an epoch of a relation readable.
