@@ -30,22 +30,39 @@ func TestPostgres(t *testing.T) {
 	if os.Getenv("MILLRACE_TEST_POSTGRES") == "" {
 		t.Skip("MILLRACE_TEST_POSTGRES is not set: make test-postgres compares with a real PostgreSQL")
 	}
-	url := startPostgres(t)
-	runFiles(t, &sqllogictest.Runner{
-		Connect: func(ctx context.Context) (*pgconn.PgConn, error) {
-			cfg, err := pgconn.ParseConfig(url)
-			if err != nil {
-				return nil, err
-			}
-			cfg.DialFunc = dialPlainViews
-			return pgconn.ConnectConfig(ctx, cfg)
-		},
-		Labels:      []string{"postgres"},
-		Leftovers:   sqllogictest.Relations,
-		StrictTypes: true,
-		// A server that cannot be killed: restart is for ours, and changes nothing that is seen here.
-		Restart: func(context.Context) error { return nil },
+	server := startPostgres(t)
+	n := 0
+	eachFile(t, func(t *testing.T) *sqllogictest.Runner {
+		n++
+		url := fmt.Sprintf("%s dbname=slt%d", server, n)
+		admin(t, server, fmt.Sprintf("CREATE DATABASE slt%d", n))
+		return &sqllogictest.Runner{
+			Connect: func(ctx context.Context) (*pgconn.PgConn, error) {
+				cfg, err := pgconn.ParseConfig(url)
+				if err != nil {
+					return nil, err
+				}
+				cfg.DialFunc = dialPlainViews
+				return pgconn.ConnectConfig(ctx, cfg)
+			},
+			Labels: []string{"postgres"},
+			// restart is for ours; to a server that loses nothing it makes no difference.
+			Restart: func(context.Context) error { return nil },
+		}
 	})
+}
+
+// admin runs one statement on the server's first database.
+func admin(t *testing.T, server, sql string) {
+	t.Helper()
+	c, err := pgconn.Connect(t.Context(), server+" dbname=postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	if _, err := c.Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // dialPlainViews makes connections on which MATERIALIZED VIEW is sent as VIEW.
@@ -94,10 +111,10 @@ func startPostgres(t *testing.T) (url string) {
 		_ = server.Process.Signal(syscall.SIGINT) // fast shutdown
 		_ = server.Wait()
 	})
-	url = fmt.Sprintf("host=%s user=root dbname=postgres", dir)
+	url = fmt.Sprintf("host=%s user=root", dir)
 	deadline := time.Now().Add(startWithin)
 	for {
-		c, err := pgconn.Connect(t.Context(), url)
+		c, err := pgconn.Connect(t.Context(), url+" dbname=postgres")
 		if err == nil {
 			_ = c.Close(t.Context())
 			return url

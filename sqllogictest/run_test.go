@@ -21,25 +21,27 @@ import (
 )
 
 // TestFiles runs every .slt file of this folder against a server process of its own, on a free port and an
-// empty data folder. MILLRACE_SLT limits it to the files whose path contains that text; MILLRACE_SLT_REWRITE=1
-// writes what the server answers into the files, to be reviewed like code.
+// empty data folder: what one file breaks does not show in the next. MILLRACE_SLT limits it to the files whose
+// path contains that text; MILLRACE_SLT_REWRITE=1 writes what the server answers into the files, to be
+// reviewed like code.
 func TestFiles(t *testing.T) {
-	s := &process{binary: build(t), data: filepath.Join(t.TempDir(), "data")}
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.kill)
-	runFiles(t, &sqllogictest.Runner{
-		Connect:     func(ctx context.Context) (*pgconn.PgConn, error) { return pgconn.Connect(ctx, s.url) },
-		Labels:      []string{"millrace"},
-		Restart:     func(context.Context) error { s.kill(); return s.start() },
-		Leftovers:   sqllogictest.Relations,
-		StrictTypes: true,
-		Rewrite:     os.Getenv("MILLRACE_SLT_REWRITE") != "",
+	binary := build(t)
+	eachFile(t, func(t *testing.T) *sqllogictest.Runner {
+		s := &process{binary: binary, data: filepath.Join(t.TempDir(), "data")}
+		if err := s.start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.kill)
+		return &sqllogictest.Runner{
+			Connect: func(ctx context.Context) (*pgconn.PgConn, error) { return pgconn.Connect(ctx, s.url) },
+			Labels:  []string{"millrace"},
+			Restart: func(context.Context) error { s.kill(); return s.start() },
+		}
 	})
 }
 
-func runFiles(t *testing.T, r *sqllogictest.Runner) {
+// eachFile runs each file as a subtest with a runner of its own.
+func eachFile(t *testing.T, runner func(t *testing.T) *sqllogictest.Runner) {
 	t.Helper()
 	files, err := sqllogictest.Files(".")
 	if err != nil {
@@ -52,6 +54,10 @@ func runFiles(t *testing.T, r *sqllogictest.Runner) {
 		}
 		ran++
 		t.Run(filepath.ToSlash(file), func(t *testing.T) {
+			r := runner(t)
+			r.Leftovers, r.StrictTypes = sqllogictest.Relations, true
+			r.Rewrite = os.Getenv("MILLRACE_SLT_REWRITE") != ""
+			r.Timeout, r.MaxFailures = 20*time.Second, 1000
 			if err := r.File(t.Context(), file); err != nil {
 				t.Error(err)
 			}

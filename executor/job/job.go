@@ -54,7 +54,7 @@ type Config struct {
 	SinkRoot    func(n *plan.Sink, env *stream.Env) (stream.Operator, error)
 	Settings    *sqlio.Settings
 	Logger      *slog.Logger
-	Activity    func()            // a source has sent data; may wait, to slow the source down
+	Activity    func(rows int)    // a source has sent data; may wait, to slow the source down
 	OnAck       func(a actor.Ack) // from the actors' goroutines
 	Report      func(weight int64, err *sqlerr.Error)
 	Quarantine  func([]connector.RecordError)

@@ -113,8 +113,8 @@ type sourcePump struct {
 	index, n int // this actor's place among the job's
 	scan     *sourceScan
 	edge     *actor.Edge
-	opened   bool   // a reader was opened before, in this process or (offsets are there) an earlier one
-	activity func() // tells the coordinator that there is data for an epoch; waits while it is overloaded
+	opened   bool           // a reader was opened before, in this process or (offsets are there) an earlier one
+	activity func(rows int) // tells the coordinator that there is data for an epoch; waits while it is overloaded
 }
 
 const (
@@ -204,7 +204,11 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 			return progressed, err
 		}
 		// After sending, so that the barrier asked for comes behind the data.
-		p.activity()
+		rows := 0
+		if b.Chunk != nil {
+			rows = b.Chunk.Len()
+		}
+		p.activity(rows)
 	}
 }
 

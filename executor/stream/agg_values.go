@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/internal/delta"
@@ -24,7 +25,7 @@ type aggValues struct {
 	sort   []row.KeyCol // over the input's columns
 	image  []int        // input columns in an entry's image
 	types  []sqltypes.Type
-	args   []row.KeyCol // over the image's columns: DISTINCT
+	args   []row.KeyCol // the arguments, in the image
 	first  []byte       // min and max: which end decides; nil: all values count
 	key    []byte
 	prefix []byte
@@ -38,17 +39,15 @@ var (
 
 func newAggValues(c *aggCall, index int, in []sqltypes.Type, cfg state.Config) *aggValues {
 	v := &aggValues{call: c, tag: binary.AppendUvarint([]byte{tagValues}, uint64(index)), store: state.NewOrderedMap(cfg)}
-	v.image = append(v.image, c.n.Args...)
-	v.sort = sortKeys(c.n.OrderBy)
-	for _, k := range c.n.OrderBy {
-		v.image = append(v.image, k.Col)
+	v.sort = append(sortKeys(c.n.OrderBy), row.Cols(c.n.Args...)...)
+	for _, i := range c.n.Args {
+		v.args = append(v.args, row.KeyCol{Col: v.keep(i)})
 	}
-	v.sort = append(v.sort, row.Cols(c.n.Args...)...)
+	for _, k := range c.n.OrderBy {
+		v.keep(k.Col)
+	}
 	for _, i := range v.image {
 		v.types = append(v.types, in[i])
-	}
-	for i := range c.n.Args {
-		v.args = append(v.args, row.KeyCol{Col: i})
 	}
 	switch {
 	case len(c.n.OrderBy) > 0 || len(c.n.Args) != 1:
@@ -58,6 +57,15 @@ func newAggValues(c *aggCall, index int, in []sqltypes.Type, cfg state.Config) *
 		v.first = highEnd
 	}
 	return v
+}
+
+// keep puts an input column into the image and returns its place.
+func (v *aggValues) keep(col int) int {
+	if i := slices.Index(v.image, col); i >= 0 {
+		return i
+	}
+	v.image = append(v.image, col)
+	return len(v.image) - 1
 }
 
 func (v *aggValues) groupPrefix(group []byte) []byte {
@@ -114,7 +122,11 @@ func (v *aggValues) result(groups *state.Map, s uint32, out *delta.Vec, weight i
 	if v.call.n.Distinct {
 		v.distinct(vecs, weights)
 	}
-	return v.run(vecs[:len(v.call.n.Args)], weights, out, weight)
+	args := make([]*delta.Vec, len(v.args))
+	for i, a := range v.args {
+		args[i] = vecs[a.Col]
+	}
+	return v.run(args, weights, out, weight)
 }
 
 func (v *aggValues) extreme(prefix []byte, out *delta.Vec) error {

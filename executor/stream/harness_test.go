@@ -63,7 +63,7 @@ type sim struct {
 	plan   plan.Node
 	store  *memStore
 	nodes  []simNode // parents before children
-	leaves map[plan.Node]Emit
+	leaves []simLeaf
 	epoch  Epoch
 	saved  bool
 	out    []*delta.Chunk // of the running epoch
@@ -73,6 +73,11 @@ type sim struct {
 type simNode struct {
 	op   Operator
 	emit Emit
+}
+
+type simLeaf struct {
+	table *plan.TableScan
+	emit  Emit
 }
 
 // numberStates gives each node tables of its own, as many as the planner does.
@@ -116,7 +121,7 @@ func newSim(n plan.Node) (*sim, error) {
 
 // start builds the operators over what is saved.
 func (s *sim) start() error {
-	s.nodes, s.leaves, s.out = nil, map[plan.Node]Emit{}, nil
+	s.nodes, s.leaves, s.out = nil, nil, nil
 	env := &Env{
 		Table: func(ordinal int) state.Config {
 			c := state.Config{Table: 100 + uint32(ordinal)}
@@ -152,7 +157,7 @@ func (s *sim) build(n plan.Node, env *Env, emit Emit) error {
 		return emit(c)
 	}
 	if scan, ok := n.(*plan.TableScan); ok {
-		s.leaves[scan] = some
+		s.leaves = append(s.leaves, simLeaf{scan, some})
 		return nil
 	}
 	op, err := Build(n, env)
@@ -170,9 +175,9 @@ func (s *sim) build(n plan.Node, env *Env, emit Emit) error {
 
 // push sends a chunk into every scan of a table.
 func (s *sim) push(table int, c *delta.Chunk) error {
-	for n, emit := range s.leaves {
-		if n.(*plan.TableScan).Table == tableID(table) {
-			if err := emit(c); err != nil {
+	for _, l := range s.leaves {
+		if l.table.Table == tableID(table) {
+			if err := l.emit(c); err != nil {
 				return err
 			}
 		}

@@ -127,9 +127,10 @@ func (a *hashAgg) assign(c *delta.Chunk) error {
 	a.slots = a.slots[:n]
 	a.fresh = a.fresh[:0]
 	a.batch.Fill(c, a.key)
+	a.groups.Candidates(a.batch.Hashes, a.slots)
 	for k := range n {
 		hash := a.batch.Hashes[k]
-		s, created, err := a.groups.Upsert(hash, a.vnode(hash), a.batch.Key(k))
+		s, created, err := a.groups.UpsertAt(a.slots[k], hash, a.vnode(hash), a.batch.Key(k))
 		if err != nil {
 			return err
 		}

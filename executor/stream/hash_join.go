@@ -28,10 +28,12 @@ type hashJoin struct {
 	// compare lists the key pairs (left, right columns) of NOT IN that are compared row by row, unknown being
 	// as good as equal. They are no part of the state's key.
 	compare []keyPair
+	notIn   bool // NOT IN with one key and nothing else
 	match   matchMode
 	keys    touchedKeys // matchByKey
 	batch   row.Batch
 	image   []byte
+	guess   []uint32 // buckets of the other side, by counted row
 	pairs   pairList
 	lone    []int32 // rows of the running chunk that can have no match
 	out     padder
@@ -100,17 +102,17 @@ func newHashJoin(n *plan.Join, env *Env) (Operator, error) {
 
 // setKeys splits the keys: NULL-safe ones, strict ones, and for NOT IN those to compare row by row.
 func (j *hashJoin) setKeys(n *plan.Join) {
-	simple := n.Kind == plan.NullAnti && len(n.LeftKeys) == 1 && n.Cond == nil && (n.NullSafe == nil || !n.NullSafe[0])
+	j.notIn = n.Kind == plan.NullAnti && len(n.LeftKeys) == 1 && n.Cond == nil && (n.NullSafe == nil || !n.NullSafe[0])
 	for i := range n.LeftKeys {
 		l, r := n.LeftKeys[i], n.RightKeys[i]
 		safe := n.NullSafe != nil && n.NullSafe[i]
-		if n.Kind == plan.NullAnti && !safe && !simple {
+		if n.Kind == plan.NullAnti && !safe && !j.notIn {
 			j.compare = append(j.compare, keyPair{l, r})
 			continue
 		}
 		j.sides[0].key = append(j.sides[0].key, row.KeyCol{Col: l})
 		j.sides[1].key = append(j.sides[1].key, row.KeyCol{Col: r})
-		if !safe && !simple {
+		if !safe && !j.notIn {
 			j.sides[0].strict = append(j.sides[0].strict, l)
 			j.sides[1].strict = append(j.sides[1].strict, r)
 		}
@@ -144,6 +146,11 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 	strict := own.nullable(c)
 	wantPairs := j.emitsPairs() || j.match == matchByRow
 	own.beginChunk(j.match, c.Rows)
+	if n := c.Len(); cap(j.guess) < n {
+		j.guess = make([]uint32, n)
+	}
+	j.guess = j.guess[:c.Len()]
+	other.rows.Candidates(j.batch.Hashes, j.guess)
 	j.lone = j.lone[:0]
 	for k := range c.Len() {
 		i := c.Row(k)
@@ -152,7 +159,7 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 			continue
 		}
 		hash, kb := j.batch.Hashes[k], j.batch.Key(k)
-		b, err := j.store(port, c, i, hash, kb)
+		b, err := j.store(port, c, i, j.guess[k], hash, kb)
 		if err != nil {
 			return err
 		}
@@ -178,13 +185,13 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 }
 
 // store keeps row i where it may be needed later and returns the other side's bucket of the same key.
-func (j *hashJoin) store(port int, c *delta.Chunk, i int, hash uint64, k []byte) (uint32, error) {
+func (j *hashJoin) store(port int, c *delta.Chunk, i int, guess uint32, hash uint64, k []byte) (uint32, error) {
 	own, other := &j.sides[port], &j.sides[1-port]
 	vnode := j.vnode(hash)
 	if err := j.prepare(hash, vnode, k); err != nil {
 		return 0, err
 	}
-	b, err := other.rows.Find(hash, vnode, k)
+	b, err := other.rows.FindAt(guess, hash, vnode, k)
 	if err != nil || other.unique && b != state.NoSlot && other.rows.Count(b) > 0 {
 		return b, err
 	}

@@ -30,7 +30,7 @@ func (j *hashJoin) matchMode() matchMode {
 		return matchNone
 	case j.cond != nil || len(j.compare) > 0:
 		return matchByRow
-	case j.kind == plan.NullAnti && len(j.sides[0].key) == 1 && len(j.sides[0].strict) == 0:
+	case j.notIn:
 		return matchNotIn
 	}
 	return matchByKey

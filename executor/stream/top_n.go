@@ -64,7 +64,7 @@ func (b *windowBuf) reset()                    { b.buf, b.ents = b.buf[:0], b.en
 
 func newTopN(n *plan.TopN, env *Env) (Operator, error) {
 	t := &topN{env: env, part: row.Cols(n.PartitionBy...), order: sortKeys(n.OrderBy), limit: math.MaxInt64,
-		offset: n.Offset, ties: n.WithTies, numbered: n.RowNumber, types: plan.Types(n.Input),
+		offset: n.Offset, ties: n.WithTies && n.Limit > 0, numbered: n.RowNumber, types: plan.Types(n.Input),
 		rows: state.NewOrderedMap(env.Table(n.State)), out: delta.NewBuilder(plan.Types(n))}
 	if n.Limit >= 0 && n.Limit <= math.MaxInt64-n.Offset {
 		t.limit = n.Offset + n.Limit
@@ -161,7 +161,7 @@ func (t *topN) read(pk []byte, b *windowBuf) (full bool) {
 
 // tied reports whether a row with the given order comes in with the last one of the window.
 func (t *topN) tied(b *windowBuf, order []byte) bool {
-	if !t.ties || t.limit == 0 || len(b.ents) == 0 {
+	if !t.ties || len(b.ents) == 0 {
 		return false
 	}
 	e := &b.ents[len(b.ents)-1]

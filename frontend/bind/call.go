@@ -217,7 +217,7 @@ func (x *exprCtx) special(e *parser.FuncCall, name string) expr.Expr {
 func (x *exprCtx) argValues(e *parser.FuncCall) []typed {
 	out := make([]typed, len(e.Args))
 	for i, a := range e.Args {
-		out[i] = typed{x.bind(a.Value), a.Value.At()}
+		out[i] = typed{x.bind(a.Value), leftmost(a.Value)}
 	}
 	return out
 }

@@ -79,6 +79,9 @@ func (b *binder) coerce(e expr.Expr, to sqltypes.Type, at level, pos int) (expr.
 		return b.applyMod(b.typeParam(p, to), to, at), true
 	}
 	if text, null, ok := unknownText(e); ok {
+		if p, ok := b.pos[e]; ok {
+			pos = p
+		}
 		return b.literal(text, null, to, at, pos), true
 	}
 	switch {
@@ -194,7 +197,7 @@ func (b *binder) resolved(e expr.Expr) expr.Expr {
 func (b *binder) toBool(e expr.Expr, what string, pos int) expr.Expr {
 	out, ok := b.coerce(e, sqltypes.Bool, assignment, pos)
 	if !ok {
-		fail(sqlerr.New(sqlerr.DatatypeMismatch, "argument of %s must be type boolean, not type %s", what, e.Type()).At(pos))
+		fail(sqlerr.New(sqlerr.DatatypeMismatch, "argument of %s must be type boolean, not type %s", what, e.Type().Base()).At(pos))
 	}
 	return out
 }

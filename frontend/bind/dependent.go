@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/planner/logical"
 )
 
 // This file evaluates a correlated subquery for all outer rows at once ("Unnesting Arbitrary Queries", Neumann and
@@ -115,7 +116,11 @@ func (d *domain) push(n plan.Node) plan.Node {
 		m.Input, m.TimeCol = d.push(x.Input), x.TimeCol+d.width
 		return &m
 	case *plan.MaxOneRow:
-		return &plan.MaxOneRow{Input: d.push(x.Input), PartitionBy: d.with(x.PartitionBy)}
+		in := d.push(x.Input)
+		if logical.Covers(in, d.with(x.PartitionBy)) {
+			return in
+		}
+		return &plan.MaxOneRow{Input: in, PartitionBy: d.with(x.PartitionBy)}
 	}
 	fail(unsupported(-1, "Rewrite the subquery as a join.", "this form of correlated subquery is not supported"))
 	return nil

@@ -22,7 +22,8 @@ type exprCtx struct {
 	// sel collects aggregates, window functions and set-returning functions; nil where none may stand.
 	sel        *collector
 	inAgg      bool // inside an aggregate's arguments
-	inWindow   bool // inside a window function's arguments or definition
+	inWindow   bool // inside a window function's arguments
+	inSpec     bool // inside a window's definition
 	inFilter   bool
 	noSubquery bool
 }
@@ -37,7 +38,9 @@ func (x *exprCtx) bind(e parser.Expr) expr.Expr {
 	case *parser.NumberLit:
 		return x.number(e.Text, e.Int, e.Pos)
 	case *parser.StringLit:
-		return &expr.Const{Ty: sqltypes.Unknown, Val: e.Value}
+		c := &expr.Const{Ty: sqltypes.Unknown, Val: e.Value}
+		x.pos[c] = e.Pos
+		return c
 	case *parser.BitLit:
 		return x.bits(e)
 	case *parser.BoolLit:
@@ -59,7 +62,7 @@ func (x *exprCtx) bind(e parser.Expr) expr.Expr {
 	case *parser.BoolOp:
 		return x.boolOp(e)
 	case *parser.Not:
-		return &expr.Not{Arg: x.toBool(x.bind(e.X), "NOT", e.X.At())}
+		return &expr.Not{Arg: x.cond(e.X, "NOT")}
 	case *parser.IsTest:
 		return x.isTest(e)
 	case *parser.IsDistinct:
@@ -104,13 +107,13 @@ func (x *exprCtx) value(e parser.Expr) expr.Expr { return x.resolved(x.bind(e)) 
 
 // cond binds a condition; what is for the message.
 func (x *exprCtx) cond(e parser.Expr, what string) expr.Expr {
-	return x.toBool(x.bind(e), what, e.At())
+	return x.toBool(x.bind(e), what, leftmost(e))
 }
 
 func (x *exprCtx) bindAll(es []parser.Expr) []typed {
 	out := make([]typed, len(es))
 	for i, e := range es {
-		out[i] = typed{x.bind(e), e.At()}
+		out[i] = typed{x.bind(e), leftmost(e)}
 	}
 	return out
 }
@@ -414,6 +417,9 @@ func (x *exprCtx) fieldSelect(e *parser.FieldSelect) expr.Expr {
 	if f := x.field(base, e.Field, e.Pos); f != nil {
 		return f
 	}
+	if ref, ok := e.X.(*parser.ColumnRef); ok && len(ref.Parts) == 1 && base.Type().Kind == sqltypes.KRecord {
+		fail(sqlerr.New(sqlerr.UndefinedColumn, "column %s.%s does not exist", ref.Parts[0], e.Field).At(ref.Pos))
+	}
 	if base.Type().Kind != sqltypes.KRecord {
 		fail(sqlerr.New(sqlerr.WrongObjectType, "column notation .%s applied to type %s, which is not a composite type", e.Field, base.Type().Base()).At(e.X.At()))
 	}
@@ -434,12 +440,12 @@ func (x *exprCtx) caseExpr(e *parser.Case) expr.Expr {
 		} else {
 			out.Whens[i].Cond = x.cond(w.Cond, "CASE/WHEN")
 		}
-		results = append(results, typed{x.bind(w.Result), w.Result.At()})
+		results = append(results, typed{x.bind(w.Result), leftmost(w.Result)})
 	}
 	// PostgreSQL lets ELSE speak first.
 	order := results
 	if e.Else != nil {
-		order = append([]typed{{x.bind(e.Else), e.Else.At()}}, results...)
+		order = append([]typed{{x.bind(e.Else), leftmost(e.Else)}}, results...)
 	}
 	vals, t := x.unify("CASE", order)
 	out.Ty = t
@@ -466,7 +472,7 @@ func (x *exprCtx) array(e *parser.ArrayLit, elem sqltypes.Type) expr.Expr {
 		if a, ok := c.(*parser.ArrayLit); ok {
 			elems[i] = typed{x.array(a, elem), c.At()}
 		} else {
-			elems[i] = typed{x.bind(c), c.At()}
+			elems[i] = typed{x.bind(c), leftmost(c)}
 		}
 		nested = nested || isArray(elems[i].e.Type())
 	}

@@ -28,18 +28,18 @@ func (b *binder) from(refs []parser.TableRef, outer *scope) *frame {
 			f = g
 			continue
 		}
-		b.distinctNames(f, g, ref.At())
+		b.distinctNames(f, g)
 		f = b.joined(plan.Inner, f, left.id, g, nil)
 	}
 	return f
 }
 
 // distinctNames refuses two entries of one name in a FROM clause.
-func (b *binder) distinctNames(f, g *frame, pos int) {
+func (b *binder) distinctNames(f, g *frame) {
 	for _, x := range f.items {
 		for _, y := range g.items {
 			if x.name == y.name && x.name != "" && (x.schema == y.schema || x.schema == "" || y.schema == "") {
-				fail(sqlerr.New(sqlerr.DuplicateAlias, "table name %q specified more than once", y.name).At(pos))
+				fail(sqlerr.New(sqlerr.DuplicateAlias, "table name %q specified more than once", y.name))
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func (b *binder) tableRef(ref parser.TableRef, left, outer *scope) *frame {
 		if !x.Lateral {
 			in = b.sealed(left, outer)
 		}
-		return b.aliased(b.query(x.Query, in, true).node, x.Alias, "", x.Pos)
+		return b.aliased(b.query(x.Query, in, true).node, x.Alias, "")
 	case *parser.FuncRef:
 		return b.funcRef(x, left)
 	case *parser.JoinRef:
@@ -90,14 +90,14 @@ func (b *binder) sealed(left, outer *scope) *scope {
 }
 
 // aliased makes the frame of a subquery or CTE.
-func (b *binder) aliased(n plan.Node, a *parser.Alias, name string, pos int) *frame {
+func (b *binder) aliased(n plan.Node, a *parser.Alias, name string) *frame {
 	f := newFrame(n, name, "")
-	b.applyAlias(f, a, name, pos)
+	b.applyAlias(f, a, name)
 	return f
 }
 
 // applyAlias renames a one-item frame and its columns.
-func (b *binder) applyAlias(f *frame, a *parser.Alias, name string, pos int) {
+func (b *binder) applyAlias(f *frame, a *parser.Alias, name string) {
 	it := f.items[0]
 	if a == nil {
 		return
@@ -106,7 +106,7 @@ func (b *binder) applyAlias(f *frame, a *parser.Alias, name string, pos int) {
 		it.rel, it.name, it.schema = name, a.Name, ""
 	}
 	if len(a.Columns) > len(it.cols) {
-		fail(sqlerr.New(sqlerr.InvalidColumnReference, "table %q has %d columns available but %d columns specified", it.name, len(it.cols), len(a.Columns)).At(pos))
+		fail(sqlerr.New(sqlerr.InvalidColumnReference, "table %q has %d columns available but %d columns specified", it.name, len(it.cols), len(a.Columns)))
 	}
 	for i, c := range a.Columns {
 		it.cols[i].name = c.Name
@@ -122,14 +122,14 @@ func (b *binder) relRef(x *parser.RelRef, left *scope) *frame {
 		fail(unsupported(x.Sample.Pos, "", "TABLESAMPLE is not supported"))
 	}
 	f := b.relation(x.Name, left)
-	b.applyAlias(f, x.Alias, f.items[0].name, x.Pos)
+	b.applyAlias(f, x.Alias, f.items[0].name)
 	return f
 }
 
 // relation resolves a relation by name: a CTE, then the catalog.
 func (b *binder) relation(name parser.Name, sc *scope) *frame {
 	if len(name.Parts) == 1 && sc != nil {
-		if c := sc.ctes.find(name.Last()); c != nil {
+		if c := sc.ctes.find(name.Last()); c != nil && !c.later {
 			if c.node == nil {
 				fail(unsupported(name.Pos, "", "WITH RECURSIVE is not supported"))
 			}
@@ -144,11 +144,20 @@ func (b *binder) relation(name parser.Name, sc *scope) *frame {
 		return newFrame(sys, sys.Name, sys.Schema)
 	}
 	if r == nil {
-		fail(sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", name.String()).At(name.Pos))
+		b.missingRelation(name, sc)
 	}
 	f := newFrame(b.scan(r, name.Pos), r.Name, r.Schema)
 	f.items[0].primary = r.PrimaryKey
 	return f
+}
+
+func (b *binder) missingRelation(name parser.Name, sc *scope) {
+	e := sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", name.String()).At(name.Pos)
+	if sc != nil && len(name.Parts) == 1 && sc.ctes.find(name.Last()) != nil {
+		e = e.WithDetail("There is a WITH item named %q, but it cannot be referenced from this part of the query.", name.Last()).
+			WithHint("Use WITH RECURSIVE, or re-order the WITH items to remove forward references.")
+	}
+	fail(e)
 }
 
 // lookup finds a relation or a system relation; both nil if there is none.

@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"strings"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -22,9 +24,17 @@ func (b *binder) joinRef(x *parser.JoinRef, left, outer *scope) *frame {
 	l := b.tableRef(x.Left, left, outer)
 	beside := b.newScope(l, left)
 	r := b.tableRef(x.Right, beside, outer)
-	b.distinctNames(l, r, x.Right.At())
+	b.distinctNames(l, r)
 	if (kind == plan.Right || kind == plan.Full) && refersTo(r.node, beside.id) {
-		fail(sqlerr.New(sqlerr.InvalidColumnReference, "invalid reference to FROM-clause entry").At(x.Right.At()).
+		var ref *outerRef
+		anyRef(r.node, func(o *outerRef) bool {
+			if o.scope == beside.id && ref == nil {
+				ref = o
+			}
+			return ref != nil
+		})
+		table, _, _ := strings.Cut(ref.name, ".")
+		fail(sqlerr.New(sqlerr.InvalidColumnReference, "invalid reference to FROM-clause entry for table %q", table).At(ref.pos).
 			WithDetail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."))
 	}
 	var f *frame
@@ -37,7 +47,7 @@ func (b *binder) joinRef(x *parser.JoinRef, left, outer *scope) *frame {
 		f = b.joinOn(x, kind, l, beside, r, b.sealed(left, outer))
 	}
 	if x.Alias != nil {
-		return b.aliasJoin(f, x.Alias, x.Pos)
+		return b.aliasJoin(f, x.Alias)
 	}
 	return f
 }
@@ -134,12 +144,12 @@ func usingColumn(f *frame, id parser.Ident, side string) int {
 			continue
 		}
 		if found >= 0 {
-			fail(sqlerr.New(sqlerr.AmbiguousColumn, "common column name %q appears more than once in %s table", id.Name, side).At(id.Pos))
+			fail(sqlerr.New(sqlerr.AmbiguousColumn, "common column name %q appears more than once in %s table", id.Name, side))
 		}
 		found = v.idx
 	}
 	if found < 0 {
-		fail(sqlerr.New(sqlerr.UndefinedColumn, "column %q specified in USING clause does not exist in %s table", id.Name, side).At(id.Pos))
+		fail(sqlerr.New(sqlerr.UndefinedColumn, "column %q specified in USING clause does not exist in %s table", id.Name, side))
 	}
 	return found
 }
@@ -177,11 +187,11 @@ func (b *binder) mergeNames(x *parser.JoinRef, f *frame, merged []visible, left,
 }
 
 // aliasJoin gives (a JOIN b) one name: its visible columns become those of one item.
-func (b *binder) aliasJoin(f *frame, a *parser.Alias, pos int) *frame {
+func (b *binder) aliasJoin(f *frame, a *parser.Alias) *frame {
 	it := &item{name: a.Name}
 	out := &frame{node: f.node, items: []*item{it}}
 	if len(a.Columns) > len(f.cols) {
-		fail(sqlerr.New(sqlerr.InvalidColumnReference, "join expression %q has %d columns available but %d columns specified", a.Name, len(f.cols), len(a.Columns)).At(pos))
+		fail(sqlerr.New(sqlerr.InvalidColumnReference, "join expression %q has %d columns available but %d columns specified", a.Name, len(f.cols), len(a.Columns)))
 	}
 	for i, v := range f.cols {
 		c := v.col

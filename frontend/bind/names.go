@@ -37,8 +37,6 @@ func figureName(e parser.Expr) (string, int) {
 			return name, strength
 		}
 		return x.Type.Name.Last(), 1
-	case *parser.BoolLit:
-		return "bool", 1
 	case *parser.Case:
 		if x.Else != nil {
 			if name, strength := figureName(x.Else); strength > 1 {
@@ -160,4 +158,45 @@ func (x *exprCtx) except(s *parser.Star, in []target) []target {
 		in = kept
 	}
 	return in
+}
+
+// leftmost is where an expression begins, PostgreSQL's exprLocation: an operator's own position is that of its symbol.
+func leftmost(e parser.Expr) int {
+	for {
+		var first parser.Expr
+		switch x := e.(type) {
+		case *parser.Binary:
+			first = x.L
+		case *parser.BoolOp:
+			first = x.Args[0]
+		case *parser.IsTest:
+			first = x.X
+		case *parser.IsDistinct:
+			first = x.L
+		case *parser.Between:
+			first = x.X
+		case *parser.In:
+			first = x.X
+		case *parser.Like:
+			first = x.X
+		case *parser.Quantified:
+			first = x.X
+		case *parser.AtTimeZone:
+			first = x.X
+		case *parser.Collate:
+			first = x.X
+		case *parser.Subscript:
+			first = x.X
+		case *parser.FieldSelect:
+			first = x.X
+		case *parser.Cast:
+			if _, literal := x.X.(*parser.StringLit); !literal && x.X.At() > x.At() {
+				return x.At()
+			}
+			first = x.X
+		default:
+			return e.At()
+		}
+		e = first
+	}
 }

@@ -213,7 +213,7 @@ func (x *exprCtx) in(e *parser.In) expr.Expr {
 	if r, ok := e.X.(*parser.Row); ok {
 		return x.rowIn(e, r)
 	}
-	left := typed{x.bind(e.X), e.X.At()}
+	left := typed{x.bind(e.X), leftmost(e.X)}
 	list := x.bindAll(e.List)
 	if out := x.inList(left, list, e.Not); out != nil {
 		return out

@@ -232,13 +232,13 @@ func bySameType(fit []*candidate, actual []sqltypes.Type) []*candidate {
 	if known.Kind == sqltypes.KUnknown {
 		return fit
 	}
+	same := make([]sqltypes.Type, len(actual))
+	for k := range same {
+		same[k] = known
+	}
 	var out []*candidate
 	for _, c := range fit {
-		ok := true
-		for k := range actual {
-			ok = ok && canCoerce(known, c.args[k], implicit)
-		}
-		if ok {
+		if accepts(c, same) {
 			out = append(out, c)
 		}
 	}

@@ -118,6 +118,9 @@ type match struct {
 // column resolves a column reference; whole-row references come back as a row.
 func (b *binder) column(sc *scope, ref *parser.ColumnRef) expr.Expr {
 	parts := ref.Parts
+	if len(parts) > 4 {
+		fail(sqlerr.New(sqlerr.SyntaxError, "improper qualified name (too many dotted names): %s", dotted(parts)).At(ref.Pos))
+	}
 	if len(parts) == 1 {
 		return b.unqualified(sc, ref)
 	}

@@ -80,11 +80,11 @@ func (b *binder) selectQuery(q *parser.Query, sel *parser.Select, outer *scope, 
 		}
 		s.coll.windows[w.Name] = w.Spec
 	}
+	s.bindTargets(resolve)
 	if sel.Where != nil {
 		cond := b.ctx(s.sc, "WHERE").cond(sel.Where, "WHERE")
 		f.node = b.filter(f.node, s.sc.id, cond)
 	}
-	s.bindTargets(resolve)
 	having := s.bindHaving()
 	groups := s.bindGroups()
 	s.bindDistinctOn()
@@ -121,7 +121,7 @@ func (s *selection) bindTargets(resolve bool) {
 		if name == "" {
 			name = columnName(t.Expr)
 		}
-		s.out = append(s.out, target{name, e, t.Expr.At()})
+		s.out = append(s.out, target{name, e, leftmost(t.Expr)})
 	}
 	s.visible = len(s.out)
 	if s.sel.Distinct {
@@ -249,7 +249,7 @@ func (s *selection) outputOf(e parser.Expr, clause string) int {
 			return i
 		}
 	}
-	s.out = append(s.out, target{"", v, e.At()})
+	s.out = append(s.out, target{columnName(e), v, e.At()})
 	return len(s.out) - 1
 }
 
@@ -315,14 +315,14 @@ func (s *selection) finish(n plan.Node) plan.Node {
 	case s.sel.Distinct:
 		n = &plan.Agg{Input: n, GroupBy: seq(0, len(s.out))}
 	}
-	n = s.sortLimit(s.q, n, s.keys, s.sc.parent)
+	n = s.sortLimit(s.q, n, s.keys, s.sc)
 	return firstColumns(n, s.visible)
 }
 
 // sortLimit puts order and limits on n.
-func (b *binder) sortLimit(q *parser.Query, n plan.Node, keys []plan.SortKey, outer *scope) plan.Node {
-	limit := b.limitExpr(q.Limit, "LIMIT", outer)
-	offset := b.limitExpr(q.Offset, "OFFSET", outer)
+func (b *binder) sortLimit(q *parser.Query, n plan.Node, keys []plan.SortKey, sc *scope) plan.Node {
+	limit := b.limitExpr(q.Limit, "LIMIT", sc)
+	offset := b.limitExpr(q.Offset, "OFFSET", sc)
 	if q.WithTies {
 		return b.withTies(q, n, keys, limit, offset)
 	}
@@ -353,12 +353,11 @@ func (b *binder) withTies(q *parser.Query, n plan.Node, keys []plan.SortKey, lim
 }
 
 // limitExpr binds the count of LIMIT or OFFSET; NULL means none.
-func (b *binder) limitExpr(e parser.Expr, what string, outer *scope) expr.Expr {
+func (b *binder) limitExpr(e parser.Expr, what string, sc *scope) expr.Expr {
 	if e == nil {
 		return nil
 	}
-	x := b.ctx(b.newScope(&frame{node: oneRow()}, outer), what)
-	v := x.bind(e)
+	v := b.ctx(sc, what).bind(e)
 	if hasSubquery(v) {
 		fail(unsupported(e.At(), "", "subqueries in %s are not supported", what))
 	}
@@ -398,7 +397,8 @@ func (b *binder) orderOutput(q *parser.Query, n plan.Node, outer *scope) plan.No
 		i := s.outputRef(o.Expr, "ORDER BY", false)
 		if i < 0 {
 			if !isValues {
-				fail(unsupported(o.Expr.At(), "Add the expression/function to every SELECT, or move the UNION into a FROM clause.",
+				s.binder.ctx(s.sc, "ORDER BY").bind(o.Expr)
+				fail(unsupported(leftmost(o.Expr), "Add the expression/function to every SELECT, or move the UNION into a FROM clause.",
 					"invalid UNION/INTERSECT/EXCEPT ORDER BY clause").WithDetail("Only result column names can be used, not expressions or functions."))
 			}
 			s.out = append(s.out, target{"", b.ctx(s.sc, "ORDER BY").value(o.Expr), o.Expr.At()})
@@ -410,7 +410,7 @@ func (b *binder) orderOutput(q *parser.Query, n plan.Node, outer *scope) plan.No
 	if len(s.out) > len(cols) {
 		n = s.project(s.placeTargets(n))
 	}
-	return firstColumns(b.sortLimit(q, n, keys, outer), len(cols))
+	return firstColumns(b.sortLimit(q, n, keys, s.sc), len(cols))
 }
 
 // resolveOutputs gives untyped output columns the type text.

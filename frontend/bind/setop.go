@@ -26,14 +26,13 @@ func (b *binder) setOp(x *parser.SetOp, outer *scope, resolve bool) plan.Node {
 	if x.Kind != parser.Union {
 		return b.setOpPair(x, outer, resolve)
 	}
-	nodes := []plan.Node{b.body(body, outer, false)}
-	pos := []int{x.Pos}
+	nodes, bodies := []plan.Node{b.body(body, outer, false)}, []parser.QueryBody{body}
 	for i := len(left) - 1; i >= 0; i-- {
 		n := b.body(left[i], outer, false)
-		b.sameWidth("UNION", nodes[0], n, left[i].At())
-		nodes, pos = append(nodes, n), append(pos, left[i].At())
+		b.sameWidth("UNION", nodes[0], n, columnPos(left[i], 0))
+		nodes, bodies = append(nodes, n), append(bodies, left[i])
 	}
-	u := &plan.Union{Inputs: b.unifyOutputs("UNION", nodes, pos, resolve || !x.All)}
+	u := &plan.Union{Inputs: b.unifyOutputs("UNION", nodes, bodies, resolve || !x.All)}
 	if x.All {
 		return u
 	}
@@ -49,8 +48,8 @@ func (b *binder) setOpPair(x *parser.SetOp, outer *scope, resolve bool) plan.Nod
 		what = "EXCEPT"
 	}
 	l, r := b.body(x.Left, outer, false), b.body(x.Right, outer, false)
-	b.sameWidth(what, l, r, x.Right.At())
-	sides := b.unifyOutputs(what, []plan.Node{l, r}, []int{x.Left.At(), x.Right.At()}, true)
+	b.sameWidth(what, l, r, columnPos(x.Right, 0))
+	sides := b.unifyOutputs(what, []plan.Node{l, r}, []parser.QueryBody{x.Left, x.Right}, true)
 	return &plan.SetOp{Left: sides[0], Right: sides[1], Except: x.Kind == parser.Except, All: x.All}
 }
 
@@ -61,14 +60,14 @@ func (b *binder) sameWidth(what string, l, r plan.Node, pos int) {
 }
 
 // unifyOutputs converts the columns of several queries to common types.
-func (b *binder) unifyOutputs(what string, nodes []plan.Node, pos []int, resolve bool) []plan.Node {
+func (b *binder) unifyOutputs(what string, nodes []plan.Node, bodies []parser.QueryBody, resolve bool) []plan.Node {
 	ts := make([]sqltypes.Type, len(nodes[0].Columns()))
 	for c := range ts {
 		es := make([]typed, len(nodes))
 		unknown := true
 		for i, n := range nodes {
 			col := n.Columns()[c]
-			es[i] = typed{&expr.Col{Index: c, Ty: col.Type}, pos[i]}
+			es[i] = typed{&expr.Col{Index: c, Ty: col.Type}, columnPos(bodies[i], c)}
 			unknown = unknown && col.Type.Kind == sqltypes.KUnknown
 		}
 		if unknown && !resolve {
@@ -82,16 +81,35 @@ func (b *binder) unifyOutputs(what string, nodes []plan.Node, pos []int, resolve
 	for i, n := range nodes {
 		p := make([]int, len(ts))
 		for k := range p {
-			p[k] = pos[i]
+			p[k] = columnPos(bodies[i], k)
 		}
 		out[i] = b.coerceOutputs(n, ts, p, implicit, func(c int, t sqltypes.Type) *sqlerr.Error {
-			return sqlerr.New(sqlerr.CannotCoerce, "%s could not convert type %s to %s", what, t.Base(), ts[c]).At(pos[i])
+			return sqlerr.New(sqlerr.CannotCoerce, "%s could not convert type %s to %s", what, t.Base(), ts[c]).At(p[c])
 		})
 		if i == 0 && out[0] != n {
 			out[0] = named(out[0], names)
 		}
 	}
 	return out
+}
+
+// columnPos is where column i of a query body stands in the statement.
+func columnPos(body parser.QueryBody, i int) int {
+	switch x := body.(type) {
+	case *parser.Query:
+		return columnPos(x.Body, i)
+	case *parser.SetOp:
+		return columnPos(x.Left, i)
+	case *parser.Select:
+		if i < len(x.Targets) {
+			return leftmost(x.Targets[i].Expr)
+		}
+	case *parser.Values:
+		if i < len(x.Rows[0]) {
+			return leftmost(x.Rows[0][i])
+		}
+	}
+	return body.At()
 }
 
 // named gives a plan's columns the names of cols.
@@ -181,7 +199,9 @@ func (b *binder) valuesPlan(v *plan.Values, scope int) plan.Node {
 type cteList struct {
 	name string
 	node plan.Node // nil: being bound right now, as WITH RECURSIVE allows
-	next *cteList
+	// later: it stands further on in the same WITH and cannot be referred to yet.
+	later bool
+	next  *cteList
 }
 
 // with binds a WITH clause and returns a scope in which its names are visible. Plans are immutable, so that
@@ -189,7 +209,7 @@ type cteList struct {
 func (b *binder) with(w *parser.With, outer *scope) *scope {
 	sc := b.newScope(&frame{node: oneRow()}, outer)
 	seen := map[string]bool{}
-	for _, c := range w.CTEs {
+	for i, c := range w.CTEs {
 		if seen[c.Name] {
 			fail(sqlerr.New(sqlerr.DuplicateAlias, "WITH query name %q specified more than once", c.Name).At(c.Pos))
 		}
@@ -200,6 +220,8 @@ func (b *binder) with(w *parser.With, outer *scope) *scope {
 		in := *sc
 		if w.Recursive {
 			in.ctes = &cteList{name: c.Name, next: sc.ctes}
+		} else {
+			in.ctes = withLater(w.CTEs[i:], sc.ctes)
 		}
 		n := b.query(c.Query, &in, true).node
 		cols := n.Columns()
@@ -209,6 +231,20 @@ func (b *binder) with(w *parser.With, outer *scope) *scope {
 		sc.ctes = &cteList{name: c.Name, node: renamed(n, c.Columns), next: sc.ctes}
 	}
 	return sc
+}
+
+// withLater puts names that cannot be referred to yet behind those that can, so that these win.
+func withLater(ctes []parser.CTE, visible *cteList) *cteList {
+	if visible != nil {
+		c := *visible
+		c.next = withLater(ctes, visible.next)
+		return &c
+	}
+	var out *cteList
+	for _, c := range ctes {
+		out = &cteList{name: c.Name, later: true, next: out}
+	}
+	return out
 }
 
 // renamed gives the first columns of n other names.

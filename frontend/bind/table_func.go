@@ -91,7 +91,7 @@ func (b *binder) nameFunc(n plan.Node, x *parser.FuncRef, name string, scalar bo
 		f.items[0].cols[0].name = x.Alias.Name
 		f.cols[0].name = x.Alias.Name
 	}
-	b.applyAlias(f, x.Alias, name, x.Pos)
+	b.applyAlias(f, x.Alias, name)
 	return f
 }
 
@@ -133,7 +133,7 @@ func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scop
 		fail(sqlerr.New(sqlerr.InvalidParameterValue, "a row would belong to more than %d windows", maxWindowsPerRow).At(call.Args[2].Value.At()))
 	}
 	out := newFrame(h, f.items[0].name, f.items[0].schema)
-	b.applyAlias(out, x.Alias, f.items[0].name, x.Pos)
+	b.applyAlias(out, x.Alias, f.items[0].name)
 	return out
 }
 

@@ -101,7 +101,7 @@ func (b *binder) targetFrame(r *catalog.Relation, alias string, with *parser.Wit
 	for _, ref := range from {
 		left := b.newScope(f, outer)
 		g := b.tableRef(ref, left, outer)
-		b.distinctNames(f, g, ref.At())
+		b.distinctNames(f, g)
 		f = b.joined(plan.Inner, f, left.id, g, nil)
 	}
 	return f, outer

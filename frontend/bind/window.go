@@ -58,6 +58,8 @@ func (x *exprCtx) windowCall(e *parser.FuncCall, name string) expr.Expr {
 	switch {
 	case x.inAgg:
 		fail(sqlerr.New(sqlerr.GroupingError, "aggregate function calls cannot contain window function calls").At(e.Pos))
+	case x.inSpec:
+		fail(sqlerr.New(sqlerr.WindowingError, "window functions are not allowed in window definitions").At(e.Pos))
 	case x.inWindow:
 		fail(sqlerr.New(sqlerr.WindowingError, "window function calls cannot be nested").At(e.Pos))
 	case x.sel == nil || x.sel.noWindows:
@@ -78,6 +80,7 @@ func (x *exprCtx) windowCall(e *parser.FuncCall, name string) expr.Expr {
 		}
 		fail(sqlerr.New(sqlerr.WrongObjectType, "OVER specified, but %s is not a window function nor an aggregate function", name).At(e.Pos))
 	}
+	in.inSpec = true
 	in.windowSpec(e.Over, w)
 	x.sel.wins = append(x.sel.wins, w)
 	return &slot{slotWindow, len(x.sel.wins) - 1, w.result}

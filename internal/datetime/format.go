@@ -6,6 +6,9 @@ import (
 
 // appendPadded appends v with at least width digits.
 func appendPadded(dst []byte, v, width int) []byte {
+	if width == 4 && v >= 0 && v < 10000 {
+		return append(dst, byte('0'+v/1000), byte('0'+v/100%10), byte('0'+v/10%10), byte('0'+v%10))
+	}
 	if v < 0 {
 		dst, v = append(dst, '-'), -v
 	}
@@ -54,8 +57,8 @@ func appendCivil(dst []byte, y, m, d int, style DateStyle) []byte {
 	sep := byte('-')
 	switch style.Format {
 	case ISO:
-		dst = append(appendPadded(dst, y, 4), sep)
-		return appendTwo(append(appendTwo(dst, m), sep), d)
+		dst = appendPadded(dst, y, 4)
+		return append(dst, sep, byte('0'+m/10), byte('0'+m%10), sep, byte('0'+d/10), byte('0'+d%10))
 	case SQL:
 		sep = '/'
 	case German:
@@ -71,21 +74,25 @@ func appendCivil(dst []byte, y, m, d int, style DateStyle) []byte {
 
 // appendClock appends hh:mm:ss and the fraction without trailing zeros.
 func appendClock(dst []byte, c *civil) []byte {
-	dst = append(appendTwo(dst, c.hour), ':')
-	dst = append(appendTwo(dst, c.minute), ':')
-	return appendFraction(appendTwo(dst, c.sec), c.micros)
+	dst = append(dst, byte('0'+c.hour/10), byte('0'+c.hour%10), ':', byte('0'+c.minute/10), byte('0'+c.minute%10), ':',
+		byte('0'+c.sec/10), byte('0'+c.sec%10))
+	return appendFraction(dst, c.micros)
 }
 
 func appendFraction(dst []byte, micros int) []byte {
 	if micros == 0 {
 		return dst
 	}
-	dst = append(dst, '.')
-	for unit := 100000; micros > 0; unit /= 10 {
-		dst = append(dst, byte('0'+micros/unit))
-		micros %= unit
+	var digits [6]byte
+	for i := 5; i >= 0; i-- {
+		digits[i] = byte('0' + micros%10)
+		micros /= 10
 	}
-	return dst
+	n := 6
+	for digits[n-1] == '0' {
+		n--
+	}
+	return append(append(dst, '.'), digits[:n]...)
 }
 
 // appendOffset appends ±hh[:mm[:ss]].

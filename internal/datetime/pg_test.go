@@ -15,8 +15,13 @@ import (
 
 // The lines of testdata/pg15.tsv are operation, settings (DateStyle|IntervalStyle|TimeZone), arguments and what
 // PostgreSQL 15 answered: "=text", NULL, or "!SQLSTATE message [DETAIL detail] [HINT hint]".
-func TestAgainstPostgres(t *testing.T) {
-	f, err := os.Open("testdata/pg15.tsv")
+func TestAgainstPostgres(t *testing.T) { compareWithFile(t, "testdata/pg15.tsv") }
+
+// Likewise for to_char, to_timestamp and to_date.
+func TestTemplatesAgainstPostgres(t *testing.T) { compareWithFile(t, "testdata/pg15_templates.tsv") }
+
+func compareWithFile(t *testing.T, name string) {
+	f, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +146,13 @@ func (r *run) showDec(v numeric.Dec, ok bool, err error) string {
 	return v.String()
 }
 
+func (r *run) showText(s string, ok bool, err error) string {
+	if keep(r, s, err); !ok {
+		keep(r, s, errNull)
+	}
+	return s
+}
+
 func found(v int64, ok bool) (int64, error) {
 	if !ok {
 		return 0, errNull
@@ -262,5 +274,10 @@ var operations = map[string]func(r *run) string{
 	"make_iv": func(r *run) string {
 		return r.showIV(MakeInterval(r.i32(0), r.i32(1), r.i32(2), r.i32(3), r.i32(4), r.i32(5), r.float(6)))
 	},
-	"epoch": func(r *run) string { return r.showTZ(FromEpoch(r.float(0))) },
+	"to_char":      func(r *run) string { return r.showText(ToCharTimestamp(r.ts(0), r.args[1])) },
+	"to_char_tz":   func(r *run) string { return r.showText(ToCharTimestamptz(r.tz(0), r.args[1], r.st.Location)) },
+	"to_char_iv":   func(r *run) string { return r.showText(ToCharInterval(r.iv(0), r.args[1])) },
+	"to_timestamp": func(r *run) string { return r.showTZ(ToTimestamp(r.args[0], r.args[1], r.st.Location)) },
+	"to_date":      func(r *run) string { return r.showDate(ToDate(r.args[0], r.args[1])) },
+	"epoch":        func(r *run) string { return r.showTZ(FromEpoch(r.float(0))) },
 }

@@ -80,7 +80,7 @@ func posixZone(s string) (*time.Location, bool) {
 		}
 	}
 	west, ok := clockOffset(s[i:])
-	if !ok {
+	if !ok || west <= -MaxZoneSeconds || west >= MaxZoneSeconds {
 		return nil, false
 	}
 	return time.FixedZone(s, -west), true

@@ -108,10 +108,10 @@ func (e *Engine) onAck(id catalog.ID, a actor.Ack) {
 	})
 }
 
-// activity says that a source has data; it waits while jobs are too far behind.
-func (e *Engine) activity() {
+// activity says that a source has sent rows; it waits while jobs are too far behind.
+func (e *Engine) activity(rows int) {
 	e.gate.wait(e.ctx)
-	e.status.active(func() { e.post(func(time.Time) { e.machine.Activity() }) })
+	e.post(func(now time.Time) { e.apply(e.machine.Activity(rows, now), now) })
 }
 
 // demand asks for a barrier now.

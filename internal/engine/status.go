@@ -2,7 +2,6 @@ package engine
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/connector"
@@ -44,7 +43,6 @@ type statusMap struct {
 	mu         sync.Mutex
 	jobs       map[catalog.ID]*jobReport
 	quarantine []Quarantined
-	hot        atomic.Bool // an activity report is on its way to the coordinator
 }
 
 type jobReport struct {
@@ -103,14 +101,6 @@ func (s *statusMap) quarantined(id catalog.ID, recs []connector.RecordError) {
 	}
 	if n := len(s.quarantine) - quarantineRows; n > 0 {
 		s.quarantine = append([]Quarantined(nil), s.quarantine[n:]...)
-	}
-}
-
-// active runs report unless one is under way already; report must lead to activeSeen.
-func (s *statusMap) active(report func()) {
-	if s.hot.CompareAndSwap(false, true) {
-		report()
-		s.hot.Store(false)
 	}
 }
 

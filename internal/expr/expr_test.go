@@ -271,6 +271,25 @@ func TestAnyAll(t *testing.T) {
 		if s := strings.Join(got, " "); s != tc.want {
 			t.Errorf("all=%v: got %s, want %s", tc.all, s, tc.want)
 		}
+		checkConstantArrays(t, vec, tc.all, strings.Fields(tc.want))
+	}
+}
+
+// checkConstantArrays asks the same question of each array as a constant, for a column.
+func checkConstantArrays(t *testing.T, arrays *delta.Vec, all bool, want []string) {
+	t.Helper()
+	for i := range arrays.Len() {
+		p, err := Compile(&AnyAll{"=(integer,integer)", &Col{0, sqltypes.Int4, "x"}, &Const{arrays.Type, arrays.Datum(i)}, all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := vecOf(t, sqltypes.Int4, "7", "2", "2")
+		v := p.Eval(&Ctx{}, &delta.Chunk{Cols: []*delta.Vec{x}, Rows: 3, Sel: []int32{2, 1}})
+		for _, row := range []int{1, 2} {
+			if got := strings.TrimPrefix(outcome(sqltypes.Bool, v.Datum(row), nil), "=> "); got != want[i] {
+				t.Errorf("constant array %d, all=%v, row %d: got %s, want %s", i, all, row, got, want[i])
+			}
+		}
 	}
 }
 

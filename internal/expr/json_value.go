@@ -383,7 +383,10 @@ func (r *rawJSON) members(f func(key, val []byte) bool) {
 
 // unquoteJSON decodes a string literal.
 func unquoteJSON(q []byte) []byte {
-	s := q[1 : len(q)-1]
+	s := q
+	if len(q) >= 2 {
+		s = q[1 : len(q)-1]
+	}
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' || i+1 >= len(s) {

@@ -289,7 +289,7 @@ func convert(e Expr, t sqltypes.Type) Expr {
 }
 
 func (p *testParser) call(name string, args ...Expr) Expr {
-	best, bestScore := (*Func)(nil), -1
+	best, bestScore := (*Func)(nil), noMatch
 	for _, f := range ByName(name) {
 		if score := matchArgs(f, args); score > bestScore {
 			best, bestScore = f, score
@@ -346,9 +346,12 @@ func paramType(f *Func, i int, args []Expr) sqltypes.Type {
 	return t
 }
 
+// noMatch is the score of an overload that does not fit.
+const noMatch = -1 << 30
+
 func matchArgs(f *Func, args []Expr) int {
 	if len(args) > len(f.Args) && !f.Variadic || len(args) < len(f.Args)-f.Optional {
-		return -1
+		return noMatch
 	}
 	score := 0
 	for i, a := range args {
@@ -372,7 +375,7 @@ func matchArgs(f *Func, args []Expr) int {
 		default:
 			ctx, ok := LookupCast(have, want)
 			if !ok || ctx != CastImplicit {
-				return -1
+				return noMatch
 			}
 			score += 40
 			if slices.Contains([]sqltypes.Kind{sqltypes.KFloat8, sqltypes.KText, sqltypes.KTimestamptz}, want.Kind) {

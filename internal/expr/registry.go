@@ -13,6 +13,7 @@ var allFamilies = sync.OnceValue(func() [][]Func {
 		floatArithFuncs(),
 		numericArithFuncs(),
 		mathFuncs(),
+		numFormatFuncs(),
 		textFuncs(),
 		likeFuncs(),
 		regexFuncs(),

@@ -76,6 +76,9 @@ func appendFloatBinary(dst []byte, k sqltypes.Kind, f float64) []byte {
 	if k == sqltypes.KFloat4 {
 		return binary.BigEndian.AppendUint32(dst, math.Float32bits(float32(f)))
 	}
+	if f != f { // one NaN for all, as PostgreSQL's
+		return binary.BigEndian.AppendUint64(dst, 0x7ff8<<48)
+	}
 	return binary.BigEndian.AppendUint64(dst, math.Float64bits(f))
 }
 

@@ -27,7 +27,7 @@ func ParseText(t sqltypes.Type, text string, s *Settings) (sqltypes.Datum, error
 	case sqltypes.KNumeric:
 		return boxed(numeric.Parse(text))
 	case sqltypes.KInterval:
-		return boxed(datetime.ParseInterval(text, &s.Time))
+		return boxed(datetime.ParseIntervalTypmod(text, &s.Time, t.Typmod()))
 	}
 	if t.Phys() == sqltypes.PhysInt64 {
 		return boxed(parseIntKind(t.Kind, text, s))

@@ -3,6 +3,7 @@ package sqlio
 import (
 	"encoding/hex"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -126,7 +127,53 @@ func AppendFloat(dst []byte, f float64, bits int) []byte {
 	if abs := math.Abs(f); abs >= low && abs < high || f == 0 {
 		return strconv.AppendFloat(dst, f, 'f', -1, bits)
 	}
-	return strconv.AppendFloat(dst, f, 'e', -1, bits)
+	n := len(dst)
+	dst = strconv.AppendFloat(dst, f, 'e', -1, bits)
+	if onBoundary(dst[n:], f, bits) {
+		dst = appendInside(dst[:n], f, bits)
+	}
+	return dst
+}
+
+// onBoundary reports whether digits lie exactly between two floats and denote f only because ties go to the even
+// one. PostgreSQL prints no such digits. There are none among small numbers.
+func onBoundary(digits []byte, f float64, bits int) bool {
+	next := math.Nextafter(math.Abs(f), math.Inf(1)) - math.Abs(f)
+	if bits == 32 {
+		next = float64(math.Nextafter32(float32(math.Abs(f)), float32(math.Inf(1)))) - math.Abs(f)
+	}
+	if next < 0.25 || math.IsInf(next, 0) || math.Abs(f) > 1e45 {
+		return false
+	}
+	exact, _, err := big.ParseFloat(string(digits), 10, 400, big.ToNearestEven)
+	if err != nil {
+		return false
+	}
+	gap := exact.Abs(exact)
+	gap.Sub(gap, new(big.Float).SetFloat64(math.Abs(f)))
+	half := next / 2
+	if gap.Sign() < 0 && isPowerOfTwo(f) { // below a power of two floats are closer together
+		half /= 2
+	}
+	return gap.Abs(gap).Cmp(new(big.Float).SetFloat64(half)) == 0
+}
+
+func isPowerOfTwo(f float64) bool {
+	frac, _ := math.Frexp(math.Abs(f))
+	return frac == 0.5
+}
+
+// appendInside appends the fewest digits that denote f without being on a boundary.
+func appendInside(dst []byte, f float64, bits int) []byte {
+	n := len(dst)
+	for digits := 1; digits < 17; digits++ {
+		dst = strconv.AppendFloat(dst[:n], f, 'e', digits-1, bits)
+		back, err := strconv.ParseFloat(string(dst[n:]), bits)
+		if err == nil && back == f && !onBoundary(dst[n:], f, bits) {
+			return dst
+		}
+	}
+	return strconv.AppendFloat(dst[:n], f, 'e', 16, bits)
 }
 
 // appendRoundedFloat is C's %.*g.

@@ -25,6 +25,11 @@ import (
 type Config struct {
 	// Interval is the time between barriers while sources have data. Default 100 ms.
 	Interval time.Duration
+	// While an epoch has at most SmallRows rows of sources, it may end QuickInterval after the one before: at
+	// a low rate a row is visible at once, at a high rate long epochs fold many changes into one.
+	// Defaults 5 ms and 512 rows.
+	QuickInterval time.Duration
+	SmallRows     int
 	// CheckpointInterval is the time between checkpoints while anything changes. Default 1 s.
 	CheckpointInterval time.Duration
 	// MaxInFlight bounds the epochs that the slowest job may be behind before no more are issued; it bounds
@@ -59,6 +64,7 @@ type Machine struct {
 	jobs   map[catalog.ID]*job
 	// activity: a source has put data into the running epoch. demand: somebody waits for a barrier.
 	activity, demand, force bool
+	rows                    int  // of sources in the running epoch
 	held                    bool // issue nothing
 	lastIssue               time.Time
 	lastCheckpoint          time.Time
@@ -79,6 +85,12 @@ type job struct {
 func New(cfg Config, last uint64) *Machine {
 	if cfg.Interval == 0 {
 		cfg.Interval = 100 * time.Millisecond
+	}
+	if cfg.QuickInterval == 0 {
+		cfg.QuickInterval = 5 * time.Millisecond
+	}
+	if cfg.SmallRows == 0 {
+		cfg.SmallRows = 512
 	}
 	if cfg.CheckpointInterval == 0 {
 		cfg.CheckpointInterval = time.Second
@@ -106,8 +118,12 @@ func (m *Machine) RemoveJob(id catalog.ID, now time.Time) Decisions {
 	return m.decide(now, nil)
 }
 
-// Activity says that a source has put data into the running epoch.
-func (m *Machine) Activity() { m.activity = true }
+// Activity says that a source has put rows into the running epoch.
+func (m *Machine) Activity(rows int, now time.Time) Decisions {
+	m.activity = true
+	m.rows += rows
+	return m.decide(now, nil)
+}
 
 // Demand asks for a barrier as soon as possible; it joins the next one.
 func (m *Machine) Demand(now time.Time) Decisions {
@@ -238,6 +254,7 @@ func (m *Machine) issue(now time.Time) (Barrier, bool) {
 	switch {
 	case m.demand && !m.rootsBusy():
 	case m.activity && now.Sub(m.lastIssue) >= m.cfg.Interval:
+	case m.activity && m.rows <= m.cfg.SmallRows && len(m.issued) == 0 && now.Sub(m.lastIssue) >= m.cfg.QuickInterval:
 	case due && (m.force || now.Sub(m.lastIssue) >= m.cfg.Interval):
 	default:
 		return Barrier{}, false
@@ -245,7 +262,7 @@ func (m *Machine) issue(now time.Time) (Barrier, bool) {
 	// Milliseconds since 1970 keep epochs from being reused after a crash that lost uncommitted ones.
 	m.last = max(m.last+1, uint64(now.UnixMilli()))
 	b := Barrier{Epoch: m.last, Checkpoint: due}
-	m.demand, m.activity = false, false
+	m.demand, m.activity, m.rows = false, false, 0
 	m.lastIssue = now
 	m.dirty = true
 	if len(m.jobs) > 0 {

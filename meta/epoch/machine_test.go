@@ -85,7 +85,7 @@ func TestRandomRuns(t *testing.T) {
 					break
 				}
 			case op < 5:
-				m.Activity()
+				d = m.Activity(rnd.Intn(2000), now)
 			case op < 8:
 				d = m.Demand(now)
 			case op < 10:
