@@ -231,31 +231,31 @@ func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
 		return nil, err
 	}
 	s.running(p.p.st.Text(), "active")
-	ctx, cancel := s.timeout(ctx)
+	limit, _ := parseDuration(s.settings.must("statement_timeout"))
+	if limit <= 0 {
+		return s.execute(ctx, p)
+	}
+	end := time.Now().Add(limit)
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
 	rows, err := s.execute(ctx, p)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
-	return &timed{rows, cancel}, nil
+	return &timed{rows, end}, nil
 }
 
-// timeout bounds a statement by statement_timeout.
-func (s *Session) timeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	d, _ := parseDuration(s.settings.must("statement_timeout"))
-	if d <= 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, d)
-}
-
-// timed ends a statement's timeout with its rows.
+// timed bounds the fetching of a statement's rows by its statement_timeout.
 type timed struct {
 	pgwire.Rows
-	cancel context.CancelFunc
+	end time.Time
 }
 
-func (t *timed) Close() { t.Rows.Close(); t.cancel() }
+func (t *timed) Next(ctx context.Context) (*delta.Chunk, error) {
+	ctx, cancel := context.WithDeadline(ctx, t.end)
+	defer cancel()
+	return t.Rows.Next(ctx)
+}
 
 func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 	switch {
@@ -296,9 +296,31 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 		}
 		return s.m.Engine.Delete(ctx, txn, b.delete, s.query2())
 	}
-	res, err := run(ctx, s.writes())
-	if err != nil {
-		return nil, err
+	// Rows that RETURNING has shown cannot be taken back, so such a statement, when it is the first of an implicit
+	// transaction, commits at once: a conflict then runs it again before anybody sees its rows.
+	alone := !s.txn.block && s.txn.writes == nil && b.returns()
+	var res *engine.Result
+	for {
+		var err error
+		if res, err = run(ctx, s.writes()); err != nil {
+			return nil, err
+		}
+		if !alone {
+			break
+		}
+		pos, err := s.txn.writes.Commit(ctx)
+		s.txn.writes = nil
+		if err == nil {
+			s.lastPos = max(s.lastPos, pos)
+			return b.done(res), nil
+		}
+		at, ok := engine.Conflict(err)
+		if !ok {
+			return nil, err
+		}
+		if err := s.m.Engine.WaitSeen(ctx, at); err != nil {
+			return nil, err
+		}
 	}
 	s.txn.redo = append(s.txn.redo, redo{count: res.Count, returning: len(res.Returning) > 0,
 		run: func(ctx context.Context, txn *engine.Txn) (int64, error) {
@@ -308,11 +330,21 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 			}
 			return res.Count, nil
 		}})
+	return b.done(res), nil
+}
+
+// returns reports whether the statement has RETURNING.
+func (b bound) returns() bool {
+	return b.insert != nil && b.insert.Returning != nil || b.update != nil && b.update.Returning != nil ||
+		b.delete != nil && b.delete.Returning != nil
+}
+
+func (b bound) done(res *engine.Result) *done {
 	tag := fmt.Sprintf("%s %d", b.verb(), res.Count)
 	if b.insert != nil {
 		tag = fmt.Sprintf("INSERT 0 %d", res.Count)
 	}
-	return &done{chunks: res.Returning, tag: tag}, nil
+	return &done{chunks: res.Returning, tag: tag}
 }
 
 func (b bound) verb() string {

@@ -253,6 +253,7 @@ func (s *Session) Settings() *sqlio.Settings { return s.settings.io }
 // Close implements pgwire.Session.
 func (s *Session) Close() {
 	s.closeCursors()
+	s.abandon()
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	delete(s.m.sessions, s.start.PID)

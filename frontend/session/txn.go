@@ -47,14 +47,22 @@ func (s *Session) EndImplicit(ctx context.Context, failed bool) error {
 	}
 	defer s.settings.endLocal()
 	if failed {
-		s.txn = txnState{}
+		s.abandon()
 		return nil
 	}
 	return s.commit(ctx)
 }
 
+// abandon drops the transaction and what it has written.
+func (s *Session) abandon() {
+	if s.txn.writes != nil {
+		s.txn.writes.Abort()
+	}
+	s.txn = txnState{}
+}
+
 // conflictTries bounds how often a transaction is run again when others change what it has read.
-const conflictTries = 100
+const conflictTries = 10000
 
 // commit logs the transaction's writes, running its statements again where rows have changed meanwhile, as
 // READ COMMITTED does.
@@ -71,13 +79,14 @@ func (s *Session) commit(ctx context.Context) error {
 			s.lastPos = max(s.lastPos, pos)
 			return nil
 		}
-		if !engine.IsConflict(err) {
+		at, ok := engine.Conflict(err)
+		if !ok {
 			return err
 		}
 		if try == conflictTries {
 			return serializationFailure()
 		}
-		if err := s.m.Engine.WaitLogged(ctx); err != nil {
+		if err := s.m.Engine.WaitSeen(ctx, at); err != nil {
 			return err
 		}
 		if t.writes, err = s.rerun(ctx, t.redo); err != nil {
@@ -88,8 +97,14 @@ func (s *Session) commit(ctx context.Context) error {
 
 func (s *Session) rerun(ctx context.Context, rs []redo) (*engine.Txn, error) {
 	txn := s.m.Engine.Begin()
+	done := false
+	defer func() {
+		if !done {
+			txn.Abort()
+		}
+	}()
 	for _, r := range rs {
-		if r.returning && len(rs) > 1 || r.returning {
+		if r.returning {
 			return nil, serializationFailure()
 		}
 		n, err := r.run(ctx, txn)
@@ -100,6 +115,7 @@ func (s *Session) rerun(ctx context.Context, rs []redo) (*engine.Txn, error) {
 			return nil, serializationFailure()
 		}
 	}
+	done = true
 	return txn, nil
 }
 
@@ -135,7 +151,7 @@ func (s *Session) transaction(ctx context.Context, st *parser.TransactionStmt) (
 		}
 		defer s.settings.endLocal()
 		if s.txn.failed {
-			s.txn = txnState{}
+			s.abandon()
 			s.closeCursors()
 			return "ROLLBACK", nil
 		}
@@ -147,7 +163,7 @@ func (s *Session) transaction(ctx context.Context, st *parser.TransactionStmt) (
 		if !s.txn.block {
 			s.warn(sqlerr.NoActiveSQLTransaction, "there is no transaction in progress")
 		}
-		s.txn = txnState{}
+		s.abandon()
 		s.closeCursors()
 		s.settings.endLocal()
 		return "ROLLBACK", s.chain(st)

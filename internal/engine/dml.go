@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -21,6 +20,7 @@ type dml struct {
 	epochs  []epochPos
 	recent  map[catalog.ID]map[string]uint64 // key → position of its last write, while not visible everywhere
 	queue   []recentKey                      // the same in log order
+	pins    map[uint64]int                   // log positions that transactions under way have read at
 }
 
 type logged struct {
@@ -41,10 +41,38 @@ func (d *dml) init(epoch, pos uint64) {
 	d.taken = pos
 	d.epochs = []epochPos{{epoch, pos}}
 	d.recent = map[catalog.ID]map[string]uint64{}
+	d.pins = map[uint64]int{}
 }
 
-// errConflict says that a row was written by somebody else after the statement had read it.
-var errConflict = errors.New("a row read by the statement has changed")
+// conflictError says that a row was written by somebody else, at log position pos, after the statement had
+// read it.
+type conflictError struct{ pos uint64 }
+
+func (e *conflictError) Error() string {
+	return fmt.Sprintf("a row read by the statement has changed at log position %d", e.pos)
+}
+
+// pin returns the log position that an epoch reads up to and keeps what was written after it on record until
+// unpin. ok is false when some of that is forgotten already: the caller should read at a later epoch.
+func (d *dml) pin(epoch uint64) (pos uint64, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if epoch < d.epochs[0].epoch {
+		return 0, false
+	}
+	pos = d.posLocked(epoch)
+	d.pins[pos]++
+	return pos, true
+}
+
+func (d *dml) unpin(pos uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pins[pos]--; d.pins[pos] == 0 {
+		delete(d.pins, pos)
+		d.forgetLocked()
+	}
+}
 
 // write is one table's part of a transaction.
 type write struct {
@@ -64,8 +92,8 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64) (pos u
 	for _, w := range ws {
 		recent := d.recent[w.rel.ID]
 		for _, k := range w.keys {
-			if recent[k] > w.read {
-				return 0, nil, errConflict
+			if at := recent[k]; at > w.read {
+				return 0, nil, &conflictError{at}
 			}
 		}
 	}
@@ -120,7 +148,15 @@ func (d *dml) visible(floor uint64) {
 		return
 	}
 	d.epochs = append([]epochPos(nil), d.epochs[i:]...)
+	d.forgetLocked()
+}
+
+// forgetLocked drops the record of writes that every reader sees and nobody has read below of.
+func (d *dml) forgetLocked() {
 	low := d.epochs[0].pos
+	for pos := range d.pins {
+		low = min(low, pos)
+	}
 	n := 0
 	for n < len(d.queue) && d.queue[n].pos <= low {
 		q := d.queue[n]
@@ -138,6 +174,10 @@ func (d *dml) visible(floor uint64) {
 func (d *dml) posOf(epoch uint64) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.posLocked(epoch)
+}
+
+func (d *dml) posLocked(epoch uint64) uint64 {
 	pos := d.epochs[0].pos
 	for _, e := range d.epochs {
 		if e.epoch > epoch {

@@ -123,10 +123,11 @@ func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, sr
 	if !containsID(ids, rel.ID) {
 		ids = append(ids, rel.ID)
 	}
-	view, err := e.open(ctx, txn, q, ids)
+	view, pos, err := txn.view(ctx, ids, q.MinPos)
 	if err != nil {
 		return nil, err
 	}
+	txn.Overlay(view)
 	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}}
 	if m.returning, err = expr.CompileAll(ret); err != nil {
 		view.Close()
@@ -138,7 +139,7 @@ func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, sr
 		return nil, err
 	}
 	defer rows.Close()
-	m.w = txn.Table(rel, view)
+	m.w = txn.table(rel, view, pos)
 	var chunks []*delta.Chunk
 	for {
 		c, err := rows.Next(ctx)
@@ -399,7 +400,7 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 		return nil, err
 	}
 	w := &Writer{x: txn.tables[s.Table.ID]}
-	view, err := e.open(ctx, nil, q, []catalog.ID{s.Table.ID})
+	view, _, err := txn.view(ctx, []catalog.ID{s.Table.ID}, q.MinPos)
 	if err != nil {
 		return nil, err
 	}
@@ -454,12 +455,12 @@ func (e *Engine) Delete(ctx context.Context, txn *Txn, s *plan.Delete, q *Query)
 
 // InsertChunk adds rows that need no planning: COPY. Columns are all of the table's, in order.
 func (e *Engine) InsertChunk(ctx context.Context, txn *Txn, rel *catalog.Relation, c *delta.Chunk, q *Query) (int64, error) {
-	view, err := e.open(ctx, nil, q, []catalog.ID{rel.ID})
+	view, pos, err := txn.view(ctx, []catalog.ID{rel.ID}, q.MinPos)
 	if err != nil {
 		return 0, err
 	}
 	defer view.Close()
-	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}, w: txn.Table(rel, view)}
+	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}, w: txn.table(rel, view, pos)}
 	s := &plan.Insert{Table: rel}
 	out := delta.NewBuilder(rel.Types())
 	for k := range c.Len() {

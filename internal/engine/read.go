@@ -209,8 +209,10 @@ func (s *scan) batch() (*delta.Chunk, error) {
 func (s *scan) Close() {}
 
 // WaitLogged waits until everything logged so far can be read.
-func (e *Engine) WaitLogged(ctx context.Context) error {
-	target := e.cfg.Log.Durable()
+func (e *Engine) WaitLogged(ctx context.Context) error { return e.WaitSeen(ctx, e.cfg.Log.Durable()) }
+
+// WaitSeen waits until everything up to a log position can be read.
+func (e *Engine) WaitSeen(ctx context.Context, target uint64) error {
 	for {
 		changed := e.progress.changed()
 		if e.dml.seen() >= target {

@@ -385,26 +385,26 @@ func (e *Engine) sinkInto(ctx context.Context, rel *catalog.Relation, n *plan.Si
 	target := snap.Relations[n.Into]
 	for {
 		err := e.tryInto(ctx, rel, target, n, epoch, chunks)
-		if !IsConflict(err) {
+		pos, ok := Conflict(err)
+		if !ok {
 			return err
 		}
-		select {
-		case <-e.progress.changed():
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := e.WaitSeen(ctx, pos); err != nil {
+			return err
 		}
 	}
 }
 
 func (e *Engine) tryInto(ctx context.Context, rel, target *catalog.Relation, n *plan.Sink, epoch uint64, chunks []*delta.Chunk) error {
-	view, err := e.View(ctx, []catalog.ID{target.ID}, 0)
+	txn := e.Begin()
+	defer txn.Abort()
+	txn.sink, txn.sinkEpoch = rel.ID, epoch
+	view, pos, err := txn.view(ctx, []catalog.ID{target.ID}, 0)
 	if err != nil {
 		return err
 	}
 	defer view.Close()
-	txn := e.Begin()
-	txn.sink, txn.sinkEpoch = rel.ID, epoch
-	w := txn.Table(target, view)
+	w := txn.table(target, view, pos)
 	types := target.Types()
 	// Deletes first: an update of a key may come as an insert and a delete from different actors.
 	for _, sign := range []int64{-1, 1} {

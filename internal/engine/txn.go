@@ -23,6 +23,7 @@ type Txn struct {
 	// sink and sinkEpoch mark a transaction that delivers an epoch of a CREATE SINK … INTO.
 	sink      catalog.ID
 	sinkEpoch uint64
+	pins      []uint64 // log positions read at; see dml.pin
 }
 
 type txnTable struct {
@@ -53,16 +54,39 @@ func (t *Txn) Overlay(v *table.View) {
 	}
 }
 
-// Table prepares writing to a relation with rows computed from view v.
-func (t *Txn) Table(rel *catalog.Relation, v *table.View) *Writer {
+// view opens relations for a statement that writes: whatever is written after it stays on record until the
+// transaction ends, so that its commit can tell what has changed.
+func (t *Txn) view(ctx context.Context, ids []catalog.ID, minPos uint64) (*table.View, uint64, error) {
+	for {
+		v, err := t.e.View(ctx, ids, minPos)
+		if err != nil {
+			return nil, 0, err
+		}
+		if pos, ok := t.e.dml.pin(v.Epoch); ok {
+			t.pins = append(t.pins, pos)
+			return v, pos, nil
+		}
+		v.Close()
+	}
+}
+
+// Abort ends the transaction without writing anything; also after Commit, where it does nothing.
+func (t *Txn) Abort() {
+	for _, pos := range t.pins {
+		t.e.dml.unpin(pos)
+	}
+	t.pins = nil
+}
+
+// table prepares writing to a relation with rows computed from view v, which reads up to log position pos.
+func (t *Txn) table(rel *catalog.Relation, v *table.View, pos uint64) *Writer {
 	x := t.tables[rel.ID]
 	if x == nil {
-		x = &txnTable{rel: rel, layout: job.NewLayout(rel), out: delta.NewBuilder(rel.Types()), own: map[string][]byte{},
-			read: t.e.dml.posOf(v.Epoch)}
+		x = &txnTable{rel: rel, layout: job.NewLayout(rel), out: delta.NewBuilder(rel.Types()), own: map[string][]byte{}, read: pos}
 		t.tables[rel.ID] = x
 		t.order = append(t.order, x)
 	}
-	x.read = min(x.read, t.e.dml.posOf(v.Epoch))
+	x.read = min(x.read, pos)
 	return &Writer{x: x, view: v}
 }
 
@@ -136,9 +160,10 @@ func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
 	return nil
 }
 
-// Commit logs the transaction and returns its position once it is durable. ErrConflict: somebody else
-// changed a row first; an automatic statement may be run again.
+// Commit logs the transaction and returns its position once it is durable. See Conflict for the
+// error when somebody else changed a row first.
 func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
+	defer t.Abort()
 	var ws []write
 	for _, x := range t.order {
 		c := x.out.Take()
@@ -168,5 +193,12 @@ func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 	return pos, nil
 }
 
-// IsConflict reports whether a commit failed because a row had changed.
-func IsConflict(err error) bool { return errors.Is(err, errConflict) }
+// Conflict returns the log position of the write that made a commit fail, because it changed a row that the
+// transaction had read.
+func Conflict(err error) (pos uint64, ok bool) {
+	var c *conflictError
+	if errors.As(err, &c) {
+		return c.pos, true
+	}
+	return 0, false
+}
