@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/frontend/bind"
@@ -26,6 +27,10 @@ type copyFormat struct {
 	header        bool
 }
 
+// copyOptions are the options that COPY knows.
+var copyOptions = []string{"format", "delimiter", "null", "header", "quote", "escape", "encoding", "freeze",
+	"force_quote", "force_not_null", "force_null"}
+
 func readCopyFormat(x *parser.CopyStmt) (copyFormat, error) {
 	f := copyFormat{delim: '\t', null: `\N`, quote: '"', escape: '"'}
 	set := map[string]string{}
@@ -34,6 +39,9 @@ func readCopyFormat(x *parser.CopyStmt) (copyFormat, error) {
 		if !ok && o.Value == nil {
 			v = "true"
 		}
+		if !slices.Contains(copyOptions, o.Name) {
+			return f, sqlerr.New(sqlerr.SyntaxError, "option %q not recognized", o.Name).At(o.Pos)
+		}
 		set[o.Name] = v
 	}
 	switch strings.ToLower(set["format"]) {
@@ -41,7 +49,9 @@ func readCopyFormat(x *parser.CopyStmt) (copyFormat, error) {
 	case "csv":
 		f.csv, f.delim, f.null = true, ',', ""
 	default:
-		return f, sqlerr.New(sqlerr.FeatureNotSupported, "COPY format %q is not supported", set["format"]).At(x.Pos)
+		return f, sqlerr.New(sqlerr.InvalidParameterValue, "COPY format %q not recognized", set["format"]).At(x.Pos)
+	case "binary":
+		return f, sqlerr.New(sqlerr.FeatureNotSupported, "COPY BINARY is not supported").At(x.Pos)
 	}
 	one := func(name string, to *byte) error {
 		v, ok := set[name]
@@ -452,6 +462,9 @@ func (s *Session) copyOut(ctx context.Context, x *parser.CopyStmt) (*copyOut, er
 		if x.Columns != nil {
 			var names []string
 			for _, c := range x.Columns {
+				if _, ok := r.Column(c.Name); !ok {
+					return nil, sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", c.Name, r.Name).At(c.Pos)
+				}
 				names = append(names, parser.QuoteIdent(c.Name))
 			}
 			list = strings.Join(names, ", ")

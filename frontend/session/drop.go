@@ -41,10 +41,7 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 				s.notice("%s %q does not exist, skipping", kind, n.Last())
 				continue
 			}
-			if kind != catalog.Table && sqlerr.CodeOf(err) == sqlerr.UndefinedTable {
-				return sqlerr.New(sqlerr.UndefinedTable, "%s %q does not exist", kind, n.Name.String()).At(n.Pos)
-			}
-			return sqlerrRename(err, kind, n.Name)
+			return missing(err, kind, n.Name)
 		}
 		if r.Kind != kind {
 			return sqlerr.New(sqlerr.WrongObjectType, "%q is not a %s", r.Name, kind).At(n.Pos).
@@ -55,12 +52,16 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 	return s.dropAll(ctx, snap, roots, x.Behavior == parser.DropCascade)
 }
 
-// sqlerrRename words a missing table as PostgreSQL's DROP does.
-func sqlerrRename(err error, kind catalog.Kind, n parser.Name) error {
+// missing words a missing relation as PostgreSQL's DROP does.
+func missing(err error, kind catalog.Kind, n parser.Name) error {
 	if sqlerr.CodeOf(err) != sqlerr.UndefinedTable {
 		return err
 	}
-	return sqlerr.New(sqlerr.UndefinedTable, "%s %q does not exist", kind, n.Last()).At(n.Pos)
+	code := sqlerr.UndefinedTable
+	if kind == catalog.Index {
+		code = sqlerr.UndefinedObject
+	}
+	return sqlerr.New(code, "%s %q does not exist", kind, n.String()).At(n.Pos)
 }
 
 // dropAll removes relations and, with CASCADE, what depends on them; indexes go with their relation.

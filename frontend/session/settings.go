@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -35,7 +36,7 @@ var params = []param{
 	{name: "DateStyle", def: "ISO, MDY", doc: "Output form and input order of dates.", reported: true, check: dateStyle, frozen: true},
 	{name: "default_transaction_isolation", def: "read committed", doc: "Isolation level of new transactions."},
 	{name: "default_transaction_read_only", def: "off", doc: "Whether new transactions are read-only.", reported: true, check: boolean},
-	{name: "extra_float_digits", def: "1", doc: "Digits added to the text of floating-point values.", check: integer(-15, 3), frozen: true},
+	{name: "extra_float_digits", def: "1", doc: "Digits added to the text of floating-point values.", check: integer("extra_float_digits", -15, 3), frozen: true},
 	{name: "in_hot_standby", def: "off", doc: "Whether the server is a standby; never.", reported: true, fixed: true},
 	{name: "integer_datetimes", def: "on", doc: "Dates and times are 64-bit integers.", reported: true, fixed: true},
 	{name: "IntervalStyle", def: "postgres", doc: "Output form of intervals.", reported: true,
@@ -53,7 +54,7 @@ var params = []param{
 	{name: "session_authorization", def: "", doc: "The user who logged in.", reported: true, fixed: true},
 	{name: "standard_conforming_strings", def: "on", doc: "Backslashes in '…' are ordinary.", reported: true, check: onlyOn},
 	{name: "statement_timeout", def: "0", doc: "Longest run of a statement, 0 for no bound. Unit without one: ms.", check: duration},
-	{name: "streaming_parallelism", def: "0", doc: "Actors per fragment of new jobs; 0: one per core.", check: integer(0, 256)},
+	{name: "streaming_parallelism", def: "0", doc: "Actors per fragment of new jobs; 0: one per core.", check: integer("streaming_parallelism", 0, 256)},
 	{name: "synchronous_commit", def: "on", doc: "Accepted for compatibility: commits are always synchronous."},
 	{name: "TimeZone", def: "UTC", doc: "Time zone of timestamps with time zone as text.", reported: true, frozen: true},
 	{name: "transaction_isolation", def: "read committed", doc: "Isolation level of the current transaction."},
@@ -106,11 +107,14 @@ func utf8Only(v string) (string, error) {
 	return "", fmt.Errorf("only UTF8 is supported")
 }
 
-func integer(lo, hi int) func(string) (string, error) {
+func integer(name string, lo, hi int) func(string) (string, error) {
 	return func(v string) (string, error) {
 		n, err := strconv.Atoi(strings.TrimSpace(v))
-		if err != nil || n < lo || n > hi {
+		if err != nil {
 			return "", fmt.Errorf("it must be an integer from %d to %d", lo, hi)
+		}
+		if n < lo || n > hi {
+			return "", sqlerr.New(sqlerr.InvalidParameterValue, "%d is outside the valid range for parameter %q (%d .. %d)", n, name, lo, hi)
 		}
 		return strconv.Itoa(n), nil
 	}
@@ -236,13 +240,17 @@ func (s *settings) set(name, value string) error {
 	}
 	if p.check != nil {
 		v, err := p.check(value)
+		var out *sqlerr.Error
+		if errors.As(err, &out) {
+			return out
+		}
 		if err != nil {
-			return invalidValue(p, value, err)
+			return invalidValue(name, value, err)
 		}
 		value = v
 	}
 	if err := Apply(s.io, p.name, value); err != nil {
-		return invalidValue(p, value, err)
+		return invalidValue(name, value, err)
 	}
 	if p.name == "TimeZone" {
 		value = datetime.LocationName(s.io.Time.Location)
@@ -254,8 +262,8 @@ func (s *settings) set(name, value string) error {
 	return nil
 }
 
-func invalidValue(p *param, value string, err error) error {
-	return sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for parameter %q: %q", p.name, value).WithHint("%s", err.Error())
+func invalidValue(name, value string, err error) error {
+	return sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for parameter %q: %q", strings.ToLower(name), value).WithHint("%s", err.Error())
 }
 
 // setLocal changes a parameter until the end of the transaction.

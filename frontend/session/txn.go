@@ -176,6 +176,10 @@ func (s *Session) transaction(ctx context.Context, st *parser.TransactionStmt) (
 		}
 		return "SET", nil
 	}
+	if words := map[parser.TxnKind]string{parser.TxnSavepoint: "SAVEPOINT", parser.TxnRelease: "RELEASE SAVEPOINT",
+		parser.TxnRollbackTo: "ROLLBACK TO SAVEPOINT"}[st.Kind]; words != "" && !s.txn.block {
+		return "", sqlerr.New(sqlerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", words)
+	}
 	return "", sqlerr.New(sqlerr.FeatureNotSupported, "savepoints and two-phase commit are not supported").At(st.Src().Pos)
 }
 

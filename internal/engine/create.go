@@ -20,18 +20,22 @@ import (
 
 // build makes a relation's job. saved: the checkpoint holds its state. view: the snapshot that a new job
 // over stored relations begins with.
-func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View) (*running, error) {
+//
+// logs are those of the job that it replaces, with their subscribers; nil: new ones.
+func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs []*changelog.Log) (*running, error) {
 	n, err := plan.Decode(rel.Plan)
 	if err != nil {
 		return nil, err
 	}
-	r := &running{rel: rel, acks: map[uint64]int{}}
-	parts := rel.Parallelism
-	if m, ok := n.(*plan.Materialize); ok && len(m.Key) > 0 && len(m.Dist) == 0 {
-		parts = 1
-	}
-	for range parts {
-		r.logs = append(r.logs, changelog.New())
+	r := &running{rel: rel, acks: map[uint64]int{}, logs: logs}
+	if logs == nil {
+		parts := rel.Parallelism
+		if m, ok := n.(*plan.Materialize); ok && len(m.Key) > 0 && len(m.Dist) == 0 {
+			parts = 1
+		}
+		for range parts {
+			r.logs = append(r.logs, changelog.New())
+		}
 	}
 	id := rel.ID
 	cfg := job.Config{
@@ -67,8 +71,11 @@ const snapshotInterval = time.Second
 // part of a durable checkpoint. After an error the caller drops the relation.
 func (e *Engine) CreateJob(ctx context.Context, rel *catalog.Relation) error {
 	r, err := e.begin(ctx, rel)
-	if err != nil || r == nil {
+	if err != nil {
 		return err
+	}
+	if r == nil {
+		return e.firstEpoch(ctx, rel)
 	}
 	if err := e.readSnapshot(ctx, r); err != nil {
 		return err
@@ -80,6 +87,32 @@ func (e *Engine) CreateJob(ctx context.Context, rel *catalog.Relation) error {
 		return err
 	}
 	return e.cfg.Catalog.SetCreated(ctx, rel.ID)
+}
+
+// firstEpoch waits until a job without a snapshot has completed an epoch: constants are in their view then.
+func (e *Engine) firstEpoch(ctx context.Context, rel *catalog.Relation) error {
+	e.demand()
+	for {
+		changed := e.progress.changed()
+		var r *running
+		var at uint64
+		if !e.call(func(time.Time) { r, at = e.jobs[rel.ID], e.machine.Completed(rel.ID) }) {
+			return errClosing
+		}
+		switch {
+		case r == nil || r.stopped:
+			return fmt.Errorf("create job %q: %w", rel.Name, e.jobError(rel.ID))
+		case at > r.epoch:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.ctx.Done():
+			return errClosing
+		}
+	}
 }
 
 // begin builds and starts the job at a moment when no epoch is in flight. It returns nil when there is no
@@ -110,10 +143,11 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 	rels := e.cfg.Catalog.Snapshot()
 	last := e.machine.Last()
 	if !needsSnapshot(rels, rel) {
-		r, err := e.build(rel, false, nil)
+		r, err := e.build(rel, false, nil, nil)
 		if err != nil {
 			return nil, err
 		}
+		r.epoch = last
 		e.attach(r, last)
 		return nil, nil
 	}
@@ -133,7 +167,7 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 		return nil, err
 	}
 	defer view.Close()
-	r, err := e.build(rel, false, view)
+	r, err := e.build(rel, false, view, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -361,7 +395,7 @@ func (e *Engine) ReplaceJob(ctx context.Context, rel *catalog.Relation) error {
 		_ = old.job.Wait()
 		at, _ := e.tables.Completed(rel.ID)
 		e.machine.RemoveJob(rel.ID, time.Now())
-		r, err := e.build(rel, true, nil)
+		r, err := e.build(rel, true, nil, old.logs)
 		if err != nil {
 			done <- err
 			return

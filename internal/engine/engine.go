@@ -122,7 +122,7 @@ type running struct {
 	job      *job.Job
 	logs     []*changelog.Log
 	creating bool   // not yet part of the machine
-	epoch    uint64 // creating: epoch of its snapshot
+	epoch    uint64 // it began after this one; creating: that of its snapshot
 	acks     map[uint64]int
 	at       uint64        // creating: last epoch completed
 	saved    int           // creating: barriers of the snapshot phase completed
@@ -186,7 +186,7 @@ func (e *Engine) start(last Commit) error {
 				return err
 			}
 		}
-		r, err := e.build(rel, saved[rel.ID], nil)
+		r, err := e.build(rel, saved[rel.ID], nil, nil)
 		if err != nil {
 			return fmt.Errorf("start job of %s %q: %w", rel.Kind, rel.Name, err)
 		}

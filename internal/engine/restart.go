@@ -120,7 +120,7 @@ func (e *Engine) resume(ctx context.Context, rel *catalog.Relation) error {
 	done := make(chan error, 1)
 	e.whenQuiescent(func() {
 		e.tables.Forget(rel.ID)
-		r, err := e.build(rel, slices.Contains(e.saved, rel.ID), nil)
+		r, err := e.build(rel, slices.Contains(e.saved, rel.ID), nil, nil)
 		if err == nil {
 			e.attach(r, e.machine.Last())
 		}
