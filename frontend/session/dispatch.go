@@ -97,7 +97,7 @@ func (s *Session) flush(ctx context.Context) error {
 	if err := s.commitBefore(ctx); err != nil {
 		return err
 	}
-	return s.m.Engine.WaitLogged(ctx)
+	return s.m.Engine.Flush(ctx)
 }
 
 // commitBefore ends the implicit transaction, for statements that cannot be part of one.

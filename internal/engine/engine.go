@@ -253,6 +253,7 @@ func (e *Engine) call(f func(now time.Time)) bool {
 // Close takes a last checkpoint, bounded by ctx, and stops everything.
 func (e *Engine) Close(ctx context.Context) error {
 	err := e.Checkpoint(ctx)
+	e.settle(ctx)
 	e.cancel()
 	e.wg.Wait()
 	e.stopJobs()

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/millrace/millrace/executor/batch"
 	"github.com/millrace/millrace/executor/job"
@@ -225,6 +226,31 @@ func (e *Engine) WaitSeen(ctx context.Context, target uint64) error {
 			return ctx.Err()
 		case <-e.ctx.Done():
 			return errClosing
+		}
+	}
+}
+
+// Flush ends the running epoch and waits until every job has completed it: what was written, and what sources
+// had sent, can be read then.
+func (e *Engine) Flush(ctx context.Context) error {
+	var after uint64
+	e.call(func(now time.Time) {
+		after = e.machine.Last()
+		e.apply(e.machine.Demand(now), now)
+	})
+	for {
+		changed := e.progress.changed()
+		var floor uint64
+		if !e.call(func(time.Time) { floor = e.machine.Floor() }) {
+			return errClosing
+		}
+		if floor > after {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -118,6 +118,9 @@ func (s *sinkLog) restore() error {
 
 // OnDelta implements stream.Operator.
 func (s *sinkLog) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
+	if s.d.volatile() {
+		return s.d.write(0, []*delta.Chunk{c})
+	}
 	if s.cons == nil {
 		s.pass = append(s.pass, c)
 	} else {
@@ -128,6 +131,9 @@ func (s *sinkLog) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
 
 // OnBarrier implements stream.Operator.
 func (s *sinkLog) OnBarrier(b stream.Barrier, _ stream.Emit) error {
+	if s.d.volatile() {
+		return s.d.write(uint64(b.Epoch), nil)
+	}
 	chunks := s.pass
 	s.pass = nil
 	if s.cons != nil {
@@ -180,10 +186,6 @@ func (s *sinkLog) net() ([]*delta.Chunk, error) {
 func (s *sinkLog) Flush(d *state.Delta) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.d.volatile() {
-		s.dirty, s.gone = nil, nil
-		return
-	}
 	var k, v []byte
 	for _, o := range s.dirty {
 		if o.epoch != s.lastEpoch {
@@ -235,11 +237,60 @@ type delivery struct {
 	delivered uint64
 	rows      int64
 	lastErr   string
+	direct    connector.Writer // of a volatile sink
 }
 
-// volatile sinks keep no log: their target cannot tell what it got, and does not care.
-func (d *delivery) volatile() bool {
-	return d.rel.Connector != nil && d.rel.Connector.Name == "blackhole"
+// volatile sinks keep no log: their target does not care what it gets twice, so it gets everything at once.
+func (d *delivery) volatile() bool { return d.rel.Connector != nil && d.rel.Connector.Name == "blackhole" }
+
+// write hands chunks to a volatile sink, from an actor's goroutine; none ends the epoch.
+func (d *delivery) write(epoch uint64, chunks []*delta.Chunk) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.direct == nil {
+		sink, err := d.e.cfg.Sink(d.rel.Connector.Name)
+		if err != nil {
+			return err
+		}
+		if d.direct, err = sink.Open(d.e.ctx, d.e.sinkSpec(d.rel, d.node.Key, d.node.AppendOnly)); err != nil {
+			return err
+		}
+	}
+	for _, c := range chunks {
+		d.rows += int64(c.Len())
+		if err := d.direct.Write(d.e.ctx, epoch, c); err != nil {
+			return err
+		}
+	}
+	if len(chunks) == 0 {
+		return d.direct.Commit(d.e.ctx, epoch)
+	}
+	return nil
+}
+
+// settle waits, within ctx, until every sink has delivered what is committed.
+func (e *Engine) settle(ctx context.Context) {
+	e.mu.Lock()
+	ds := make([]*delivery, 0, len(e.sinks))
+	for _, d := range e.sinks {
+		ds = append(ds, d)
+	}
+	e.mu.Unlock()
+	for _, d := range ds {
+		for {
+			d.mu.Lock()
+			failing := d.lastErr != ""
+			d.mu.Unlock()
+			if _, owed := d.next(); owed == nil || failing {
+				break
+			}
+			select {
+			case <-time.After(tick):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 // commit allows delivery up to an epoch.

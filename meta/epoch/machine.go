@@ -172,8 +172,11 @@ func (m *Machine) Floor() uint64 {
 // Overloaded reports whether the slowest job is so far behind that sources should wait.
 func (m *Machine) Overloaded() bool { return len(m.issued) >= m.cfg.MaxInFlight }
 
-// Idle reports whether every job has completed every epoch and no checkpoint is under way or due.
-func (m *Machine) Idle() bool { return len(m.issued) == 0 && m.checkpoint == 0 && !m.dirty }
+// Idle reports whether every job has completed every epoch, nothing waits for the next one, and no checkpoint
+// is under way or due.
+func (m *Machine) Idle() bool {
+	return len(m.issued) == 0 && m.checkpoint == 0 && !m.dirty && !m.activity && !m.demand
+}
 
 // Ack says that one actor of a job has passed an epoch's barrier.
 func (m *Machine) Ack(id catalog.ID, epoch uint64, now time.Time) Decisions {

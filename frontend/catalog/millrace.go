@@ -1,0 +1,156 @@
+package catalog
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/frontend/session"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/engine"
+)
+
+// millraceRelations are the relations of millrace_catalog: what PostgreSQL has no place for.
+var millraceRelations = []shape{
+	{"relations", 14001, 'v', `id! int8, schema! name, name! name, kind! text, owner! name, definition! text, connector text, creating! bool,
+		append_only! bool, primary_key _text, depends_on! _int8, parallelism! int4, comment text`},
+	{"columns", 14002, 'v', `relation! int8, number! int4, name! name, type! text, not_null! bool, default_value text, generated text,
+		include text, comment text`},
+	{"jobs", 14003, 'v', `id! int8, schema! name, name! name, kind! text, state! text, epoch! int8, lag_epochs! int8, state_rows! int8,
+		state_bytes! int8, snapshot_rows_read! int8, snapshot_rows_total! int8, row_errors! int8, last_row_error text, error text`},
+	{"sources", 14004, 'v', `id! int8, schema! name, name! name, connector! text, format text, encode text, options! _text`},
+	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text`},
+	{"splits", 14006, 'v', `job! int8, split! text, offset text, rows! int8, errors! int8, backlog! int8, last_error text`},
+	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, offset text, data! bytea, error! text`},
+	{"settings", 14008, 'v', `name! text, setting! text, description! text, changeable! bool`},
+}
+
+func relationRows(w *writer, f *facts) {
+	for _, r := range f.snap.Sorted() {
+		on := make([]int64, len(r.DependsOn))
+		for i, d := range r.DependsOn {
+			on[i] = int64(d)
+		}
+		v := row{"id": r.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "owner": r.Owner, "definition": session.CreateSQL(r),
+			"connector": orNil(connectorOf(r)), "creating": r.Creating, "append_only": r.AppendOnly, "depends_on": on, "parallelism": r.Parallelism,
+			"comment": orNil(r.Comment)}
+		if len(r.PrimaryKey) > 0 {
+			var names []string
+			for _, k := range r.PrimaryKey {
+				names = append(names, r.Columns[k].Name)
+			}
+			v["primary_key"] = names
+		}
+		w.add(v)
+	}
+}
+
+func columnRows(w *writer, f *facts) {
+	for _, r := range f.snap.Sorted() {
+		for i, c := range r.Columns {
+			w.add(row{"relation": r.ID, "number": attnum(r, i), "name": c.Name, "type": c.Type.String(), "not_null": c.NotNull,
+				"default_value": orNil(c.Default), "generated": orNil(c.Generated), "include": orNil(c.Include), "comment": orNil(c.Comment)})
+		}
+	}
+}
+
+// sortedJobs lists the jobs whose relations the snapshot has, by id.
+func (f *facts) sortedJobs() []engine.JobStatus {
+	jobs := slices.DeleteFunc(f.jobs(), func(j engine.JobStatus) bool { return f.snap.Relations[j.ID] == nil })
+	sort.Slice(jobs, func(i, j int) bool { return jobs[i].ID < jobs[j].ID })
+	return jobs
+}
+
+func jobRows(w *writer, f *facts) {
+	for _, j := range f.sortedJobs() {
+		r := f.snap.Relations[j.ID]
+		w.add(row{"id": j.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "state": j.State, "epoch": j.Epoch, "lag_epochs": j.LagEpochs,
+			"state_rows": j.Rows, "state_bytes": j.Bytes, "snapshot_rows_read": j.Read, "snapshot_rows_total": j.Total, "row_errors": j.RowErrors,
+			"last_row_error": orNil(j.LastRow), "error": orNil(j.Error)})
+	}
+}
+
+func sourceRows(w *writer, f *facts) {
+	for _, r := range f.snap.Sorted() {
+		if r.Connector != nil && (r.Kind == catalog.Source || r.Kind == catalog.Table) {
+			w.add(connectorRow(r))
+		}
+	}
+}
+
+func sinkRows(w *writer, f *facts) {
+	for _, r := range f.snap.Sorted() {
+		if r.Kind != catalog.Sink {
+			continue
+		}
+		v := connectorRow(r)
+		v["definition"] = r.Definition
+		if r.SinkInto != 0 {
+			v["into_table"] = r.SinkInto
+		}
+		w.add(v)
+	}
+}
+
+func connectorRow(r *catalog.Relation) row {
+	v := row{"id": r.ID, "schema": r.Schema, "name": r.Name, "connector": orNil(connectorOf(r)), "options": options(r)}
+	if r.Connector != nil {
+		v["format"], v["encode"] = orNil(r.Connector.Format), orNil(r.Connector.Encode)
+	}
+	return v
+}
+
+// splitRows lists the splits of each job's sources. Counts belong to the reader, which may own several splits:
+// they stand in its first row.
+func splitRows(w *writer, f *facts) {
+	for _, j := range f.sortedJobs() {
+		for _, s := range j.Sources {
+			first := true
+			for _, split := range slices.Sorted(maps.Keys(s.Offsets)) {
+				v := row{"job": j.ID, "split": split, "offset": printable(s.Offsets[split])}
+				if first {
+					v["rows"], v["errors"], v["backlog"], v["last_error"] = s.Rows, s.Errors, s.Backlog, orNil(s.LastError)
+				}
+				first = false
+				w.add(v)
+			}
+			if first {
+				w.add(row{"job": j.ID, "rows": s.Rows, "errors": s.Errors, "backlog": s.Backlog, "last_error": orNil(s.LastError)})
+			}
+		}
+	}
+}
+
+// printable shows an offset that is not text as hex.
+func printable(offset string) string {
+	for _, c := range offset {
+		if c == utf8.RuneError || !unicode.IsPrint(c) {
+			return fmt.Sprintf("\\x%x", offset)
+		}
+	}
+	return offset
+}
+
+func quarantineRows(w *writer, f *facts) {
+	for _, q := range f.quarantine() {
+		text := ""
+		if q.Record.Err != nil {
+			text = q.Record.Err.Error()
+		}
+		w.add(row{"job": q.Job, "time": q.At, "split": q.Record.Split, "offset": orNil(q.Record.Offset), "data": q.Record.Data, "error": text})
+	}
+}
+
+// functionDef is CREATE FUNCTION as pg_get_functiondef prints it.
+func functionDef(u *catalog.Function) string {
+	p := userProc(u)
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE OR REPLACE FUNCTION %s(%s)\n", qualified(u.Schema, u.Name), p.arguments(false))
+	fmt.Fprintf(&b, " RETURNS %s\n LANGUAGE sql\nAS %s\n", p.resultText(), parser.QuoteString(u.Body))
+	return b.String()
+}

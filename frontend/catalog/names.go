@@ -1,0 +1,235 @@
+package catalog
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/frontend/session"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// Names and OIDs in both directions: what regclass, regtype, regproc and regnamespace read and print.
+
+// RegName prints an oid alias as PostgreSQL does: qualified when the search path does not lead to it. False: there is
+// no such object, and the number is all there is to print.
+func (y *System) RegName(s *session.Session, k sqltypes.Kind, oid int64) (string, bool) {
+	return y.facts(s).regName(k, oid)
+}
+
+// RegOID finds the object that a text names for an oid alias; the error is PostgreSQL's.
+func (y *System) RegOID(s *session.Session, k sqltypes.Kind, name string) (int64, error) {
+	return y.facts(s).regOID(k, name)
+}
+
+func (f *facts) regName(k sqltypes.Kind, oid int64) (string, bool) {
+	if oid == 0 {
+		return "-", true
+	}
+	switch k {
+	case sqltypes.KRegclass:
+		if o := f.object(oid); o != nil {
+			if f.visible(o) {
+				return parser.QuoteIdent(o.name), true
+			}
+			return qualified(o.schema, o.name), true
+		}
+	case sqltypes.KRegtype:
+		if n := typeName(oid); n != "???" {
+			return n, true
+		}
+	case sqltypes.KRegproc:
+		if p := f.proc(oid); p != nil {
+			if f.procVisible(p) {
+				return parser.QuoteIdent(p.name), true
+			}
+			return qualified(p.schema, p.name), true
+		}
+	case sqltypes.KRegnamespace:
+		if n, ok := f.schemaName(oid); ok {
+			return parser.QuoteIdent(n), true
+		}
+	}
+	return "", false
+}
+
+func (f *facts) regOID(k sqltypes.Kind, text string) (int64, error) {
+	text = strings.TrimSpace(text)
+	if text == "-" {
+		return 0, nil
+	}
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return int64(n), nil
+	}
+	if k == sqltypes.KRegtype {
+		return typeOIDNamed(text)
+	}
+	parts, ok := splitName(text)
+	if !ok {
+		return 0, sqlerr.New(sqlerr.InvalidName, "invalid name syntax")
+	}
+	if k == sqltypes.KRegnamespace {
+		if len(parts) == 1 {
+			if oid := f.schemaOID(parts[0]); oid != 0 {
+				return oid, nil
+			}
+		}
+		return 0, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", text)
+	}
+	schema, name, err := f.schemaAndName(parts)
+	if err != nil {
+		return 0, err
+	}
+	if k == sqltypes.KRegproc {
+		return f.procOIDNamed(schema, name, text)
+	}
+	return f.classOIDNamed(schema, name, parts)
+}
+
+func (f *facts) classOIDNamed(schema, name string, parts []string) (int64, error) {
+	var o *object
+	if schema == "" {
+		o = f.resolve(name)
+	} else {
+		o = f.named(schema, name)
+	}
+	if o == nil {
+		return 0, sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", strings.Join(parts, "."))
+	}
+	return o.oid, nil
+}
+
+func (f *facts) procOIDNamed(schema, name, text string) (int64, error) {
+	ps := f.procsNamed(schema, name)
+	switch {
+	case len(ps) == 0:
+		return 0, sqlerr.New(sqlerr.UndefinedFunction, "function %q does not exist", text)
+	case len(ps) > 1:
+		return 0, sqlerr.New(sqlerr.AmbiguousFunction, "more than one function named %q", text)
+	}
+	return ps[0].oid, nil
+}
+
+// typeOIDNamed reads a type name, arrays and modifiers included.
+func typeOIDNamed(text string) (int64, error) {
+	undefined := sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", text)
+	name := strings.ToLower(strings.TrimPrefix(text, pgCatalog+"."))
+	switch name {
+	case "cstring":
+		return oidCstring, nil
+	case "internal":
+		return oidInternalType, nil
+	case `"char"`:
+		return int64(sqltypes.Char.OID()), nil
+	}
+	elem, array := strings.CutSuffix(name, "[]")
+	if open := strings.IndexByte(elem, '('); open >= 0 {
+		if end := strings.IndexByte(elem, ')'); end > open {
+			elem = strings.TrimSpace(elem[:open]) + elem[end+1:]
+		}
+	}
+	t, ok := sqltypes.ByName(strings.Trim(strings.TrimSpace(elem), `"`))
+	if !ok {
+		return 0, undefined
+	}
+	if array {
+		t = sqltypes.ArrayOf(t)
+	}
+	if t.OID() == 0 {
+		return 0, undefined
+	}
+	return int64(t.OID()), nil
+}
+
+// schemaAndName splits a qualified name; a leading database must be ours.
+func (f *facts) schemaAndName(parts []string) (schema, name string, err error) {
+	switch len(parts) {
+	case 1:
+		return "", parts[0], nil
+	case 2:
+		return parts[0], parts[1], nil
+	case 3:
+		if parts[0] == f.snap.Database {
+			return parts[1], parts[2], nil
+		}
+		return "", "", sqlerr.New(sqlerr.FeatureNotSupported, "cross-database references are not implemented: %q", strings.Join(parts, "."))
+	}
+	return "", "", sqlerr.New(sqlerr.SyntaxError, "improper qualified name (too many dotted names): %s", strings.Join(parts, "."))
+}
+
+// splitName cuts a name at its dots, folding what is not quoted to lower case.
+func splitName(text string) (parts []string, ok bool) {
+	for {
+		text = strings.TrimLeft(text, " \t\n\r")
+		var part string
+		if strings.HasPrefix(text, `"`) {
+			if part, text, ok = cutQuoted(text[1:]); !ok {
+				return nil, false
+			}
+		} else {
+			end := strings.IndexAny(text, ". \t\n\r\"")
+			if end < 0 {
+				end = len(text)
+			}
+			part, text = strings.ToLower(text[:end]), text[end:]
+		}
+		if part == "" {
+			return nil, false
+		}
+		parts = append(parts, part)
+		text = strings.TrimLeft(text, " \t\n\r")
+		if text == "" {
+			return parts, true
+		}
+		if text[0] != '.' {
+			return nil, false
+		}
+		text = text[1:]
+	}
+}
+
+// cutQuoted reads up to the closing quote; two quotes stand for one.
+func cutQuoted(text string) (part, rest string, ok bool) {
+	var b strings.Builder
+	for {
+		end := strings.IndexByte(text, '"')
+		if end < 0 {
+			return "", "", false
+		}
+		b.WriteString(text[:end])
+		text = text[end+1:]
+		if !strings.HasPrefix(text, `"`) {
+			return b.String(), text, true
+		}
+		b.WriteByte('"')
+		text = text[1:]
+	}
+}
+
+// procVisible reports whether a function is found without its schema.
+func (f *facts) procVisible(p *proc) bool {
+	for _, s := range f.path() {
+		if s == p.schema {
+			return true
+		}
+	}
+	return false
+}
+
+// describe names a relation as error messages and pg_describe_object do.
+func (o *object) describe() string {
+	kind := "table"
+	switch {
+	case o.pkey || o.user != nil && o.user.Kind == catalog.Index:
+		kind = "index"
+	case o.system != nil && o.system.kind == 'v' || o.user != nil && o.user.Kind == catalog.View:
+		kind = "view"
+	case o.user != nil && o.user.Kind == catalog.MatView:
+		kind = "materialized view"
+	case o.user != nil && o.user.Kind == catalog.Source:
+		kind = "foreign table"
+	}
+	return kind + " " + o.name
+}

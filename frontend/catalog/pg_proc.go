@@ -1,0 +1,181 @@
+package catalog
+
+import (
+	"sort"
+	"strings"
+
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// pg_proc, pg_aggregate, pg_operator, and the text of signatures.
+
+func fixedProc(w *writer, _ *System) {
+	for _, p := range library().procs {
+		w.add(procRow(p, oidPgCatalog, oidOwner))
+	}
+}
+
+func procRows(w *writer, f *facts) {
+	for _, u := range f.functions() {
+		w.add(procRow(userProc(u), f.schemaOID(u.Schema), oidOwner))
+	}
+}
+
+func procRow(p *proc, schema, owner int64) row {
+	r := row{"oid": p.oid, "proname": p.name, "pronamespace": schema, "proowner": owner, "prolang": p.language, "procost": 1.0,
+		"provariadic": p.variadic, "prokind": string(p.kind), "proleakproof": false, "proisstrict": p.strict, "proretset": p.set,
+		"provolatile": string(p.volatility), "proparallel": "s", "pronargs": len(p.args), "pronargdefaults": p.optional,
+		"prorettype": p.result, "proargtypes": p.args, "prosrc": p.name}
+	if p.set {
+		r["prorows"] = 1000.0
+	}
+	if p.body != "" {
+		r["prosrc"] = p.body
+	}
+	if p.names != nil {
+		r["proargnames"] = p.names
+	}
+	if p.columns != nil || p.variadic != 0 {
+		var modes []string
+		for i := range p.args {
+			mode := "i"
+			if p.variadic != 0 && i == len(p.args)-1 {
+				mode = "v"
+			}
+			modes = append(modes, mode)
+		}
+		for range p.columns {
+			modes = append(modes, "t")
+		}
+		r["proargmodes"] = modes
+		r["proallargtypes"] = append(p.args[:len(p.args):len(p.args)], p.columns...)
+	}
+	return r
+}
+
+// functions lists what CREATE FUNCTION made, by id.
+func (f *facts) functions() []*catalog.Function {
+	var out []*catalog.Function
+	for _, u := range f.snap.Functions {
+		out = append(out, u)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
+}
+
+func userProc(u *catalog.Function) *proc {
+	return &proc{oid: int64(u.ID), schema: u.Schema, name: u.Name, kind: 'f', args: oidsOf(u.Args), names: u.ArgNames, result: int64(u.Result.OID()),
+		volatility: 'v', language: oidSQL, body: u.Body, callable: true}
+}
+
+// proc finds a function by OID.
+func (f *facts) proc(oid int64) *proc {
+	if p := library().byOID[oid]; p != nil {
+		return p
+	}
+	if oid >= 0 && oid <= 1<<32-1 {
+		if u := f.snap.Functions[catalog.ID(oid)]; u != nil {
+			return userProc(u)
+		}
+	}
+	return nil
+}
+
+// procsNamed lists the overloads of a function; schema "" searches the path.
+func (f *facts) procsNamed(schema, name string) []*proc {
+	in := []string{schema}
+	if schema == "" {
+		in = f.path()
+	}
+	var out []*proc
+	for _, s := range in {
+		if s == pgCatalog {
+			out = append(out, library().byName[name]...)
+			continue
+		}
+		for _, u := range f.functions() {
+			if u.Schema == s && u.Name == name {
+				out = append(out, userProc(u))
+			}
+		}
+	}
+	return out
+}
+
+// typeName is format_type without a modifier.
+func typeName(oid int64) string {
+	switch oid {
+	case oidCstring:
+		return "cstring"
+	case oidCstringArray:
+		return "cstring[]"
+	case oidInternalType:
+		return "internal"
+	}
+	t, ok := sqltypes.ByOID(uint32(oid))
+	if !ok {
+		return "???"
+	}
+	return t.String()
+}
+
+// arguments prints a signature as pg_get_function_arguments does.
+func (p *proc) arguments(identity bool) string {
+	var parts []string
+	for i, a := range p.args {
+		s := typeName(a)
+		if i < len(p.names) && p.names[i] != "" {
+			s = p.names[i] + " " + s
+		}
+		if p.variadic != 0 && i == len(p.args)-1 {
+			s = "VARIADIC " + s
+		}
+		if !identity && i >= len(p.args)-p.optional {
+			s += " DEFAULT NULL"
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// resultText prints a result as pg_get_function_result does.
+func (p *proc) resultText() string {
+	if p.columns != nil {
+		var parts []string
+		for i, c := range p.columns {
+			parts = append(parts, p.names[len(p.args)+i]+" "+typeName(c))
+		}
+		return "TABLE(" + strings.Join(parts, ", ") + ")"
+	}
+	if p.set {
+		return "SETOF " + typeName(p.result)
+	}
+	return typeName(p.result)
+}
+
+func fixedAggregate(w *writer, _ *System) {
+	for _, p := range library().procs {
+		if p.kind == 'a' {
+			w.add(row{"aggfnoid": p.oid, "aggkind": "n", "aggfinalmodify": "r", "aggmfinalmodify": "r", "aggtranstype": oidInternalType})
+		}
+	}
+}
+
+func fixedOperator(w *writer, _ *System) {
+	for _, o := range library().operators {
+		kind := "b"
+		if o.left == 0 {
+			kind = "l"
+		}
+		w.add(row{"oid": o.oid, "oprname": o.name, "oprnamespace": oidPgCatalog, "oprowner": oidOwner, "oprkind": kind, "oprcanmerge": o.merges,
+			"oprcanhash": o.hashes, "oprleft": o.left, "oprright": o.right, "oprresult": o.result, "oprcom": o.commutator, "oprnegate": o.negator,
+			"oprcode": o.code})
+	}
+}
+
+func fixedLanguage(w *writer, _ *System) {
+	w.add(row{"oid": oidInternal, "lanname": "internal", "lanowner": oidOwner})
+	w.add(row{"oid": 13, "lanname": "c", "lanowner": oidOwner})
+	w.add(row{"oid": oidSQL, "lanname": "sql", "lanowner": oidOwner, "lanpltrusted": true})
+}

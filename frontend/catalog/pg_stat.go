@@ -1,0 +1,58 @@
+package catalog
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/internal/catalog"
+)
+
+// The statistics views: who is connected, and what the relations are.
+
+func (f *facts) now() time.Time { return time.Now() }
+
+func activityRows(w *writer, f *facts) {
+	for _, a := range f.activity() {
+		host, port := splitRemote(a.Remote)
+		r := row{"datid": oidDatabase, "datname": f.snap.Database, "pid": a.PID, "usesysid": f.roleOID(a.User), "usename": a.User,
+			"application_name": a.AppName, "client_addr": host, "client_port": port, "backend_start": a.Opened, "query_start": a.QueryStart,
+			"state_change": a.Change, "state": orNil(a.State), "query": a.Query, "backend_type": "client backend"}
+		w.add(r)
+	}
+}
+
+// splitRemote cuts a client's address; a local socket has none and port −1.
+func splitRemote(remote string) (host, port any) {
+	h, p, err := net.SplitHostPort(remote)
+	if err != nil {
+		return nil, -1
+	}
+	n, err := strconv.Atoi(p)
+	if err != nil {
+		return h, -1
+	}
+	return h, n
+}
+
+func statDatabaseRows(w *writer, f *facts) {
+	n := 0
+	for range f.activity() {
+		n++
+	}
+	w.add(row{"datid": oidDatabase, "datname": f.snap.Database, "numbackends": n, "stats_reset": f.started})
+}
+
+func statTables(w *writer, f *facts) {
+	for _, r := range f.relations() {
+		if r.Kind == catalog.Table || r.Kind == catalog.MatView {
+			w.add(row{"relid": r.ID, "schemaname": r.Schema, "relname": r.Name})
+		}
+	}
+}
+
+func statIndexes(w *writer, f *facts) {
+	for _, x := range f.indexes() {
+		w.add(row{"relid": x.table.ID, "indexrelid": x.oid, "schemaname": x.table.Schema, "relname": x.table.Name, "indexrelname": x.name})
+	}
+}

@@ -1,0 +1,2 @@
+-- \sf upper
+SELECT 'upper'::pg_catalog.regproc::pg_catalog.oid;
