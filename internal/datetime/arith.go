@@ -51,7 +51,7 @@ func addCalendar(ts int64, months int, days int64) (out int64, ok bool) {
 	return ts, ts >= minTimestamp && ts < endTimestamp
 }
 
-// negated returns −iv for subtraction, saturating as PostgreSQL's wrap-around never matters in range.
+// negated returns −iv. The least values stay as they are; they are out of range for any timestamp either way.
 func negated(iv Interval) Interval { return Interval{-iv.Months, -iv.Days, -iv.Micros} }
 
 // SubInterval is timestamp − interval. Error: 22008.

@@ -17,6 +17,9 @@ type Interval struct {
 	Micros int64
 }
 
+// String returns the text in the postgres style, for messages.
+func (a Interval) String() string { return string(AppendInterval(nil, a, &Settings{})) }
+
 func errIntervalRange() error { return errRange("interval") }
 
 // span returns the interval as whole days, a month being 30 of them, and microseconds of a day: what comparison,

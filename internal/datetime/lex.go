@@ -32,7 +32,7 @@ const maxFields = 25
 type fault uint8
 
 const (
-	ok fault = iota
+	noFault fault = iota
 	badFormat
 	fieldOverflow
 	monthDayOverflow // perhaps the order of the fields was meant differently
@@ -44,7 +44,7 @@ const (
 func (f fault) errText(text, typeName string) error {
 	const overflow = "date/time field value out of range: \"%s\""
 	switch f {
-	case ok:
+	case noFault:
 		return nil
 	case fieldOverflow:
 		if typeName == "interval" {
@@ -140,7 +140,7 @@ func splitFields(s string) ([]textField, fault) {
 		}
 		fields = append(fields, textField{kind, strings.ToLower(s[start:sc.pos])})
 	}
-	return fields, ok
+	return fields, noFault
 }
 
 // number reads a field that begins with a digit.
@@ -320,19 +320,19 @@ func lookupUnit(s string) word {
 // fraction reads .digits as microseconds, rounded; the text must end there.
 func fraction(s string) (micros int, f fault) {
 	if s == "." {
-		return 0, ok
+		return 0, noFault
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		return 0, badFormat
 	}
-	return int(math.RoundToEven(v * 1e6)), ok
+	return int(math.RoundToEven(v * 1e6)), noFault
 }
 
 // leadingInt reads an optional sign and digits, within 32 bits; rest is what follows. digits says how many there were.
 func leadingInt(s string) (v int, rest string, digits int, f fault) {
 	v64, rest, digits, f := leadingInt64(s)
-	if f == ok && (v64 > math.MaxInt32 || v64 < math.MinInt32) {
+	if f == noFault && (v64 > math.MaxInt32 || v64 < math.MinInt32) {
 		return 0, rest, digits, fieldOverflow
 	}
 	return int(v64), rest, digits, f
@@ -348,11 +348,11 @@ func leadingInt64(s string) (v int64, rest string, digits int, f fault) {
 		i++
 	}
 	if i == from {
-		return 0, s, 0, ok
+		return 0, s, 0, noFault
 	}
 	v, err := strconv.ParseInt(s[:i], 10, 64)
 	if err != nil {
 		return 0, s[i:], i - from, fieldOverflow
 	}
-	return v, s[i:], i - from, ok
+	return v, s[i:], i - from, noFault
 }

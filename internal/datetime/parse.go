@@ -1,12 +1,9 @@
 package datetime
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/millrace/millrace/internal/sqlerr"
 )
 
 // mask is a set of date and time fields.
@@ -65,12 +62,12 @@ type parsed struct {
 // decode reads the fields of a date or timestamp.
 func decode(text string, st *Settings) (p parsed, f fault, err error) {
 	fields, f := splitFields(text)
-	if f != ok {
+	if f != noFault {
 		return p, f, nil
 	}
 	d := decoder{st: st, order: st.DateStyle.Order, special: -1}
 	for _, field := range fields {
-		if f := d.field(field); f != ok {
+		if f := d.field(field); f != noFault {
 			if f == badZone {
 				return p, f, errZone(d.badZone)
 			}
@@ -92,12 +89,12 @@ func (d *decoder) add(m mask) fault {
 		return badFormat
 	}
 	d.have |= m
-	return ok
+	return noFault
 }
 
 func (d *decoder) field(t textField) fault {
 	var m mask
-	f := ok
+	f := noFault
 	switch t.kind {
 	case fDate:
 		m, f = d.dateField(t.text)
@@ -106,7 +103,7 @@ func (d *decoder) field(t textField) fault {
 			return badFormat
 		}
 		d.label = uNone
-		if f = d.clock(t.text); f == ok && clockOverflows(&d.civil) {
+		if f = d.clock(t.text); f == noFault && clockOverflows(&d.civil) {
 			f = fieldOverflow
 		}
 		m = mTime
@@ -118,7 +115,7 @@ func (d *decoder) field(t textField) fault {
 	default:
 		m, f = d.word(t.text)
 	}
-	if f != ok {
+	if f != noFault {
 		return f
 	}
 	return d.add(m)
@@ -134,7 +131,7 @@ func clockOverflows(c *civil) bool {
 func (d *decoder) dateField(s string) (mask, fault) {
 	if d.label == uJulian {
 		v, rest, _, f := leadingInt(s)
-		if f != ok || v < 0 {
+		if f != noFault || v < 0 {
 			return 0, fieldOverflow
 		}
 		d.year, d.month, d.day = CivilFromDays(int64(v) - epochJulian)
@@ -157,7 +154,7 @@ func (d *decoder) dateField(s string) (mask, fault) {
 		return 0, badFormat
 	}
 	var f fault
-	if d.west, f = zoneOffset(s[dash:]); f != ok {
+	if d.west, f = zoneOffset(s[dash:]); f != noFault {
 		return 0, f
 	}
 	m, f := d.runTogether(s[:dash], d.have)
@@ -172,13 +169,13 @@ func (d *decoder) fullZone(s string) (mask, fault) {
 		return 0, badZone
 	}
 	d.zone = loc
-	return mZone, ok
+	return mZone, noFault
 }
 
 // date reads a date in one field, such as 2001-02-03 or 3-Feb-2001.
 func (d *decoder) date(s string) (mask, fault) {
 	parts, f := splitDate(s)
-	if f != ok {
+	if f != noFault {
 		return 0, f
 	}
 	have, got, text := d.have, mask(0), false
@@ -205,7 +202,7 @@ func (d *decoder) date(s string) (mask, fault) {
 			return 0, badFormat
 		}
 		m, f := d.number(p, have, text)
-		if f != ok {
+		if f != noFault {
 			return 0, f
 		}
 		if have&m != 0 {
@@ -216,7 +213,7 @@ func (d *decoder) date(s string) (mask, fault) {
 	if have&^(mDayOfYear|mZone) != mDate {
 		return 0, badFormat
 	}
-	return got, ok
+	return got, noFault
 }
 
 // splitDate cuts a date at anything that is neither letter nor digit, and between letters and digits.
@@ -244,26 +241,23 @@ func splitDate(s string) ([]string, fault) {
 			i++ // PostgreSQL overwrites one character here, whatever it is
 		}
 	}
-	return parts, ok
+	return parts, noFault
 }
 
 // clock reads hh:mm[:ss[.ffffff]] or mm:ss.ffffff.
-func (d *decoder) clock(s string) fault {
-	f := readClock(s, &d.civil, false)
-	return f
-}
+func (d *decoder) clock(s string) fault { return readClock(s, &d.civil, false) }
 
 // readClock reads a time of day into c. minuteSecond takes two numbers as minutes and seconds. The hour is not
 // checked against 24.
 func readClock(s string, c *civil, minuteSecond bool) fault {
 	var f fault
-	if c.hour, s, _, f = leadingInt(s); f != ok {
+	if c.hour, s, _, f = leadingInt(s); f != noFault {
 		return f
 	}
 	if s == "" || s[0] != ':' {
 		return badFormat
 	}
-	if c.minute, s, _, f = leadingInt(s[1:]); f != ok {
+	if c.minute, s, _, f = leadingInt(s[1:]); f != noFault {
 		return f
 	}
 	c.sec, c.micros = 0, 0
@@ -273,19 +267,19 @@ func readClock(s string, c *civil, minuteSecond bool) fault {
 			c.hour, c.minute, c.sec = 0, c.hour, c.minute
 		}
 	case s[0] == '.':
-		if c.micros, f = fraction(s); f != ok {
+		if c.micros, f = fraction(s); f != noFault {
 			return f
 		}
 		c.hour, c.minute, c.sec = 0, c.hour, c.minute
 	case s[0] == ':':
-		if c.sec, s, _, f = leadingInt(s[1:]); f != ok {
+		if c.sec, s, _, f = leadingInt(s[1:]); f != noFault {
 			return f
 		}
 		if s != "" {
 			if s[0] != '.' {
 				return badFormat
 			}
-			if c.micros, f = fraction(s); f != ok {
+			if c.micros, f = fraction(s); f != noFault {
 				return f
 			}
 		}
@@ -295,7 +289,7 @@ func readClock(s string, c *civil, minuteSecond bool) fault {
 	if c.hour < 0 || c.minute < 0 || c.minute > 59 || c.sec < 0 || c.sec > 60 || c.micros < 0 || c.micros > int(MicrosPerSecond) {
 		return fieldOverflow
 	}
-	return ok
+	return noFault
 }
 
 // zoneOffset reads ±hh[:mm[:ss]] or ±hhmm and returns seconds west of UTC.
@@ -304,16 +298,16 @@ func zoneOffset(s string) (west int, f fault) {
 		return 0, badFormat
 	}
 	hour, rest, _, f := leadingInt(s[1:])
-	if f != ok {
+	if f != noFault {
 		return 0, zoneOverflow
 	}
 	minute, sec := 0, 0
 	if strings.HasPrefix(rest, ":") {
-		if minute, rest, _, f = leadingInt(rest[1:]); f != ok {
+		if minute, rest, _, f = leadingInt(rest[1:]); f != noFault {
 			return 0, zoneOverflow
 		}
 		if strings.HasPrefix(rest, ":") {
-			if sec, rest, _, f = leadingInt(rest[1:]); f != ok {
+			if sec, rest, _, f = leadingInt(rest[1:]); f != noFault {
 				return 0, zoneOverflow
 			}
 		}
@@ -330,7 +324,7 @@ func zoneOffset(s string) (west int, f fault) {
 	if s[0] == '-' {
 		west = -west
 	}
-	return west, ok
+	return west, noFault
 }
 
 func (d *decoder) numberField(s string) (mask, fault) {
@@ -354,7 +348,7 @@ func (d *decoder) labelled(s string) (mask, fault) {
 	label := d.label
 	d.label = uNone
 	v, rest, _, f := leadingInt(s)
-	if f != ok {
+	if f != noFault {
 		return 0, f
 	}
 	if rest != "" && rest[0] != '.' {
@@ -363,27 +357,27 @@ func (d *decoder) labelled(s string) (mask, fault) {
 	switch label {
 	case uYear:
 		d.year = v
-		return mYear, ok
+		return mYear, noFault
 	case uMonth:
 		if d.have&mMonth != 0 && d.have&mHour != 0 {
 			d.minute = v
-			return mMinute, ok
+			return mMinute, noFault
 		}
 		d.month = v
-		return mMonth, ok
+		return mMonth, noFault
 	case uDay:
 		d.day = v
-		return mDay, ok
+		return mDay, noFault
 	case uHour:
 		d.hour = v
-		return mHour, ok
+		return mHour, noFault
 	case uMinute:
 		d.minute = v
-		return mMinute, ok
+		return mMinute, noFault
 	case uSecond:
 		d.sec = v
 		if rest == "" {
-			return mSecond, ok
+			return mSecond, noFault
 		}
 		d.micros, f = fraction(rest)
 		return mSeconds, f
@@ -391,7 +385,7 @@ func (d *decoder) labelled(s string) (mask, fault) {
 		return d.julianDay(v, rest)
 	case uTime:
 		m, f := d.runTogether(s, d.have|mDate)
-		if f == ok && m != mTime {
+		if f == noFault && m != mTime {
 			f = badFormat
 		}
 		return m, f
@@ -406,7 +400,7 @@ func (d *decoder) julianDay(v int, rest string) (mask, fault) {
 	d.year, d.month, d.day = CivilFromDays(int64(v) - epochJulian)
 	d.julian = true
 	if rest == "" {
-		return mDate, ok
+		return mDate, noFault
 	}
 	part := 0.0
 	if rest != "." {
@@ -416,13 +410,13 @@ func (d *decoder) julianDay(v int, rest string) (mask, fault) {
 		}
 	}
 	d.setTime(int64(part * float64(MicrosPerDay)))
-	return mDate | mTime, ok
+	return mDate | mTime, noFault
 }
 
 // number reads a single number; what it is depends on what is there already and on the date order.
 func (d *decoder) number(s string, have mask, textMonth bool) (mask, fault) {
 	v, rest, digits, f := leadingInt(s)
-	if f != ok {
+	if f != noFault {
 		return 0, f
 	}
 	if digits == 0 {
@@ -435,45 +429,45 @@ func (d *decoder) number(s string, have mask, textMonth bool) (mask, fault) {
 		if digits > 2 {
 			return d.runTogether(s, have|mDate)
 		}
-		if d.micros, f = fraction(rest); f != ok {
+		if d.micros, f = fraction(rest); f != noFault {
 			return 0, f
 		}
 	}
 	if len(s) == 3 && have&mDate == mYear && v >= 1 && v <= 366 {
 		d.yearDay = v
-		return mDayOfYear | mMonth | mDay, ok
+		return mDayOfYear | mMonth | mDay, noFault
 	}
 	year := len(s) >= 3 || d.order == YMD
 	switch have & mDate {
 	case 0:
 		switch {
 		case year:
-			return d.setYear(v, len(s)), ok
+			return d.setYear(v, len(s)), noFault
 		case d.order == DMY:
 			d.day = v
-			return mDay, ok
+			return mDay, noFault
 		}
 		d.month = v
-		return mMonth, ok
+		return mMonth, noFault
 	case mYear, mDay:
 		d.month = v
-		return mMonth, ok
+		return mMonth, noFault
 	case mMonth:
 		if textMonth && year {
-			return d.setYear(v, len(s)), ok
+			return d.setYear(v, len(s)), noFault
 		}
 		d.day = v
-		return mDay, ok
+		return mDay, noFault
 	case mYear | mMonth:
 		if textMonth && len(s) >= 3 && d.twoDigits {
 			// The first number was taken for a year and is the day.
 			d.day, d.year, d.twoDigits = d.year, v, false
-			return mDay, ok
+			return mDay, noFault
 		}
 		d.day = v
-		return mDay, ok
+		return mDay, noFault
 	case mMonth | mDay:
-		return d.setYear(v, len(s)), ok
+		return d.setYear(v, len(s)), noFault
 	case mDate:
 		return d.runTogether(s, have)
 	}
@@ -495,16 +489,16 @@ func (d *decoder) runTogether(s string, have mask) (mask, fault) {
 		n := len(s)
 		d.day, d.month, d.year = num(s[n-2:]), num(s[n-4:n-2]), num(s[:n-4])
 		d.twoDigits = d.twoDigits || n == 6
-		return mDate, ok
+		return mDate, noFault
 	}
 	if have&mTime != mTime {
 		switch len(s) {
 		case 6:
 			d.hour, d.minute, d.sec = num(s[:2]), num(s[2:4]), num(s[4:])
-			return mTime, ok
+			return mTime, noFault
 		case 4:
 			d.hour, d.minute, d.sec = num(s[:2]), num(s[2:]), 0
-			return mTime, ok
+			return mTime, noFault
 		}
 	}
 	return 0, badFormat
@@ -518,7 +512,7 @@ func (d *decoder) word(s string) (mask, fault) {
 	w, _ := lookupWord(s)
 	switch w.kind {
 	case wIgnore:
-		return 0, ok
+		return 0, noFault
 	case wReserved:
 		return d.reserved(w.value)
 	case wMonth:
@@ -527,24 +521,24 @@ func (d *decoder) word(s string) (mask, fault) {
 			d.day, m = d.month, mDay // the number before was the day
 		}
 		d.textMonth, d.month = true, w.value
-		return m, ok
+		return m, noFault
 	case wZoneMod:
 		d.west -= w.value
-		return mZoneMod, ok
+		return mZoneMod, noFault
 	case wAMPM:
 		d.half = w.value
-		return mHalf, ok
+		return mHalf, noFault
 	case wADBC:
 		d.bc = w.value == 1
-		return mEra, ok
+		return mEra, noFault
 	case wDay:
-		return mWeekday, ok
+		return mWeekday, noFault
 	case wUnit, wISOTime:
 		if d.label != uNone || w.kind == wISOTime && !d.timeOnly && d.have&mDate != mDate {
 			return 0, badFormat
 		}
 		d.label = unit(w.value)
-		return 0, ok
+		return 0, noFault
 	}
 	m, f := d.fullZone(s)
 	if f == badZone {
@@ -560,10 +554,10 @@ func (d *decoder) abbreviation(name string, a zoneAbbrev) (mask, fault) {
 		return d.fullZone(a.zone)
 	case a.dst:
 		d.west = -int(a.offset)
-		return mZone | mZoneMod, ok
+		return mZone | mZoneMod, noFault
 	}
 	d.west = -int(a.offset)
-	return mZone, ok
+	return mZone, noFault
 }
 
 // reserved handles words that stand for a point in time.
@@ -575,13 +569,13 @@ func (d *decoder) reserved(v int) (mask, fault) {
 		east, _ := offsetAt(now, loc)
 		d.civil = breakDown(now + int64(east)*MicrosPerSecond)
 		if d.timeOnly {
-			return mTime, ok
+			return mTime, noFault
 		}
 		d.west = -east
-		return mDate | mTime | mZone, ok
+		return mDate | mTime | mZone, noFault
 	case rZulu:
 		d.hour, d.minute, d.sec, d.west = 0, 0, 0, 0
-		return mTime | mZone, ok
+		return mTime | mZone, noFault
 	}
 	if d.timeOnly {
 		return 0, badFormat
@@ -591,15 +585,15 @@ func (d *decoder) reserved(v int) (mask, fault) {
 		day := floorDiv(toLocal(d.st.now(), loc), MicrosPerDay) + map[int]int64{rTomorrow: 1, rYesterday: -1}[v]
 		d.year, d.month, d.day = CivilFromDays(day)
 		d.julian = true // complete as it is
-		return mDate, ok
+		return mDate, noFault
 	}
 	d.special = v
-	return mReserved, ok
+	return mReserved, noFault
 }
 
 // finish checks the fields against each other and works out the zone.
 func (d *decoder) finish() fault {
-	if f := d.validDate(); f != ok {
+	if f := d.validDate(); f != noFault {
 		return f
 	}
 	if d.half != anyHalf && d.hour > 12 {
@@ -619,7 +613,7 @@ func (d *decoder) finish() fault {
 			return badFormat
 		}
 		d.west = -d.zoneAt(d.days()*MicrosPerDay + d.timeOfDay())
-		return ok
+		return noFault
 	}
 	if d.have&mZone == 0 {
 		if d.have&mZoneMod != 0 {
@@ -627,7 +621,7 @@ func (d *decoder) finish() fault {
 		}
 		d.west = -localOffset(d.days()*MicrosPerDay+d.timeOfDay(), d.st.location())
 	}
-	return ok
+	return noFault
 }
 
 // zoneAt returns the offset east of the named zone, or of the abbreviation, at a local time.
@@ -675,135 +669,5 @@ func (d *decoder) validDate() fault {
 	if d.have&mDate == mDate && d.day > daysInMonth(d.year, d.month) {
 		return fieldOverflow
 	}
-	return ok
-}
-
-// ParseDate reads a date; a time and zone in the text are ignored. Errors: 22007, 22008, 22009, 22023.
-func ParseDate(s string, st *Settings) (int64, error) {
-	if ts, n := fastDate(s); n > 0 && n == len(s) {
-		return ts, nil
-	}
-	p, f, err := decode(s, st)
-	if err == nil {
-		err = f.errText(s, "date")
-	}
-	if err != nil {
-		return 0, err
-	}
-	switch p.special {
-	case rEpoch:
-		return -unixEpochDays, nil
-	case rLate:
-		return DateInfinity, nil
-	case rEarly:
-		return DateNegInfinity, nil
-	}
-	if d := p.days(); d >= minDate && d < endDate {
-		return d, nil
-	}
-	return 0, sqlerr.New(sqlerr.DatetimeFieldOverflow, "date out of range: \"%s\"", s)
-}
-
-// ParseTimestamp reads a timestamp; a zone in the text is ignored. Errors: 22007, 22008, 22009, 22023.
-func ParseTimestamp(s string, st *Settings) (int64, error) {
-	if ts, rest, fast := fastTimestamp(s); fast && rest == "" {
-		return ts, nil
-	}
-	return parseTimestamp(s, st, "timestamp", false)
-}
-
-// ParseTimestamptz reads a timestamptz; without a zone in the text it is a time of the session's zone. Errors as
-// ParseTimestamp.
-func ParseTimestamptz(s string, st *Settings) (int64, error) {
-	if ts, rest, fast := fastTimestamp(s); fast {
-		switch rest {
-		case "":
-			if st.location() == time.UTC {
-				return ts, nil
-			}
-			if ts, inRange := fromLocal(ts, st.location()); inRange {
-				return ts, nil
-			}
-		case "Z", "+00", "+00:00":
-			return ts, nil
-		}
-	}
-	return parseTimestamp(s, st, "timestamp with time zone", true)
-}
-
-func parseTimestamp(s string, st *Settings, typeName string, zoned bool) (int64, error) {
-	p, f, err := decode(s, st)
-	if err == nil {
-		err = f.errText(s, typeName)
-	}
-	if err != nil {
-		return 0, err
-	}
-	switch p.special {
-	case rEpoch:
-		return -unixEpochDays * MicrosPerDay, nil
-	case rLate:
-		return Infinity, nil
-	case rEarly:
-		return NegInfinity, nil
-	}
-	days := p.days()
-	if days >= minDate-1 && days <= math.MaxInt64/MicrosPerDay-2 {
-		ts := days*MicrosPerDay + p.timeOfDay()
-		if zoned {
-			ts += int64(p.west) * MicrosPerSecond
-		}
-		if ts >= minTimestamp && ts < endTimestamp {
-			return ts, nil
-		}
-	}
-	return 0, sqlerr.New(sqlerr.DatetimeFieldOverflow, "timestamp out of range: \"%s\"", s)
-}
-
-// two reads two digits, −1 for anything else.
-func two(s string, i int) int {
-	a, b := s[i]-'0', s[i+1]-'0'
-	if a > 9 || b > 9 {
-		return -1
-	}
-	return int(a)*10 + int(b)
-}
-
-// fastDate reads yyyy-mm-dd at the start of s and returns the bytes used, 0 for anything else.
-func fastDate(s string) (days int64, n int) {
-	if len(s) < 10 || s[4] != '-' || s[7] != '-' {
-		return 0, 0
-	}
-	c, y, m, d := two(s, 0), two(s, 2), two(s, 5), two(s, 8)
-	if c < 0 || y < 0 || m < 1 || m > 12 || d < 1 || c+y == 0 || d > daysInMonth(c*100+y, m) {
-		return 0, 0
-	}
-	return DaysFromCivil(c*100+y, m, d), 10
-}
-
-// fastTimestamp reads yyyy-mm-dd hh:mm:ss[.f…] (or with a T), the form that machines write; ok is false for
-// anything else. rest is what follows, a zone perhaps.
-func fastTimestamp(s string) (ts int64, rest string, ok bool) {
-	days, n := fastDate(s)
-	if n == 0 || len(s) < 19 || s[10] != ' ' && s[10] != 'T' || s[13] != ':' || s[16] != ':' {
-		return 0, "", false
-	}
-	h, m, sec := two(s, 11), two(s, 14), two(s, 17)
-	if h < 0 || h > 23 || m < 0 || m > 59 || sec < 0 || sec > 59 {
-		return 0, "", false
-	}
-	ts = days*MicrosPerDay + int64(h)*MicrosPerHour + int64(m)*MicrosPerMinute + int64(sec)*MicrosPerSecond
-	rest = s[19:]
-	if rest != "" && rest[0] == '.' {
-		i, unit := 1, MicrosPerSecond
-		for ; i < len(rest) && isDigit(rest[i]); i++ {
-			if i > 6 {
-				return 0, "", false // more digits than microseconds: needs rounding
-			}
-			unit /= 10
-			ts += int64(rest[i]-'0') * unit
-		}
-		rest = rest[i:]
-	}
-	return ts, rest, true
+	return noFault
 }

@@ -23,14 +23,14 @@ func ParseIntervalTypmod(s string, st *Settings, mod int32) (Interval, error) {
 	}
 	d := intervalDecoder{style: st.IntervalStyle, fields: r}
 	fields, f := splitFields(s)
-	if f == ok {
+	if f == noFault {
 		f = d.decode(fields)
 	}
 	if f == badFormat {
 		d.parts = intervalParts{}
 		f = d.parts.iso8601(s)
 	}
-	if f != ok {
+	if f != noFault {
 		return Interval{}, f.errText(s, "interval")
 	}
 	months, fits := mulInt64(d.parts.years, 12)
@@ -68,7 +68,7 @@ func (d *intervalDecoder) decode(fields []textField) fault {
 		case fZone:
 			if strings.Contains(t.text, ":") {
 				save := d.parts
-				if got, f = d.time(t.text[1:], t.text[0] == '-'); f == ok {
+				if got, f = d.time(t.text[1:], t.text[0] == '-'); f == noFault {
 					break
 				}
 				d.parts = save
@@ -90,7 +90,7 @@ func (d *intervalDecoder) decode(fields []textField) fault {
 			}
 			return badFormat
 		}
-		if f != ok {
+		if f != noFault {
 			return f
 		}
 		if d.have&got != 0 {
@@ -104,7 +104,7 @@ func (d *intervalDecoder) decode(fields []textField) fault {
 	if ago {
 		return d.parts.negate()
 	}
-	return ok
+	return noFault
 }
 
 func (p *intervalParts) negate() fault {
@@ -112,7 +112,7 @@ func (p *intervalParts) negate() fault {
 		return fieldOverflow
 	}
 	p.years, p.months, p.days, p.micros = -p.years, -p.months, -p.days, -p.micros
-	return ok
+	return noFault
 }
 
 const timeUnits = mask2(1<<uHour | 1<<uMinute | 1<<uSecond | 1<<uMillisecond | 1<<uMicrosecond)
@@ -120,7 +120,7 @@ const timeUnits = mask2(1<<uHour | 1<<uMinute | 1<<uSecond | 1<<uMillisecond | 1
 // time reads hh:mm[:ss] with any number of hours; the field before it is days unless it has a unit.
 func (d *intervalDecoder) time(s string, minus bool) (mask2, fault) {
 	micros, f := intervalClock(s, d.fields == rangeMinute|rangeSecond)
-	if f != ok {
+	if f != noFault {
 		return 0, f
 	}
 	d.parts.micros = micros
@@ -128,23 +128,23 @@ func (d *intervalDecoder) time(s string, minus bool) (mask2, fault) {
 		d.parts.micros = -micros
 	}
 	d.unit = uDay
-	return timeUnits, ok
+	return timeUnits, noFault
 }
 
 func intervalClock(s string, minuteSecond bool) (int64, fault) {
 	var c civil
 	hours, rest, digits, f := leadingInt64(s)
-	if f != ok {
+	if f != noFault {
 		return 0, f
 	}
 	if digits == 0 || hours <= math.MaxInt32 && hours >= math.MinInt32 {
-		if f := readClock(s, &c, minuteSecond); f != ok {
+		if f := readClock(s, &c, minuteSecond); f != noFault {
 			return 0, f
 		}
-		return c.timeOfDay(), ok
+		return c.timeOfDay(), noFault
 	}
 	// More hours than a clock has room for: read the rest as 0:mm:ss.
-	if f := readClock("0"+rest, &c, false); f != ok || hours < 0 || strings.Count(rest, ":")+1 == 2 && strings.Contains(rest, ".") {
+	if f := readClock("0"+rest, &c, false); f != noFault || hours < 0 || strings.Count(rest, ":")+1 == 2 && strings.Contains(rest, ".") {
 		return 0, fieldOverflow
 	}
 	t, fits := mulInt64(hours, MicrosPerHour)
@@ -152,7 +152,7 @@ func intervalClock(s string, minuteSecond bool) (int64, fault) {
 	if !fits || !fits2 {
 		return 0, fieldOverflow
 	}
-	return t, ok
+	return t, noFault
 }
 
 // impliedUnit is what a number without unit means under the type modifier's fields.
@@ -178,7 +178,7 @@ func (d *intervalDecoder) number(s string) (mask2, fault) {
 		d.unit = d.impliedUnit()
 	}
 	v, rest, _, f := leadingInt64(s)
-	if f != ok {
+	if f != noFault {
 		return 0, f
 	}
 	part := 0.0
@@ -186,7 +186,7 @@ func (d *intervalDecoder) number(s string) (mask2, fault) {
 	case rest == "":
 	case rest[0] == '-':
 		m, tail, digits, f := leadingInt(rest[1:])
-		if f != ok || m < 0 || m > 11 {
+		if f != noFault || m < 0 || m > 11 {
 			return 0, fieldOverflow
 		}
 		if tail != "" || digits == 0 && rest != "-" {
@@ -259,7 +259,7 @@ func (d *intervalDecoder) addUnits(v int64, part float64) (mask2, fault) {
 	if !fits {
 		return 0, fieldOverflow
 	}
-	return got, ok
+	return got, noFault
 }
 
 func inInt32(v int64) bool { return v == int64(int32(v)) }
@@ -337,7 +337,7 @@ func isoNumber(s string) (whole int64, part float64, rest string, f fault) {
 		return 0, 0, s, fieldOverflow
 	}
 	t := math.Trunc(v)
-	return int64(t), v - t, s[n:], ok
+	return int64(t), v - t, s[n:], noFault
 }
 
 // floatPrefix returns the length of the number that s begins with.
@@ -393,7 +393,7 @@ func (p *intervalParts) iso8601(s string) fault {
 		}
 		start := s
 		v, part, rest, f := isoNumber(s)
-		if f != ok {
+		if f != noFault {
 			return f
 		}
 		unit := byte(0)
@@ -403,7 +403,7 @@ func (p *intervalParts) iso8601(s string) fault {
 		fits := true
 		switch {
 		case datePart && (unit == 0 || unit == 'T' || unit == '-'):
-			if s, f = p.isoDate(start, v, part, unit, rest, seen); f != ok {
+			if s, f = p.isoDate(start, v, part, unit, rest, seen); f != noFault {
 				return f
 			}
 			datePart, seen = false, false
@@ -432,7 +432,7 @@ func (p *intervalParts) iso8601(s string) fault {
 		}
 		s, seen = rest, true
 	}
-	return ok
+	return noFault
 }
 
 // isoDate reads an alternative date: start is its text, v and part its first number, which unit and rest follow.
@@ -442,7 +442,7 @@ func (p *intervalParts) isoDate(start string, v int64, part float64, unit byte, 
 		if !(p.addYears(v/10000, 0, 1) && p.addMonths(v/100%100) && p.addDays(v%100, 1) && p.addFraction(part, MicrosPerDay)) {
 			return "", fieldOverflow
 		}
-		return rest, ok
+		return rest, noFault
 	}
 	if seen {
 		return "", badFormat
@@ -451,29 +451,29 @@ func (p *intervalParts) isoDate(start string, v int64, part float64, unit byte, 
 		return "", fieldOverflow
 	}
 	if unit != '-' {
-		return rest, ok
+		return rest, noFault
 	}
 	v, part, rest, f := isoNumber(rest)
-	if f != ok {
+	if f != noFault {
 		return "", f
 	}
 	if !(p.addMonths(v) && p.addDayFraction(part, 30)) {
 		return "", fieldOverflow
 	}
 	if rest == "" || rest[0] == 'T' {
-		return strings.TrimPrefix(rest, "T"), ok
+		return strings.TrimPrefix(rest, "T"), noFault
 	}
 	if rest[0] != '-' {
 		return "", badFormat
 	}
-	if v, part, rest, f = isoNumber(rest[1:]); f != ok {
+	if v, part, rest, f = isoNumber(rest[1:]); f != noFault {
 		return "", f
 	}
 	if !(p.addDays(v, 1) && p.addFraction(part, MicrosPerDay)) {
 		return "", fieldOverflow
 	}
 	if rest == "" || rest[0] == 'T' {
-		return strings.TrimPrefix(rest, "T"), ok
+		return strings.TrimPrefix(rest, "T"), noFault
 	}
 	return "", badFormat
 }
@@ -485,7 +485,7 @@ func (p *intervalParts) isoTime(start string, v int64, part float64, unit byte, 
 			p.addMicros(v%100, part, MicrosPerSecond)) {
 			return fieldOverflow
 		}
-		return ok
+		return noFault
 	}
 	if seen {
 		return badFormat
@@ -495,13 +495,13 @@ func (p *intervalParts) isoTime(start string, v int64, part float64, unit byte, 
 			return fieldOverflow
 		}
 		if unit == 0 {
-			return ok
+			return noFault
 		}
 		if unit != ':' || u == MicrosPerSecond {
 			return badFormat
 		}
 		var f fault
-		if v, part, rest, f = isoNumber(rest); f != ok {
+		if v, part, rest, f = isoNumber(rest); f != noFault {
 			return f
 		}
 		unit = 0

@@ -23,15 +23,15 @@ func ParseTimetz(s string, st *Settings) (int64, error) {
 func parseTime(s string, st *Settings, typeName string) (t int64, west int, err error) {
 	fields, f := splitFields(s)
 	d := decoder{st: st, order: st.DateStyle.Order, special: -1, timeOnly: true}
-	for i := 0; i < len(fields) && f == ok; i++ {
+	for i := 0; i < len(fields) && f == noFault; i++ {
 		if f = d.timeField(fields, i); f == badZone {
 			return 0, 0, errZone(d.badZone)
 		}
 	}
-	if f == ok {
+	if f == noFault {
 		f = d.finishTime()
 	}
-	if f != ok {
+	if f != noFault {
 		return 0, 0, f.errText(s, typeName)
 	}
 	return d.timeOfDay(), d.west, nil
@@ -42,7 +42,7 @@ func (d *decoder) timeField(fields []textField, i int) fault {
 	t := fields[i]
 	last := fields[len(fields)-1].kind
 	var m mask
-	f := ok
+	f := noFault
 	switch t.kind {
 	case fDate:
 		switch {
@@ -64,7 +64,7 @@ func (d *decoder) timeField(fields []textField, i int) fault {
 	default:
 		m, f = d.word(t.text)
 	}
-	if f != ok {
+	if f != noFault {
 		return f
 	}
 	return d.add(m)
@@ -77,7 +77,7 @@ func (d *decoder) timeWithZone(s string) (mask, fault) {
 		return 0, badFormat
 	}
 	var f fault
-	if d.west, f = zoneOffset(s[dash:]); f != ok {
+	if d.west, f = zoneOffset(s[dash:]); f != noFault {
 		return 0, f
 	}
 	m, f := d.runTogether(s[:dash], d.have|mDate)
@@ -103,7 +103,7 @@ func (d *decoder) finishTime() fault {
 	if d.label != uNone {
 		return badFormat
 	}
-	if f := d.validDate(); f != ok {
+	if f := d.validDate(); f != noFault {
 		return f
 	}
 	if d.half != anyHalf && d.hour > 12 {
@@ -134,7 +134,7 @@ func (d *decoder) timeZone() fault {
 		}
 		if complete {
 			d.west = -d.zoneAt(d.days()*MicrosPerDay + d.timeOfDay())
-			return ok
+			return noFault
 		}
 		east, fixed := fixedOffset(d.zone, d.st.now())
 		if !fixed {
@@ -152,5 +152,5 @@ func (d *decoder) timeZone() fault {
 		}
 		d.west = -localOffset(day*MicrosPerDay+d.timeOfDay(), loc)
 	}
-	return ok
+	return noFault
 }

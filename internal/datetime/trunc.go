@@ -1,7 +1,6 @@
 package datetime
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -275,7 +274,7 @@ func MakeTimestamptzAt(y, mo, d, h, mi int32, sec float64, zone string) (int64, 
 	}
 	west, f := zoneOffset(zone)
 	switch {
-	case f == ok:
+	case f == noFault:
 		return shifted(ts, int64(west))
 	case f == zoneOverflow:
 		return 0, sqlerr.New(sqlerr.InvalidParameterValue, "numeric time zone \"%s\" out of range", zone)
@@ -291,6 +290,3 @@ func MakeInterval(y, mo, w, d, h, mi int32, sec float64) (Interval, error) {
 	micros := int64(h)*MicrosPerHour + int64(mi)*MicrosPerMinute + int64(math.RoundToEven(sec*1e6))
 	return fromParts(int64(y)*12+int64(mo), int64(w)*7+int64(d), micros, true)
 }
-
-// String is for messages and tests: the ISO form in UTC.
-func (a Interval) String() string { return fmt.Sprintf("%s", AppendInterval(nil, a, &Settings{})) }

@@ -114,6 +114,9 @@ func trim(s string) string { return strings.Trim(s, " \t\n\v\f\r") }
 
 // parseBool accepts unique prefixes of true, false, yes, no, and on, off, 1, 0.
 func parseBool(text string) (bool, error) {
+	if len(text) == 1 && (text[0] == 't' || text[0] == 'f') {
+		return text[0] == 't', nil
+	}
 	s := strings.ToLower(trim(text))
 	switch {
 	case s == "":
