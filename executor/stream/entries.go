@@ -14,20 +14,17 @@ import (
 // which also breaks ties in the order; the value is the row's weight (8 bytes) and the image's length (4).
 const entryValueLen = 12
 
-// addEntry changes the weight of an entry; one without weight goes. It returns the new weight.
-func addEntry(m *state.OrderedMap, vnode uint16, k []byte, imageLen int, w int64) int64 {
-	if old, ok := m.Get(k); ok {
-		w += entryWeight(old)
+// addEntry changes the weight of an entry; one without weight goes.
+func addEntry(m *state.OrderedMap, vnode uint16, k []byte, imageLen int, w int64) {
+	val, created := m.Upsert(vnode, k, entryValueLen)
+	if created {
+		binary.LittleEndian.PutUint32(val[8:], uint32(imageLen))
 	}
+	w += entryWeight(val)
+	binary.LittleEndian.PutUint64(val, uint64(w))
 	if w == 0 {
 		m.Delete(k)
-		return 0
 	}
-	var val [entryValueLen]byte
-	binary.LittleEndian.PutUint64(val[:], uint64(w))
-	binary.LittleEndian.PutUint32(val[8:], uint32(imageLen))
-	m.Put(vnode, k, val[:])
-	return w
 }
 
 func entryWeight(val []byte) int64 { return int64(binary.LittleEndian.Uint64(val)) }
@@ -51,6 +48,25 @@ func newVecs(types []sqltypes.Type) []*delta.Vec {
 	}
 	return out
 }
+
+// clearVecs empties columns that have not been handed on, keeping their memory.
+func clearVecs(vecs []*delta.Vec) {
+	for i, v := range vecs {
+		if v.Len() > keepRows {
+			vecs[i] = newVecs([]sqltypes.Type{v.Type})[0]
+			continue
+		}
+		v.Valid, v.Bools, v.Ints, v.Floats = nil, v.Bools[:0], v.Ints[:0], v.Floats[:0]
+		v.Decs, v.Intervals, v.Data = v.Decs[:0], v.Intervals[:0], v.Data[:0]
+		if len(v.Offsets) > 0 {
+			v.Offsets = v.Offsets[:1]
+		}
+		v.SetLen(0)
+	}
+}
+
+// keepRows is how many rows' worth of scratch memory an operator holds on to from epoch to epoch.
+const keepRows = 1 << 17
 
 // sameRow reports whether row i of a and row j of b are the same to the digit.
 func sameRow(a []*delta.Vec, i int, b []*delta.Vec, j int) bool {

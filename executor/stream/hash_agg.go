@@ -32,6 +32,8 @@ type hashAgg struct {
 	touched []uint32     // slots
 	oldAt   []int32      // by position in touched: row of old, −1 for a group that was not there
 	old     []*delta.Vec // by call: results before the epoch
+	now     []*delta.Vec // reused: results of the groups being emitted
+	keys    []*delta.Vec // reused: their columns
 	fresh   []uint32     // groups that the running chunk is the first to touch and that were there
 	olds    int
 	started bool
@@ -61,10 +63,12 @@ func newHashAgg(n *plan.Agg, env *Env) (Operator, error) {
 		}
 		a.calls = append(a.calls, c)
 		a.old = append(a.old, &delta.Vec{Type: c.n.Result})
+		a.now = append(a.now, &delta.Vec{Type: c.n.Result})
 		if c.distinct {
 			a.addDistinct(c, in, cfg)
 		}
 	}
+	a.keys = newVecs(a.cols.types)
 	hint := 0
 	for _, t := range a.cols.types {
 		hint += keyHint(t)
@@ -241,9 +245,7 @@ func (a *hashAgg) OnBarrier(_ Barrier, emit Emit) error {
 		}
 	}
 	a.touched, a.oldAt, a.olds = a.touched[:0], a.oldAt[:0], 0
-	for i, c := range a.calls {
-		a.old[i] = &delta.Vec{Type: c.n.Result}
-	}
+	clearVecs(a.old)
 	return nil
 }
 
@@ -277,10 +279,8 @@ func (a *hashAgg) emit(lo, hi int, emit Emit) error {
 			live = append(live, s)
 		}
 	}
-	now := make([]*delta.Vec, len(a.calls))
-	for i, c := range a.calls {
-		now[i] = &delta.Vec{Type: c.n.Result}
-	}
+	clearVecs(a.now)
+	now := a.now
 	if err := a.results(live, now, 1); err != nil {
 		return err
 	}
@@ -300,7 +300,8 @@ func (a *hashAgg) emit(lo, hi int, emit Emit) error {
 	if len(minus)+len(plus) == 0 {
 		return nil
 	}
-	keys := newVecs(a.cols.types)
+	clearVecs(a.keys)
+	keys := a.keys
 	for _, s := range touched {
 		if err := a.cols.append(a.groups.VNode(s), a.groups.Key(s), keys); err != nil {
 			return err

@@ -89,7 +89,7 @@ func newHashJoin(n *plan.Join, env *Env) (Operator, error) {
 			hint += keyHint(s.types[k.Col])
 		}
 		// Rows are numbered from a number that no earlier run of the job can have reached.
-		s.rows = state.NewMultiMap(env.Table(n.State+p), hint, env.appendOnly(children[p]), uint64(env.StartEpoch)<<32)
+		s.rows = state.NewMultiMap(env.Table(n.State+p), hint, env.appendOnly(children[p]), uint64(env.StartEpoch)<<20)
 		s.known = env.Table(n.State+p).Store == nil
 	}
 	j.match = j.matchMode()

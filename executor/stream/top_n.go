@@ -63,6 +63,9 @@ func (b *windowBuf) image(e *windowEnt) []byte { return b.buf[e.off+e.klen-e.ile
 func (b *windowBuf) reset()                    { b.buf, b.ents = b.buf[:0], b.ents[:0] }
 
 func newTopN(n *plan.TopN, env *Env) (Operator, error) {
+	if n.Limit == 1 && n.Offset == 0 && !n.WithTies && env.appendOnly(n.Input) {
+		return newTopOne(n, env), nil
+	}
 	t := &topN{env: env, part: row.Cols(n.PartitionBy...), order: sortKeys(n.OrderBy), limit: math.MaxInt64,
 		offset: n.Offset, ties: n.WithTies && n.Limit > 0, numbered: n.RowNumber, types: plan.Types(n.Input),
 		rows: state.NewOrderedMap(env.Table(n.State)), out: delta.NewBuilder(plan.Types(n))}

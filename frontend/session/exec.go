@@ -232,6 +232,7 @@ func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
 	}
 	s.running(p.p.st.Text(), "active")
 	limit, _ := parseDuration(s.settings.must("statement_timeout"))
+	s.stmt = ctx
 	if limit <= 0 {
 		return s.execute(ctx, p)
 	}
@@ -242,18 +243,20 @@ func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &timed{rows, end}, nil
+	return &timed{rows, s, end}, nil
 }
 
 // timed bounds the fetching of a statement's rows by its statement_timeout.
 type timed struct {
 	pgwire.Rows
+	s   *Session
 	end time.Time
 }
 
 func (t *timed) Next(ctx context.Context) (*delta.Chunk, error) {
 	ctx, cancel := context.WithDeadline(ctx, t.end)
 	defer cancel()
+	t.s.stmt = ctx
 	return t.Rows.Next(ctx)
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/frontend/pgwire"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -178,6 +179,7 @@ type Session struct {
 	lastPos  uint64 // log position of the session's last write
 	stmts    map[string]*prepared
 	cursors  map[string]*cursor
+	stmt     context.Context // of the running statement, for functions that wait
 
 	// For other sessions to see.
 	mu                 sync.Mutex
@@ -316,10 +318,31 @@ func (s *Session) Catalog(name string, args []sqltypes.Datum) (sqltypes.Datum, e
 			s.warn(sqlerr.Warning, "PID %d is not a PostgreSQL backend process", pid)
 		}
 		return ok, nil
+	case "pg_sleep", "pg_sleep_for":
+		return s.sleep(name, args)
 	case "version":
 		return "PostgreSQL 15.0 on " + runtime.GOARCH + "-" + runtime.GOOS + ", Millrace " + s.m.Version, nil
 	}
 	return s.m.System.Function(s, name, args)
+}
+
+// sleep is pg_sleep: it ends early when the statement is cancelled.
+func (s *Session) sleep(name string, args []sqltypes.Datum) (sqltypes.Datum, error) {
+	var d time.Duration
+	switch x := args[0].(type) {
+	case float64:
+		d = time.Duration(x * float64(time.Second))
+	case datetime.Interval:
+		d = time.Duration(x.Micros)*time.Microsecond + time.Duration(x.Days+30*x.Months)*24*time.Hour
+	default:
+		return nil, sqlerr.New(sqlerr.UndefinedFunction, "function %s does not exist", name)
+	}
+	select {
+	case <-time.After(d):
+		return "", nil
+	case <-s.stmt.Done():
+		return nil, s.stmt.Err()
+	}
 }
 
 // evalCtx makes an evaluation context for a statement of this session.

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -34,6 +38,7 @@ func Start(ctx context.Context, cfg Config, addr string) (*Server, error) {
 	if cfg.Parallelism == 0 {
 		cfg.Parallelism = runtime.GOMAXPROCS(0)
 	}
+	limitMemory()
 	l, err := listen(addr)
 	if err != nil {
 		return nil, err
@@ -111,4 +116,27 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = cerr
 	}
 	return err
+}
+
+// limitMemory tells the garbage collector how much memory there is, unless GOMEMLIMIT has: 80 % of the
+// smaller of the cgroup's limit and the machine's memory.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	limit := int64(math.MaxInt64)
+	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
+			limit = n
+		}
+	}
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		var kb int64
+		if _, err := fmt.Sscanf(string(b), "MemTotal: %d kB", &kb); err == nil {
+			limit = min(limit, kb<<10)
+		}
+	}
+	if limit < math.MaxInt64 {
+		debug.SetMemoryLimit(limit / 5 * 4)
+	}
 }

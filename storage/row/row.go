@@ -152,10 +152,11 @@ func AppendImage(dst []byte, vecs []*delta.Vec, cols []int, i int) []byte {
 		dst = append(dst, 0)
 	}
 	for k := range n {
-		v := vecs[k]
+		c := k
 		if cols != nil {
-			v = vecs[cols[k]]
+			c = cols[k]
 		}
+		v := vecs[c]
 		if v.IsNull(i) {
 			dst[bits+k/8] |= 1 << (k % 8)
 			continue
