@@ -32,6 +32,7 @@ func TestRealBroker(t *testing.T) {
 			if _, err := adm.CreateTopic(t.Context(), 2, 1, nil, topic); err != nil {
 				t.Fatal(err)
 			}
+			awaitTopic(t, adm, topic)
 			defer func() {
 				if _, err := adm.DeleteTopic(context.Background(), topic); err != nil {
 					t.Error(err)
@@ -57,4 +58,18 @@ func TestRealBroker(t *testing.T) {
 			Row:     func(id int64, name string) string { return fmt.Sprintf(`{"id":%d,"name":%q}`, id, name) },
 		})
 	})
+}
+
+// awaitTopic waits until the broker knows a topic that its controller has just created.
+func awaitTopic(t *testing.T, adm *kadm.Client, topic string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		topics, err := adm.ListTopics(t.Context(), topic)
+		if err == nil && topics.Error() == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("topic %q does not appear: %v, %v", topic, err, topics.Error())
+		}
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/storage/change"
 )
 
 // credits is how many chunks an edge may hold unprocessed: enough to hide a hand-over (0.1 µs per batch),
@@ -102,7 +103,9 @@ type Actor struct {
 	aligned int
 	barrier *stream.Barrier
 	onAck   func(Ack)
-	ctx     context.Context // of the run; the actor is its only user
+	// Size of the last state delta, with some room.
+	lastBytes, lastEntries int
+	ctx                    context.Context // of the run; the actor is its only user
 }
 
 type input struct {
@@ -270,7 +273,8 @@ func (a *Actor) finish(b *stream.Barrier) error {
 	}
 	ack := Ack{Actor: a.ID, Barrier: *b}
 	if b.Checkpoint {
-		ack.Delta = &state.Delta{}
+		// About as much as last time: growing a large buffer by doubling copies all of it.
+		ack.Delta = &state.Delta{Buf: make([]byte, 0, a.lastBytes), Entries: make([]change.Entry, 0, a.lastEntries)}
 		for i := range a.nodes {
 			a.nodes[i].Op.Flush(ack.Delta)
 			s := a.nodes[i].Op.Stats()
@@ -278,6 +282,7 @@ func (a *Actor) finish(b *stream.Barrier) error {
 			ack.Stats.Bytes += s.Bytes
 			ack.Stats.Loads += s.Loads
 		}
+		a.lastBytes, a.lastEntries = len(ack.Delta.Buf)*9/8, len(ack.Delta.Entries)*9/8
 	}
 	if a.out != nil {
 		if err := a.out.Barrier(a.ctx, b); err != nil {

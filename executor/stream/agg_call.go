@@ -31,7 +31,8 @@ type aggCall struct {
 	kind foldKind
 	// distinct: rows come from a distinctSet, which passes on what appears and disappears.
 	distinct bool
-	off      int // foldFixed: where the state begins in the slot's value
+	final    bool // the input holds partial states: see aggPartial
+	off      int  // foldFixed: where the state begins in the slot's value
 	args     []*delta.Vec
 	argTypes []sqltypes.Type
 	objects  *aggObjects
@@ -89,6 +90,10 @@ func (c *aggCall) exactArgs() bool {
 func (c *aggCall) fold(a *hashAgg, s *expr.States, ch *delta.Chunk, slots []uint32) error {
 	if c.distinct {
 		return nil // the distinctSet does it
+	}
+	if c.final {
+		c.merge(s, ch, slots)
+		return nil
 	}
 	rows := ch.Sel
 	if c.n.Filter >= 0 {

@@ -43,19 +43,23 @@ type hashAgg struct {
 const countWidth = 8
 
 func newHashAgg(n *plan.Agg, env *Env) (Operator, error) {
-	if n.Phase != plan.AggWhole {
-		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "two-phase aggregation is not supported in a streaming query")
+	if n.Phase == plan.AggPartial {
+		return newAggPartial(n, env)
 	}
 	in := plan.Types(n.Input)
 	cfg := env.Table(n.State)
 	a := &hashAgg{env: env, scalar: n.Scalar && len(n.GroupBy) == 0, key: row.Cols(n.GroupBy...),
 		cols: newGroupColumns(n.GroupBy, in, cfg)}
 	width := countWidth
-	appendOnly := env.appendOnly(n.Input)
+	// Partial states of a deletion are rows like others: the input of a final phase never retracts.
+	appendOnly := env.appendOnly(n.Input) || n.Phase == plan.AggFinal
 	for i := range n.Aggs {
 		c, err := newAggCall(env, &n.Aggs[i], i, in, cfg, appendOnly)
 		if err != nil {
 			return nil, err
+		}
+		if c.final = n.Phase == plan.AggFinal; c.final && c.kind != foldFixed {
+			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "aggregate %s cannot be split in a streaming query", n.Aggs[i].Sig)
 		}
 		if c.kind == foldFixed {
 			c.off = width

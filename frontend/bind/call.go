@@ -234,7 +234,7 @@ func (x *exprCtx) nullIf(e *parser.FuncCall) expr.Expr {
 	args := x.bindArgs(e)
 	eq := x.operator("=", e.Pos, args[0], args[1])
 	left := args[0]
-	if c, ok := eq.(*expr.Call); ok && isUnknown(left) {
+	if c, ok := eq.(*expr.Call); ok { // the result is the operand as the comparison sees it
 		left = c.Args[0]
 	}
 	return &expr.Case{Whens: []expr.When{{Cond: eq, Then: expr.Null(left.Type())}}, Else: left, Ty: left.Type()}
@@ -242,6 +242,10 @@ func (x *exprCtx) nullIf(e *parser.FuncCall) expr.Expr {
 
 func (x *exprCtx) extreme(e *parser.FuncCall) expr.Expr {
 	name := e.Name.Last()
-	args, _ := x.unify(strings.ToUpper(name), x.argValues(e))
-	return x.function(name, e.Pos, args)
+	args, t := x.unify(strings.ToUpper(name), x.argValues(e))
+	out := x.function(name, e.Pos, args)
+	if c, ok := out.(*expr.Call); ok && c.Ty == t.Base() {
+		return &expr.Call{Sig: c.Sig, Args: c.Args, Ty: t}
+	}
+	return out
 }

@@ -448,9 +448,8 @@ func (x *exprCtx) caseExpr(e *parser.Case) expr.Expr {
 		order = append([]typed{{x.bind(e.Else), leftmost(e.Else)}}, results...)
 	}
 	vals, t := x.unify("CASE", order)
-	out.Ty = t
-	if e.Else != nil {
-		out.Else, vals = vals[0], vals[1:]
+	if out.Ty = t.Base(); e.Else != nil {
+		out.Ty, out.Else, vals = t, vals[0], vals[1:]
 	}
 	for i := range out.Whens {
 		out.Whens[i].Then = vals[i]

@@ -254,22 +254,52 @@ func Source(env *Env, r *catalog.Relation) (n plan.Node, err error) {
 	return b.sourceRows(r), nil
 }
 
+// sourceRows scans what the connector delivers, which generated columns are not part of, and computes those.
 func (b *binder) sourceRows(r *catalog.Relation) plan.Node {
-	n := &plan.SourceScan{Source: r.ID, Name: r.Name, Fields: r.Columns, Cols: seq(0, len(r.Columns)), Out: columnsOf(r),
-		AppendOnly: r.AppendOnly, UniqueKeys: r.UniqueKeys}
+	n := &plan.SourceScan{Source: r.ID, Name: r.Name, Fields: r.Columns, AppendOnly: r.AppendOnly}
 	if r.Connector != nil {
 		n.Connector = *r.Connector
 	}
+	at := make([]int, len(r.Columns)) // column of r → of the scan
+	row, names := make([]expr.Expr, len(r.Columns)), make([]string, len(r.Columns))
+	for i, c := range r.Columns {
+		at[i], names[i] = -1, c.Name
+		if c.Generated != "" {
+			continue
+		}
+		at[i] = len(n.Cols)
+		row[i] = &expr.Col{Index: at[i], Ty: c.Type, Name: c.Name}
+		n.Cols, n.Out = append(n.Cols, i), append(n.Out, plan.Column{Name: c.Name, Type: c.Type})
+	}
+	if len(n.Cols) == len(r.Columns) {
+		n.Variants = r.Variants
+	}
+	for _, k := range r.UniqueKeys {
+		if k, ok := renumber(k, at); ok {
+			n.UniqueKeys = append(n.UniqueKeys, k)
+		}
+	}
 	switch format(r) {
 	case "UPSERT", "DEBEZIUM":
-		n.Upsert, n.UpsertKey, n.AppendOnly = true, r.PrimaryKey, false
+		n.Upsert, n.AppendOnly = true, false
+		n.UpsertKey, _ = renumber(r.PrimaryKey, at)
 	}
 	if !hasGenerated(r) {
 		return n
 	}
-	row, names := columnExprs(n, 0, len(r.Columns))
 	b.generate(r, row)
 	return &plan.Project{Input: n, Exprs: row, Names: names}
+}
+
+// renumber maps columns; false if one has no counterpart.
+func renumber(cols, at []int) ([]int, bool) {
+	out := make([]int, len(cols))
+	for i, c := range cols {
+		if out[i] = at[c]; out[i] < 0 {
+			return nil, false
+		}
+	}
+	return out, true
 }
 
 // view expands a view: its text is bound in the search path of its creation.

@@ -299,6 +299,9 @@ func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parse
 		}
 	}
 	r.UniqueKeys = facts.UniqueKeys
+	for _, v := range facts.Variants {
+		r.Variants = append(r.Variants, catalog.Variant(v))
+	}
 	if r.Kind == catalog.Source {
 		r.AppendOnly = facts.AppendOnly
 	}

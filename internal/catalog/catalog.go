@@ -96,6 +96,8 @@ type Relation struct {
 	Dist []int `json:",omitempty"`
 	// UniqueKeys are the sets of columns known to be unique (the primary key among them).
 	UniqueKeys [][]int `json:",omitempty"`
+	// Variants say more about the rows of a source of several kinds of records.
+	Variants []Variant `json:",omitempty"`
 	// AppendOnly: rows are never updated or deleted.
 	AppendOnly bool `json:",omitempty"`
 	// OnConflict is "overwrite", "ignore" or "" (23505) for a table's primary key.
@@ -150,6 +152,15 @@ func (r *Relation) Types() []sqltypes.Type {
 		ts[i] = r.Columns[i].Type
 	}
 	return ts
+}
+
+// Variant is one kind of record: the rows in which column Col, an integer, has Value. Among those the columns
+// NotNull are never NULL, and no two agree in all columns of a unique key.
+type Variant struct {
+	Col        int
+	Value      int64
+	NotNull    []int   `json:",omitempty"`
+	UniqueKeys [][]int `json:",omitempty"`
 }
 
 // Schema is a namespace.

@@ -241,7 +241,9 @@ type delivery struct {
 }
 
 // volatile sinks keep no log: their target does not care what it gets twice, so it gets everything at once.
-func (d *delivery) volatile() bool { return d.rel.Connector != nil && d.rel.Connector.Name == "blackhole" }
+func (d *delivery) volatile() bool {
+	return d.rel.Connector != nil && d.rel.Connector.Name == "blackhole"
+}
 
 // write hands chunks to a volatile sink, from an actor's goroutine; none ends the epoch.
 func (d *delivery) write(epoch uint64, chunks []*delta.Chunk) error {

@@ -2,8 +2,10 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // AppendOnly reports whether a stream node's output never retracts a row.
@@ -43,8 +45,10 @@ func uniqueKeys(n Node) [][]int {
 		return slices.Clone(x.UniqueKeys)
 	case *SourceScan:
 		return slices.Clone(x.UniqueKeys)
-	case *Filter, *Exchange:
-		return uniqueKeys(n.Children()[0])
+	case *Filter:
+		return append(uniqueKeys(x.Input), VariantKeys(x)...)
+	case *Exchange:
+		return uniqueKeys(x.Input)
 	case *MaxOneRow:
 		return [][]int{slices.Clone(x.PartitionBy)}
 	case *Project:
@@ -92,6 +96,47 @@ func uniqueKeys(n Node) [][]int {
 		return [][]int{key}
 	}
 	return nil
+}
+
+// VariantKeys are the unique keys that a filter gains by keeping one kind of a source's records.
+func VariantKeys(f *Filter) [][]int {
+	in := f.Input
+	conds := expr.Conjuncts(f.Cond)
+	for {
+		g, ok := in.(*Filter)
+		if !ok {
+			break
+		}
+		conds = append(conds, expr.Conjuncts(g.Cond)...)
+		in = g.Input
+	}
+	s, ok := in.(*SourceScan)
+	if !ok {
+		return nil
+	}
+	var out [][]int
+	for _, v := range s.Variants {
+		if slices.ContainsFunc(conds, func(e expr.Expr) bool { return isEqual(e, v.Col, v.Value) }) {
+			out = append(out, v.UniqueKeys...)
+		}
+	}
+	return out
+}
+
+// isEqual recognises column = value over integers.
+func isEqual(e expr.Expr, col int, value int64) bool {
+	c, ok := e.(*expr.Call)
+	if !ok || len(c.Args) != 2 || !strings.HasPrefix(c.Sig, "=(") {
+		return false
+	}
+	for i := range 2 {
+		x, isCol := c.Args[i].(*expr.Col)
+		k, isConst := c.Args[1-i].(*expr.Const)
+		if isCol && isConst && x.Index == col && k.Val == sqltypes.Datum(value) {
+			return true
+		}
+	}
+	return false
 }
 
 // projectKeys renumbers keys whose columns all pass through the projection unchanged.

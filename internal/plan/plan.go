@@ -65,6 +65,7 @@ type SourceScan struct {
 	Out        []Column
 	AppendOnly bool
 	UniqueKeys [][]int
+	Variants   []catalog.Variant // in terms of the output columns
 	// Upsert: rows are commands keyed by UpsertKey (output columns); legal under a table's Materialize only.
 	Upsert    bool
 	UpsertKey []int

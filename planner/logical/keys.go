@@ -35,7 +35,7 @@ func UniqueKeys(n plan.Node) [][]int {
 			return [][]int{{}}
 		}
 	case *plan.Filter:
-		return tidy(withoutFixed(UniqueKeys(x.Input), x.Cond))
+		return tidy(withoutFixed(append(UniqueKeys(x.Input), plan.VariantKeys(x)...), x.Cond))
 	case *plan.Project:
 		return tidy(projectKeys(x, UniqueKeys(x.Input)))
 	case *plan.Join:

@@ -3,6 +3,7 @@ package rule
 import (
 	"slices"
 
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -249,6 +250,19 @@ func pruneSourceScan(x *plan.SourceScan, need set) (plan.Node, mapping) {
 	keep, m := keepSome(need, x.Out)
 	y := *x
 	y.Cols, y.Out, y.UniqueKeys = choose(x.Cols, keep), choose(x.Out, keep), keepKeys(x.UniqueKeys, m)
+	y.Variants = nil
+	for _, v := range x.Variants {
+		if m[v.Col] < 0 {
+			continue
+		}
+		w := catalog.Variant{Col: m[v.Col], Value: v.Value, UniqueKeys: keepKeys(v.UniqueKeys, m)}
+		for _, c := range v.NotNull {
+			if m[c] >= 0 {
+				w.NotNull = append(w.NotNull, m[c])
+			}
+		}
+		y.Variants = append(y.Variants, w)
+	}
 	return &y, m
 }
 

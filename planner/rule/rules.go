@@ -38,6 +38,7 @@ var phases = []struct {
 	{"push filters", pushFilters},                // again: top-n lets conditions on its partition through, as did the window
 	{"limits to top-n", noMode(limitToTopN)},     // anywhere before pruning: needs the sort's columns
 	{"remove distinct", noMode(removeDistinct)},  // before pruning takes keys away
+	{"reduce group keys", reduceGroupKeys},       // likewise
 	{"prune columns", noMode(pruneColumns)},      // after everything that reads columns is where it will stay
 	{"merge projections", noMode(mergeProjects)}, // what pruning left stacked
 	{"fold constants", noMode(foldConstants)},    // what merging brought together

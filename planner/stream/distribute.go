@@ -171,7 +171,7 @@ func (d *distributor) agg(x *plan.Agg) (plan.Node, spread) {
 	in, sp := d.visit(x.Input)
 	a := *x
 	if len(x.GroupBy) == 0 {
-		if false && sp.kind != onOne && d.parallelism > 1 && mergeable(x) {
+		if sp.kind != onOne && d.parallelism > 1 && mergeable(x) {
 			return d.twoPhase(x, in, sp)
 		}
 		a.Input, sp = d.single(in, sp)
@@ -212,7 +212,7 @@ func mergeable(x *plan.Agg) bool {
 	appendOnly := plan.AppendOnly(x.Input)
 	for _, c := range x.Aggs {
 		f, ok := expr.AggBySig(c.Sig)
-		if !ok || c.Distinct || len(c.OrderBy) > 0 || f.Fixed == nil || f.Fixed.Merge == nil || !appendOnly && !f.Invertible {
+		if !ok || c.Distinct || f.Ordered || len(c.OrderBy) > 0 || f.Fixed == nil || f.Fixed.Merge == nil || !appendOnly && !f.Invertible {
 			return false
 		}
 	}
@@ -220,17 +220,16 @@ func mergeable(x *plan.Agg) bool {
 }
 
 // twoPhase aggregates chunks where they are and merges the states in one actor. A partial state travels as bytea.
-func (d *distributor) twoPhase(x *plan.Agg, in plan.Node, sp spread) (plan.Node, spread) {
-	partial := *x
+func (d *distributor) twoPhase(x *plan.Agg, in plan.Node, _ spread) (plan.Node, spread) {
+	partial, final := *x, *x
 	partial.Input, partial.Phase, partial.Scalar = in, plan.AggPartial, false
-	partial.Aggs = slices.Clone(x.Aggs)
-	final := *x
 	final.Phase = plan.AggFinal
-	final.Aggs = slices.Clone(x.Aggs)
+	partial.Aggs, final.Aggs = slices.Clone(x.Aggs), slices.Clone(x.Aggs)
 	for i := range x.Aggs {
 		partial.Aggs[i].Result = sqltypes.Bytea
 		final.Aggs[i].Args, final.Aggs[i].Filter = []int{i}, -1
 	}
+	var sp spread
 	final.Input, sp = d.single(&partial, spread{})
 	return &final, sp
 }

@@ -1,0 +1,119 @@
+package logical
+
+import (
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+)
+
+// Determined returns, for each output column of n, whether rows that agree in the known columns agree in it, too,
+// down to the exact value: a functional dependence that follows from unique keys, equalities and projections.
+func Determined(n plan.Node, known []int) []bool {
+	out := make([]bool, len(n.Columns()))
+	for _, k := range known {
+		out[k] = true
+	}
+	closure(n, out)
+	return out
+}
+
+// closure adds to set what follows from it.
+func closure(n plan.Node, set []bool) {
+	for _, key := range UniqueKeys(n) {
+		if allIn(key, set) {
+			for i := range set {
+				set[i] = true
+			}
+			return
+		}
+	}
+	switch x := n.(type) {
+	case *plan.Project:
+		closureProject(x, set)
+	case *plan.Join:
+		closureJoin(x, set)
+	case *plan.Filter, *plan.TopN, *plan.Hop, *plan.Exchange, *plan.Sort:
+		in := n.Children()[0]
+		closure(in, set[:len(in.Columns())])
+	case *plan.TableFunc:
+		if x.Input != nil {
+			closure(x.Input, set[:len(x.Input.Columns())])
+		}
+	}
+}
+
+func allIn(cols []int, set []bool) bool {
+	for _, c := range cols {
+		if !set[c] {
+			return false
+		}
+	}
+	return true
+}
+
+func closureProject(x *plan.Project, set []bool) {
+	below := make([]bool, len(x.Input.Columns()))
+	for i, e := range x.Exprs {
+		if c, ok := e.(*expr.Col); ok && set[i] {
+			below[c.Index] = true
+		}
+	}
+	closure(x.Input, below)
+	for i, e := range x.Exprs {
+		if set[i] || expr.VolatilityOf(e) == expr.Volatile {
+			continue
+		}
+		all := true
+		expr.Columns(e, func(c int) { all = all && below[c] })
+		set[i] = all
+	}
+}
+
+// closureJoin alternates between the sides. A key known on one side identifies rows of the other, but equal is not
+// identical, so it does not determine the other side's key column by itself; the other side's unique key does. Sides
+// that may be padded determine nothing but from the row that they are padded to.
+func closureJoin(x *plan.Join, set []bool) {
+	lw := len(x.Left.Columns())
+	if x.Kind == plan.Right || x.Kind == plan.Full {
+		return
+	}
+	closure(x.Left, set[:lw])
+	if x.Kind >= plan.Semi {
+		return
+	}
+	right := set[lw:]
+	if x.Kind == plan.Left && x.Cond != nil && !allIn(span(0, lw), set) {
+		return // which rows are padded depends on columns that are not known
+	}
+	rightKnown := make([]bool, len(right))
+	copy(rightKnown, right)
+	for i, l := range x.LeftKeys {
+		if set[l] {
+			rightKnown[x.RightKeys[i]] = true
+		}
+	}
+	for _, key := range UniqueKeys(x.Right) {
+		if allIn(key, rightKnown) { // one partner row, or in a left join the padding, for all rows that agree
+			for i := range right {
+				right[i] = true
+			}
+		}
+	}
+	if x.Kind != plan.Inner {
+		return
+	}
+	closure(x.Right, right)
+	leftKnown := make([]bool, lw)
+	copy(leftKnown, set[:lw])
+	for i, r := range x.RightKeys {
+		if right[r] {
+			leftKnown[x.LeftKeys[i]] = true
+		}
+	}
+	for _, key := range UniqueKeys(x.Left) {
+		if allIn(key, leftKnown) {
+			for i := range lw {
+				set[i] = true
+			}
+		}
+	}
+}
