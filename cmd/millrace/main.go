@@ -25,7 +25,8 @@ import (
 
 type cli struct {
 	Start   startCmd   `cmd:"" help:"Run the database in one process."`
-
+	Demo    demoCmd    `cmd:"" help:"Show an auction house and live views of it in the terminal."`
+	Bench   benchCmd   `cmd:"" help:"Measure this build."`
 	SQL     sqlCmd     `cmd:"" name:"sql" help:"Send SQL to a running database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

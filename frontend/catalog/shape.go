@@ -112,22 +112,14 @@ func isArray(t sqltypes.Type) bool {
 
 // datum boxes a Go value as type t wants it.
 func datum(t sqltypes.Type, v any) sqltypes.Datum {
+	if n, ok := integer(v); ok {
+		if t.Phys() == sqltypes.PhysFloat64 {
+			return float64(n)
+		}
+		return n
+	}
 	switch x := v.(type) {
-	case int:
-		return int64(x)
-	case int16:
-		return int64(x)
-	case int32:
-		return int64(x)
-	case uint32:
-		return int64(x)
-	case uint64:
-		return int64(x)
-	case catalog.ID:
-		return int64(x)
-	case byte:
-		return string(x)
-	case bool, int64, float64, string, []byte, datetime.Interval:
+	case bool, float64, string, []byte, datetime.Interval:
 		return x
 	case time.Time:
 		if x.IsZero() {
@@ -148,6 +140,26 @@ func datum(t sqltypes.Type, v any) sqltypes.Datum {
 		return sqlio.MakeArray(t, elems)
 	}
 	panic(fmt.Sprintf("catalog: value of Go type %T", v))
+}
+
+func integer(v any) (int64, bool) {
+	switch x := v.(type) {
+	case int:
+		return int64(x), true
+	case int32:
+		return int64(x), true
+	case int64:
+		return x, true
+	case int16:
+		return int64(x), true
+	case uint32:
+		return int64(x), true
+	case uint64:
+		return int64(x), true
+	case catalog.ID:
+		return int64(x), true
+	}
+	return 0, false
 }
 
 // pgEpochMicros is 2000-01-01 UTC in µs since 1970.

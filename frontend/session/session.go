@@ -48,6 +48,9 @@ type SystemTables interface {
 	Columns(schema, name string) ([]plan.Column, bool)
 	// Rows computes its contents.
 	Rows(ctx context.Context, s *Session, schema, name string) ([][]sqltypes.Datum, error)
+	// RegName and RegOID print and read oid aliases such as regclass.
+	RegName(s *Session, k sqltypes.Kind, oid int64) (string, bool)
+	RegOID(s *Session, k sqltypes.Kind, name string) (int64, error)
 	// Function evaluates a catalog function such as pg_get_viewdef.
 	Function(s *Session, name string, args []sqltypes.Datum) (sqltypes.Datum, error)
 }
@@ -106,6 +109,8 @@ func (m *Manager) Open(ctx context.Context, p pgwire.Startup) (pgwire.Session, e
 			WithHint("The database is called %q.", snap.Database)
 	}
 	s := &Session{m: m, start: p, settings: newSettings(), opened: time.Now(), stmts: map[string]*prepared{}, cursors: map[string]*cursor{}}
+	s.settings.io.RegName = func(k sqltypes.Kind, oid int64) (string, bool) { return m.System.RegName(s, k, oid) }
+	s.settings.io.RegOID = func(k sqltypes.Kind, name string) (int64, error) { return m.System.RegOID(s, k, name) }
 	s.settings.vals["session_authorization"] = p.User
 	s.settings.vals["application_name"] = p.AppName
 	for k, v := range p.Params {

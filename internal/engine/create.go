@@ -357,8 +357,12 @@ func (e *Engine) DropJob(ctx context.Context, rel *catalog.Relation) error {
 	e.tables.Forget(rel.ID)
 	e.status.forget(rel.ID)
 	e.mu.Lock()
+	d := e.sinks[rel.ID]
 	delete(e.sinks, rel.ID)
 	e.mu.Unlock()
+	if d != nil {
+		d.closeDirect()
+	}
 	e.progress.wake()
 	return e.deleteState(ctx, rel)
 }

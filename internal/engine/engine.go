@@ -257,6 +257,9 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.cancel()
 	e.wg.Wait()
 	e.stopJobs()
+	for _, d := range e.sinks {
+		d.closeDirect()
+	}
 	if cerr := e.tables.Close(); err == nil {
 		err = cerr
 	}

@@ -270,6 +270,16 @@ func (d *delivery) write(epoch uint64, chunks []*delta.Chunk) error {
 	return nil
 }
 
+// closeDirect ends a volatile sink's writer.
+func (d *delivery) closeDirect() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.direct != nil {
+		_ = d.direct.Close()
+		d.direct = nil
+	}
+}
+
 // settle waits, within ctx, until every sink has delivered what is committed.
 func (e *Engine) settle(ctx context.Context) {
 	e.mu.Lock()
@@ -308,6 +318,9 @@ func (d *delivery) commit(epoch uint64) {
 
 // run delivers until ctx ends, with back-off after errors.
 func (d *delivery) run(ctx context.Context) {
+	if d.volatile() {
+		return
+	}
 	wait := 100 * time.Millisecond
 	for ctx.Err() == nil {
 		err := d.session(ctx)

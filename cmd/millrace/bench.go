@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/millrace/millrace/bench/nexmark"
+)
+
+type benchCmd struct {
+	Nexmark nexmarkCmd `cmd:"" help:"Measure the Nexmark queries on this machine."`
+}
+
+type nexmarkCmd struct {
+	Queries     string        `help:"Which, such as q0,q4. Default: all." placeholder:"q0,q1,…"`
+	Events      int64         `help:"Length of the stream." default:"10000000"`
+	EventRate   int64         `help:"Events per second of event time." default:"1000000"`
+	Throttle    int64         `help:"Events per second of the wall clock; 0: as many as the query takes." default:"0"`
+	Parallelism int           `help:"Actors per fragment; 0: one per core." default:"0"`
+	Seed        int64         `help:"Seed of the generator." default:"1"`
+	Sink        string        `help:"Where results go: blackhole, view or checksum (hash every row)." enum:"blackhole,view,checksum" default:"blackhole"`
+	Limit       bool          `help:"Compare with the hand-written programs." default:"true" negatable:""`
+	Timeout     time.Duration `help:"Longest run of one query." default:"15m"`
+	JSON        bool          `help:"Print results as JSON." name:"json"`
+	CPUProfile  string        `help:"Write a processor profile of the (last) query to this file." name:"cpuprofile" placeholder:"FILE"`
+	MemProfile  string        `help:"Write a heap profile, taken at the end, to this file." name:"memprofile" placeholder:"FILE"`
+	Child       string        `hidden:"" help:"Measure one query in this process."`
+}
+
+func (c *nexmarkCmd) options() nexmark.Options {
+	o := nexmark.Options{Events: c.Events, EventRate: c.EventRate, Throttle: c.Throttle, Parallelism: c.Parallelism, Seed: c.Seed,
+		Sink: c.Sink, Limit: c.Limit, Timeout: c.Timeout, CPUProfile: c.CPUProfile, MemProfile: c.MemProfile, JSON: c.JSON}
+	for q := range strings.SplitSeq(c.Queries, ",") {
+		if q = strings.TrimSpace(q); q != "" {
+			o.Queries = append(o.Queries, q)
+		}
+	}
+	return o
+}
+
+func (c *nexmarkCmd) Run() error {
+	if c.Events < 1 || c.EventRate < 1 || c.Throttle < 0 || c.Parallelism < 0 || c.Parallelism > 256 {
+		return fmt.Errorf("--events and --event-rate must be at least 1, --throttle at least 0, --parallelism from 0 to 256")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o := c.options()
+	switch c.Child {
+	case "query":
+		return nexmark.Child(ctx, o, os.Stdout)
+	case "limit":
+		return nexmark.ChildLimit(ctx, o, os.Stdout)
+	}
+	return nexmark.Run(ctx, o, c.childArgs, os.Stdout)
+}
+
+// childArgs are the arguments that make this program measure one query by itself.
+func (c *nexmarkCmd) childArgs(query string, limit bool) []string {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	kind := "query"
+	if limit {
+		kind = "limit"
+	}
+	return []string{"bench", "nexmark", "--child=" + kind, "--queries=" + query, "--events=" + number(c.Events),
+		"--event-rate=" + number(c.EventRate), "--throttle=" + number(c.Throttle), "--parallelism=" + strconv.Itoa(c.Parallelism),
+		"--seed=" + number(c.Seed), "--sink=" + c.Sink, "--cpuprofile=" + c.CPUProfile, "--memprofile=" + c.MemProfile}
+}
