@@ -446,8 +446,12 @@ func (b *builder) source(n *plan.SourceScan, scan *sourceScan, in *instance, nod
 		return err
 	}
 	edge := in.actor.AddInput(in.actor.AddLeaf(node, 0))
+	var pk []int // of the declared columns
+	for _, k := range n.UpsertKey {
+		pk = append(pk, n.Cols[k])
+	}
 	spec := &connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Columns: n.Fields,
-		PrimaryKey: n.UpsertKey, Cols: n.Cols, Settings: b.cfg.Settings, Logger: b.cfg.Logger}
+		PrimaryKey: pk, Cols: n.Cols, Settings: b.cfg.Settings, Logger: b.cfg.Logger}
 	b.job.sources = append(b.job.sources, &sourcePump{src: src, spec: spec, index: in.index, n: in.width,
 		scan: scan, edge: edge, activity: b.cfg.Activity, opened: len(scan.offsets) > 0})
 	b.job.direct = append(b.job.direct, edge)

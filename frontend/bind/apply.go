@@ -3,7 +3,6 @@ package bind
 import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
-	"github.com/millrace/millrace/planner/logical"
 )
 
 // This file joins a subquery's plan to the plan around it. If they are not correlated that is a join. If they are, the
@@ -429,7 +428,7 @@ func constInt(e expr.Expr) (int64, bool) {
 // applyScalar appends the columns of r, which has at most one row for each row of l, and NULLs where it has none.
 func (b *binder) applyScalar(l plan.Node, scope int, r plan.Node) plan.Node {
 	if !refersTo(r, scope) {
-		if m, ok := r.(*plan.MaxOneRow); ok && logical.MaxOneRow(m.Input) {
+		if m, ok := r.(*plan.MaxOneRow); ok && plan.AtMostOneRow(m.Input) {
 			return &plan.Join{Kind: plan.Left, Left: l, Right: m.Input}
 		}
 		return &plan.Join{Kind: plan.Inner, Left: l, Right: r} // always exactly one row
@@ -459,7 +458,7 @@ func atMostOne(n plan.Node, conds []expr.Expr) bool {
 			}
 		}
 	}
-	for _, key := range logical.UniqueKeys(n) {
+	for _, key := range plan.UniqueKeys(n) {
 		covered := true
 		for _, k := range key {
 			covered = covered && fixed[k]

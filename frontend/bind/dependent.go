@@ -6,7 +6,6 @@ import (
 
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
-	"github.com/millrace/millrace/planner/logical"
 )
 
 // This file evaluates a correlated subquery for all outer rows at once ("Unnesting Arbitrary Queries", Neumann and
@@ -117,7 +116,7 @@ func (d *domain) push(n plan.Node) plan.Node {
 		return &m
 	case *plan.MaxOneRow:
 		in := d.push(x.Input)
-		if logical.Covers(in, d.with(x.PartitionBy)) {
+		if plan.Covers(in, d.with(x.PartitionBy)) {
 			return in
 		}
 		return &plan.MaxOneRow{Input: in, PartitionBy: d.with(x.PartitionBy)}

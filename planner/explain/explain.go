@@ -16,7 +16,6 @@ import (
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
-	"github.com/millrace/millrace/planner/logical"
 )
 
 // Mode says what a plan is for.
@@ -66,7 +65,7 @@ func facts(n plan.Node) string {
 	if plan.AppendOnly(n) {
 		out = append(out, "append-only")
 	}
-	if keys := logical.UniqueKeys(n); len(keys) > 0 {
+	if keys := plan.UniqueKeys(n); len(keys) > 0 {
 		if len(keys[0]) == 0 {
 			out = append(out, "one row")
 		} else {

@@ -7,7 +7,6 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqltypes"
-	"github.com/millrace/millrace/planner/logical"
 )
 
 // extractKeys turns equalities between the two sides of a join into keys. A side that is computed becomes a column
@@ -46,7 +45,7 @@ func (k *keyFinder) take(c expr.Expr) bool {
 		c, nullSafe = d, true
 	}
 	call, ok := c.(*expr.Call)
-	if !ok || len(call.Args) != 2 || !nullSafe && !logical.IsEquality(call) || isVolatile(call) {
+	if !ok || len(call.Args) != 2 || !nullSafe && !plan.IsEquality(call) || isVolatile(call) {
 		return false
 	}
 	l, r := call.Args[0], call.Args[1]
@@ -77,11 +76,11 @@ func (k *keyFinder) take(c expr.Expr) bool {
 }
 
 func (k *keyFinder) onLeft(e expr.Expr) bool {
-	return logical.ReadsColumns(e) && colsWithin(e, func(i int) bool { return i < k.lw })
+	return plan.ReadsColumns(e) && colsWithin(e, func(i int) bool { return i < k.lw })
 }
 
 func (k *keyFinder) onRight(e expr.Expr) bool {
-	return logical.ReadsColumns(e) && colsWithin(e, func(i int) bool { return i >= k.lw })
+	return plan.ReadsColumns(e) && colsWithin(e, func(i int) bool { return i >= k.lw })
 }
 
 // column returns the column of e on its side, computed if it is not one.
@@ -185,7 +184,7 @@ func impliedConstants(j *plan.Join, left []expr.Expr) []expr.Expr {
 		}
 	}
 	for _, c := range expr.Conjuncts(j.Cond) {
-		if call, ok := c.(*expr.Call); ok && len(call.Args) == 2 && logical.IsEquality(call) {
+		if call, ok := c.(*expr.Call); ok && len(call.Args) == 2 && plan.IsEquality(call) {
 			a, aok := call.Args[0].(*expr.Col)
 			b, bok := call.Args[1].(*expr.Col)
 			if aok && bok && a.Ty.Base() == b.Ty.Base() {
@@ -202,7 +201,7 @@ func impliedConstants(j *plan.Join, left []expr.Expr) []expr.Expr {
 	right := j.Right.Columns()
 	var out []expr.Expr
 	for _, c := range left {
-		col, ok := logical.FixedColumn(c)
+		col, ok := plan.FixedColumn(c)
 		if !ok {
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
-	"github.com/millrace/millrace/planner/logical"
 )
 
 // pushInnerJoins takes a tree of inner joins apart into its relations and conditions and joins them again, in an order
@@ -92,7 +91,7 @@ func (g *joinGraph) impliedFixed() {
 	type pair struct{ a, b *expr.Col }
 	var pairs []pair
 	for _, p := range g.preds {
-		if c, ok := p.(*expr.Call); ok && len(c.Args) == 2 && logical.IsEquality(c) {
+		if c, ok := p.(*expr.Call); ok && len(c.Args) == 2 && plan.IsEquality(c) {
 			a, aok := c.Args[0].(*expr.Col)
 			b, bok := c.Args[1].(*expr.Col)
 			if aok && bok && a.Ty.Base() == b.Ty.Base() {
@@ -102,7 +101,7 @@ func (g *joinGraph) impliedFixed() {
 	}
 	fixed := map[int]bool{}
 	for i := 0; i < len(g.preds); i++ {
-		col, ok := logical.FixedColumn(g.preds[i])
+		col, ok := plan.FixedColumn(g.preds[i])
 		if !ok || fixed[col] {
 			continue
 		}
@@ -117,7 +116,7 @@ func (g *joinGraph) impliedFixed() {
 
 func (g *joinGraph) isFixed(col int) bool {
 	for _, p := range g.preds {
-		if c, ok := logical.FixedColumn(p); ok && c == col {
+		if c, ok := plan.FixedColumn(p); ok && c == col {
 			return true
 		}
 	}
@@ -217,7 +216,7 @@ func (g *joinGraph) next(cur joined, rest []*leaf) int {
 func (g *joinGraph) connected(cur joined, l *leaf) bool {
 	for _, p := range g.preds {
 		call, ok := p.(*expr.Call)
-		if !ok || len(call.Args) != 2 || !logical.IsEquality(call) {
+		if !ok || len(call.Args) != 2 || !plan.IsEquality(call) {
 			continue
 		}
 		touchesLeaf, touchesCur, within := false, false, true
@@ -242,7 +241,7 @@ func (g *joinGraph) connected(cur joined, l *leaf) bool {
 func (g *joinGraph) joinRows(cur joined, l *leaf) float64 {
 	var cols []int
 	for _, p := range g.preds {
-		if call, ok := p.(*expr.Call); ok && logical.IsEquality(call) {
+		if call, ok := p.(*expr.Call); ok && plan.IsEquality(call) {
 			for _, a := range call.Args {
 				if c, ok := a.(*expr.Col); ok && c.Index >= l.from && c.Index < l.to {
 					cols = append(cols, c.Index-l.from)
@@ -250,7 +249,7 @@ func (g *joinGraph) joinRows(cur joined, l *leaf) float64 {
 			}
 		}
 	}
-	if logical.Covers(l.node, cols) {
+	if plan.Covers(l.node, cols) {
 		return cur.rows * min(1, l.rows/baseRows+0.01)
 	}
 	return cur.rows * max(l.rows*0.001, 0.1)
@@ -334,12 +333,12 @@ func estimate(n plan.Node) float64 {
 }
 
 func estimateFilter(x *plan.Filter) float64 {
-	if logical.MaxOneRow(x) {
+	if plan.AtMostOneRow(x) {
 		return 1
 	}
 	rows := estimate(x.Input)
 	for _, c := range expr.Conjuncts(x.Cond) {
-		if _, ok := logical.FixedColumn(c); ok {
+		if _, ok := plan.FixedColumn(c); ok {
 			rows *= 0.01
 		} else if _, ok := c.(*expr.InList); ok {
 			rows *= 0.05

@@ -6,7 +6,6 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqltypes"
-	"github.com/millrace/millrace/planner/logical"
 )
 
 // reduceGroupKeys groups a stream by fewer columns: one that the others determine becomes max() of itself, which over
@@ -30,7 +29,7 @@ func reduced(a *plan.Agg) plan.Node {
 	keep := slices.Clone(a.GroupBy)
 	for i := len(keep) - 1; i >= 0 && len(keep) > 1; i-- {
 		rest := slices.Delete(slices.Clone(keep), i, i+1)
-		if fixedMax(in[keep[i]].Type) != nil && logical.Determined(a.Input, rest)[keep[i]] {
+		if fixedMax(in[keep[i]].Type) != nil && plan.Determined(a.Input, rest)[keep[i]] {
 			keep = rest
 		}
 	}

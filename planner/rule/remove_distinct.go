@@ -2,7 +2,6 @@ package rule
 
 import (
 	"github.com/millrace/millrace/internal/plan"
-	"github.com/millrace/millrace/planner/logical"
 )
 
 // removeDistinct drops a DISTINCT over rows that are distinct already, and one below another.
@@ -12,7 +11,7 @@ func removeDistinct(n plan.Node) plan.Node {
 		if !ok || len(a.Aggs) > 0 || a.Scalar {
 			return x
 		}
-		if logical.Covers(a.Input, a.GroupBy) {
+		if plan.Covers(a.Input, a.GroupBy) {
 			return pick(a.Input, a.GroupBy)
 		}
 		return x

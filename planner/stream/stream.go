@@ -20,7 +20,6 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
-	"github.com/millrace/millrace/planner/logical"
 	"github.com/millrace/millrace/planner/rule"
 )
 
@@ -128,7 +127,7 @@ func limitAsTopN(l *plan.Limit) (plan.Node, error) {
 
 // root puts Materialize or Sink on top.
 func (d *distributor) root(n plan.Node, sp spread, root Root) (plan.Node, *Facts, error) {
-	keys := logical.UniqueKeys(n)
+	keys := plan.UniqueKeys(n)
 	facts := &Facts{UniqueKeys: keys}
 	if root.Sink != nil {
 		s := *root.Sink

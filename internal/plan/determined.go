@@ -1,13 +1,12 @@
-package logical
+package plan
 
 import (
 	"github.com/millrace/millrace/internal/expr"
-	"github.com/millrace/millrace/internal/plan"
 )
 
 // Determined returns, for each output column of n, whether rows that agree in the known columns agree in it, too,
 // down to the exact value: a functional dependence that follows from unique keys, equalities and projections.
-func Determined(n plan.Node, known []int) []bool {
+func Determined(n Node, known []int) []bool {
 	out := make([]bool, len(n.Columns()))
 	for _, k := range known {
 		out[k] = true
@@ -17,7 +16,7 @@ func Determined(n plan.Node, known []int) []bool {
 }
 
 // closure adds to set what follows from it.
-func closure(n plan.Node, set []bool) {
+func closure(n Node, set []bool) {
 	for _, key := range UniqueKeys(n) {
 		if allIn(key, set) {
 			for i := range set {
@@ -27,14 +26,14 @@ func closure(n plan.Node, set []bool) {
 		}
 	}
 	switch x := n.(type) {
-	case *plan.Project:
+	case *Project:
 		closureProject(x, set)
-	case *plan.Join:
+	case *Join:
 		closureJoin(x, set)
-	case *plan.Filter, *plan.TopN, *plan.Hop, *plan.Exchange, *plan.Sort:
+	case *Filter, *TopN, *Hop, *Exchange, *Sort:
 		in := n.Children()[0]
 		closure(in, set[:len(in.Columns())])
-	case *plan.TableFunc:
+	case *TableFunc:
 		if x.Input != nil {
 			closure(x.Input, set[:len(x.Input.Columns())])
 		}
@@ -50,7 +49,7 @@ func allIn(cols []int, set []bool) bool {
 	return true
 }
 
-func closureProject(x *plan.Project, set []bool) {
+func closureProject(x *Project, set []bool) {
 	below := make([]bool, len(x.Input.Columns()))
 	for i, e := range x.Exprs {
 		if c, ok := e.(*expr.Col); ok && set[i] {
@@ -71,17 +70,17 @@ func closureProject(x *plan.Project, set []bool) {
 // closureJoin alternates between the sides. A key known on one side identifies rows of the other, but equal is not
 // identical, so it does not determine the other side's key column by itself; the other side's unique key does. Sides
 // that may be padded determine nothing but from the row that they are padded to.
-func closureJoin(x *plan.Join, set []bool) {
+func closureJoin(x *Join, set []bool) {
 	lw := len(x.Left.Columns())
-	if x.Kind == plan.Right || x.Kind == plan.Full {
+	if x.Kind == Right || x.Kind == Full {
 		return
 	}
 	closure(x.Left, set[:lw])
-	if x.Kind >= plan.Semi {
+	if x.Kind >= Semi {
 		return
 	}
 	right := set[lw:]
-	if x.Kind == plan.Left && x.Cond != nil && !allIn(span(0, lw), set) {
+	if x.Kind == Left && x.Cond != nil && !allIn(Span(0, lw), set) {
 		return // which rows are padded depends on columns that are not known
 	}
 	rightKnown := make([]bool, len(right))
@@ -98,7 +97,7 @@ func closureJoin(x *plan.Join, set []bool) {
 			}
 		}
 	}
-	if x.Kind != plan.Inner {
+	if x.Kind != Inner {
 		return
 	}
 	closure(x.Right, right)

@@ -1,22 +1,9 @@
-// Package logical derives facts from plans: which columns identify a row, whether rows are ever taken back,
-// whether there can be more than one.
-//
-// The idea: facts are never stored in nodes but computed from them, bottom-up, so they are right after any
-// rewrite. Binder, rules and the stream planner ask the same functions.
-//
-// Pure functions of immutable plans; any goroutine may call them.
-//
-// Invariants: a unique key holds at epoch boundaries and counts NULL as a value equal to itself; a fact that
-// cannot be proven is absent.
-//
-// It does not rewrite anything. Start at UniqueKeys.
-package logical
+package plan
 
 import (
 	"slices"
 
 	"github.com/millrace/millrace/internal/expr"
-	"github.com/millrace/millrace/internal/plan"
 )
 
 // maxKeys bounds how many unique keys are followed: more are of no use and joins multiply them.
@@ -24,40 +11,40 @@ const maxKeys = 6
 
 // UniqueKeys lists minimal sets of output columns of which no two rows of n agree in all, each ascending, the
 // shortest first. An empty set says that there is at most one row.
-func UniqueKeys(n plan.Node) [][]int {
+func UniqueKeys(n Node) [][]int {
 	switch x := n.(type) {
-	case *plan.TableScan:
+	case *TableScan:
 		return tidy(x.UniqueKeys)
-	case *plan.SourceScan:
+	case *SourceScan:
 		return tidy(x.UniqueKeys)
-	case *plan.Values:
+	case *Values:
 		if len(x.Rows) <= 1 {
 			return [][]int{{}}
 		}
-	case *plan.Filter:
-		return tidy(withoutFixed(append(UniqueKeys(x.Input), plan.VariantKeys(x)...), x.Cond))
-	case *plan.Project:
+	case *Filter:
+		return tidy(withoutFixed(append(UniqueKeys(x.Input), VariantKeys(x)...), x.Cond))
+	case *Project:
 		return tidy(projectKeys(x, UniqueKeys(x.Input)))
-	case *plan.Join:
+	case *Join:
 		return tidy(joinKeys(x))
-	case *plan.Agg:
+	case *Agg:
 		return aggKeys(x)
-	case *plan.TopN:
+	case *TopN:
 		return tidy(topNKeys(x))
-	case *plan.Sort:
+	case *Sort:
 		return UniqueKeys(x.Input)
-	case *plan.Limit:
+	case *Limit:
 		if c, ok := x.Limit.(*expr.Const); ok && (c.Val == int64(1) || c.Val == int64(0)) {
 			return [][]int{{}}
 		}
 		return UniqueKeys(x.Input)
-	case *plan.SetOp:
+	case *SetOp:
 		keys := UniqueKeys(x.Left)
 		if !x.All {
-			keys = append(keys, span(0, len(x.Columns())))
+			keys = append(keys, Span(0, len(x.Columns())))
 		}
 		return tidy(keys)
-	case *plan.Window:
+	case *Window:
 		keys := UniqueKeys(x.Input)
 		for i, f := range x.Funcs {
 			if f.Name == "row_number" {
@@ -65,33 +52,33 @@ func UniqueKeys(n plan.Node) [][]int {
 			}
 		}
 		return tidy(keys)
-	case *plan.TableFunc:
+	case *TableFunc:
 		if x.WithOrdinality {
 			return tidy(extend(inputKeys(x), len(x.Columns())-1))
 		}
-	case *plan.Hop:
+	case *Hop:
 		if x.SlideMicros == x.SizeMicros {
 			return UniqueKeys(x.Input)
 		}
 		return tidy(extend(UniqueKeys(x.Input), len(x.Input.Columns())))
-	case *plan.MaxOneRow:
+	case *MaxOneRow:
 		return tidy(append(UniqueKeys(x.Input), x.PartitionBy))
-	case *plan.Exchange:
+	case *Exchange:
 		return UniqueKeys(x.Input)
-	case *plan.Materialize:
+	case *Materialize:
 		return UniqueKeys(x.Input)
 	}
 	return nil
 }
 
-// MaxOneRow says that n never has more than one row.
-func MaxOneRow(n plan.Node) bool {
+// AtMostOneRow says that n never has more than one row.
+func AtMostOneRow(n Node) bool {
 	keys := UniqueKeys(n)
 	return len(keys) > 0 && len(keys[0]) == 0
 }
 
 // Covers says that cols contain a unique key of n.
-func Covers(n plan.Node, cols []int) bool {
+func Covers(n Node, cols []int) bool {
 	for _, key := range UniqueKeys(n) {
 		if subset(key, cols) {
 			return true
@@ -127,7 +114,8 @@ func tidy(keys [][]int) [][]int {
 	return out
 }
 
-func span(from, to int) []int {
+// Span lists the columns from … to−1.
+func Span(from, to int) []int {
 	out := make([]int, 0, to-from)
 	for i := from; i < to; i++ {
 		out = append(out, i)
@@ -143,7 +131,7 @@ func extend(keys [][]int, col int) [][]int {
 	return out
 }
 
-func inputKeys(x *plan.TableFunc) [][]int {
+func inputKeys(x *TableFunc) [][]int {
 	if x.Input == nil {
 		return [][]int{{}}
 	}
@@ -196,7 +184,7 @@ func ReadsColumns(e expr.Expr) bool {
 	return found
 }
 
-func projectKeys(x *plan.Project, in [][]int) [][]int {
+func projectKeys(x *Project, in [][]int) [][]int {
 	if len(in) == 0 {
 		return nil
 	}
@@ -225,21 +213,21 @@ next:
 }
 
 // joinKeys: a side whose partner rows are unique keeps its keys; otherwise one key of each side together.
-func joinKeys(x *plan.Join) [][]int {
+func joinKeys(x *Join) [][]int {
 	l := UniqueKeys(x.Left)
-	if x.Kind >= plan.Semi {
+	if x.Kind >= Semi {
 		return l
 	}
-	if x.Kind == plan.Full { // padded rows of both sides may agree in NULLs
+	if x.Kind == Full { // padded rows of both sides may agree in NULLs
 		return nil
 	}
 	r := UniqueKeys(x.Right)
 	lw := len(x.Left.Columns())
 	var out [][]int
-	if x.Kind != plan.Right && containsKey(r, x.RightKeys) {
+	if x.Kind != Right && containsKey(r, x.RightKeys) {
 		out = append(out, l...)
 	}
-	if x.Kind != plan.Left && containsKey(l, x.LeftKeys) {
+	if x.Kind != Left && containsKey(l, x.LeftKeys) {
 		for _, k := range r {
 			out = append(out, shifted(k, lw))
 		}
@@ -265,14 +253,14 @@ func shifted(cols []int, by int) []int {
 }
 
 // withoutEqual drops, of two key columns that the join makes equal, the one that may be padded with NULL.
-func withoutEqual(x *plan.Join, key []int, lw int) []int {
+func withoutEqual(x *Join, key []int, lw int) []int {
 	for i := range x.LeftKeys {
 		a, b := x.LeftKeys[i], lw+x.RightKeys[i]
 		if !slices.Contains(key, a) || !slices.Contains(key, b) {
 			continue
 		}
 		drop := b
-		if x.Kind == plan.Right {
+		if x.Kind == Right {
 			drop = a
 		}
 		key = slices.DeleteFunc(key, func(c int) bool { return c == drop })
@@ -280,11 +268,11 @@ func withoutEqual(x *plan.Join, key []int, lw int) []int {
 	return key
 }
 
-func aggKeys(x *plan.Agg) [][]int {
-	if x.Phase == plan.AggPartial {
+func aggKeys(x *Agg) [][]int {
+	if x.Phase == AggPartial {
 		return nil
 	}
-	keys := [][]int{span(0, len(x.GroupBy))}
+	keys := [][]int{Span(0, len(x.GroupBy))}
 	if x.Scalar {
 		keys = [][]int{{}}
 	}
@@ -303,7 +291,7 @@ func aggKeys(x *plan.Agg) [][]int {
 	return tidy(keys)
 }
 
-func topNKeys(x *plan.TopN) [][]int {
+func topNKeys(x *TopN) [][]int {
 	keys := UniqueKeys(x.Input)
 	if x.Limit == 1 && !x.WithTies {
 		keys = append(keys, x.PartitionBy)
