@@ -25,7 +25,8 @@ type sourceScan struct {
 	dirty   map[string]struct{}
 	rows    int64
 	errs    int64
-	lastErr string
+	lastErr string // of the last record that did not decode
+	failure string // of the outside world, while it lasts
 	backlog int64
 	report  func([]connector.RecordError)
 }
@@ -86,6 +87,13 @@ func (s *sourceScan) Flush(d *state.Delta) {
 // Stats implements stream.Operator.
 func (s *sourceScan) Stats() state.Stats { return state.Stats{Rows: len(s.offsets)} }
 
+// fail keeps what is wrong with the outside world; "" when it is well again.
+func (s *sourceScan) fail(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure = text
+}
+
 func splitVNode(split string) uint16 { return uint16(key.Hash([]byte(split)) & 255) }
 
 // SourceStatus is what SHOW and the system catalog tell of a source inside a job.
@@ -99,6 +107,9 @@ func (s *sourceScan) status() SourceStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := SourceStatus{Rows: s.rows, Errors: s.errs, Backlog: s.backlog, LastError: s.lastErr, Offsets: map[string]string{}}
+	if s.failure != "" {
+		st.LastError = s.failure
+	}
 	for k, v := range s.offsets {
 		st.Offsets[k] = string(v)
 	}
@@ -138,9 +149,7 @@ func (p *sourcePump) run(ctx context.Context) error {
 			continue // new splits: open again at once
 		}
 		if !errors.Is(err, io.EOF) {
-			p.scan.mu.Lock()
-			p.scan.lastErr = err.Error()
-			p.scan.mu.Unlock()
+			p.scan.fail(err.Error())
 			p.spec.Logger.Warn("retry source", "source", p.spec.Name, "err", err, "wait", wait)
 		}
 		select {
@@ -176,6 +185,7 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 		return false, err
 	}
 	p.opened = true
+	p.scan.fail("")
 	defer func() { _ = r.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -35,6 +35,9 @@ func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 	}
 	x.onlyPlain(e, name)
 	args := x.bindArgs(e)
+	if name == "pg_typeof" && len(args) == 1 && args[0].Type().Kind == sqltypes.KUnknown {
+		return &expr.Const{Ty: sqltypes.Regtype, Val: int64(sqltypes.Unknown.OID())} // before it is taken for text
+	}
 	if out := x.tryFunction(name, e.Pos, args); out != nil {
 		return out
 	}

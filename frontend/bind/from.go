@@ -322,11 +322,34 @@ func (b *binder) view(r *catalog.Relation, pos int) plan.Node {
 		}
 		failAt(err, pos)
 	}
-	if len(n.Columns()) != len(r.Columns) {
+	if n = sameColumns(n, r); n == nil {
 		fail(sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "view %q no longer matches its query", r.Name).At(pos).WithHint("Create the view again."))
 	}
 	n = b.coerceOutputs(n, r.Types(), nil, explicit, nil)
 	return named(n, columnsOf(r))
+}
+
+// sameColumns picks the view's columns out of its query's: tables may have got columns since, which a * in the text now
+// yields too. nil: they are not there.
+func sameColumns(n plan.Node, r *catalog.Relation) plan.Node {
+	cols := n.Columns()
+	if len(cols) == len(r.Columns) {
+		return n
+	}
+	p := &plan.Project{Input: n}
+	at := 0
+	for _, c := range r.Columns {
+		for at < len(cols) && cols[at].Name != c.Name {
+			at++
+		}
+		if at == len(cols) {
+			return nil
+		}
+		p.Exprs = append(p.Exprs, &expr.Col{Index: at, Ty: cols[at].Type, Name: c.Name})
+		p.Names = append(p.Names, c.Name)
+		at++
+	}
+	return p
 }
 
 func viewPlan(env *Env, r *catalog.Relation) (plan.Node, error) {

@@ -175,6 +175,15 @@ var answerTable = map[string]answer{
 	"setval":                             notASequence,
 	"currval":                            notASequence,
 	"lastval":                            lastval,
+	"pg_column_is_updatable":             columnUpdatable,
+	"pg_relation_is_updatable":           relationUpdatable,
+	"pg_sequence_last_value":             notASequence,
+	"pg_get_replica_identity_index":      replicaIdentity,
+	"has_parameter_privilege":            privilege(parameterRights, nil),
+	"pg_advisory_xact_lock_shared":       refuse("pg_advisory_lock is."),
+	"pg_try_advisory_lock_shared":        refuse("pg_try_advisory_lock is."),
+	"pg_try_advisory_xact_lock_shared":   refuse("pg_try_advisory_lock is."),
+	"pg_advisory_unlock_shared":          constant(false), // nobody holds one
 	"pg_advisory_lock":                   advisoryLock,
 	"pg_advisory_lock_shared":            refuse("pg_advisory_lock is."),
 	"pg_advisory_xact_lock":              refuse("pg_advisory_lock is."),
@@ -351,6 +360,26 @@ func toReg(k sqltypes.Kind) answer {
 		}
 		return oid, nil
 	}
+}
+
+func columnUpdatable(c *call) (sqltypes.Datum, error) {
+	r := c.relation(c.oid(0))
+	return r != nil && r.Kind == catalog.Table && c.hasAttribute(c.oid(0), c.oid(1)), nil
+}
+
+// relationUpdatable is a sum of 4 (UPDATE), 8 (INSERT) and 16 (DELETE).
+func relationUpdatable(c *call) (sqltypes.Datum, error) {
+	if r := c.relation(c.oid(0)); r != nil && r.Kind == catalog.Table {
+		return int64(4 + 8 + 16), nil
+	}
+	return int64(0), nil
+}
+
+func replicaIdentity(c *call) (sqltypes.Datum, error) {
+	if r := c.relation(c.oid(0)); r != nil && hasPkey(r) {
+		return pkeyOID(r), nil
+	}
+	return nil, nil
 }
 
 func startTime(c *call) (sqltypes.Datum, error) { return datum(sqltypes.Timestamptz, c.started), nil }

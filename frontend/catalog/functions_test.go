@@ -111,6 +111,11 @@ func TestAnswers(t *testing.T) {
 		{"nextval('t1'::regclass)", `ERROR 42809 "t1" is not a sequence`},
 		{"lastval()", "ERROR 55000 lastval is not yet defined in this session"},
 		{"pg_notify('a', 'b')", "ERROR 0A000 function pg_notify is not supported"},
+		{"pg_relation_is_updatable('t1'::regclass, true)", "28"},
+		{"pg_relation_is_updatable('v1'::regclass, true)", "0"},
+		{"pg_column_is_updatable('t1'::regclass, 2::int2, true)", "t"},
+		{"pg_get_replica_identity_index('t1'::regclass)", "t1_pkey"},
+		{"has_parameter_privilege('work_mem', 'SET')", "t"},
 		{"format_type(1700, 655366)", "numeric(10,2)"},
 	}
 	for _, c := range cases {

@@ -112,7 +112,7 @@ func splitRows(w *writer, f *facts) {
 		for _, s := range j.Sources {
 			first := true
 			for _, split := range slices.Sorted(maps.Keys(s.Offsets)) {
-				v := row{"job": j.ID, "split": split, "offset": printable(s.Offsets[split])}
+				v := row{"job": j.ID, "split": split, "position": printable(s.Offsets[split])}
 				if first {
 					v["rows"], v["errors"], v["backlog"], v["last_error"] = s.Rows, s.Errors, s.Backlog, orNil(s.LastError)
 				}
@@ -142,7 +142,7 @@ func quarantineRows(w *writer, f *facts) {
 		if q.Record.Err != nil {
 			text = q.Record.Err.Error()
 		}
-		w.add(row{"job": q.Job, "time": q.At, "split": q.Record.Split, "offset": orNil(q.Record.Offset), "data": q.Record.Data, "error": text})
+		w.add(row{"job": q.Job, "time": q.At, "split": q.Record.Split, "position": orNil(q.Record.Offset), "data": q.Record.Data, "error": text})
 	}
 }
 

@@ -12,15 +12,16 @@ import (
 // everything, so the answer is true for whatever exists, and the errors are PostgreSQL's.
 
 var (
-	tableRights    = []string{"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "RULE"}
-	columnRights   = []string{"SELECT", "INSERT", "UPDATE", "REFERENCES"}
-	schemaRights   = []string{"CREATE", "USAGE"}
-	databaseRights = []string{"CREATE", "CONNECT", "TEMPORARY", "TEMP"}
-	sequenceRights = []string{"USAGE", "SELECT", "UPDATE"}
-	roleRights     = []string{"MEMBER", "USAGE"}
-	executeRight   = []string{"EXECUTE"}
-	usageRight     = []string{"USAGE"}
-	createRight    = []string{"CREATE"}
+	tableRights     = []string{"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "RULE"}
+	columnRights    = []string{"SELECT", "INSERT", "UPDATE", "REFERENCES"}
+	schemaRights    = []string{"CREATE", "USAGE"}
+	databaseRights  = []string{"CREATE", "CONNECT", "TEMPORARY", "TEMP"}
+	sequenceRights  = []string{"USAGE", "SELECT", "UPDATE"}
+	roleRights      = []string{"MEMBER", "USAGE"}
+	executeRight    = []string{"EXECUTE"}
+	usageRight      = []string{"USAGE"}
+	createRight     = []string{"CREATE"}
+	parameterRights = []string{"SET", "ALTER SYSTEM"}
 )
 
 // exists checks the object of a privilege; NULL for an OID that leads nowhere.

@@ -73,3 +73,39 @@ func TestPsqlQueries(t *testing.T) {
 		})
 	}
 }
+
+// TestPsqlAnswers pins what the common backslash commands show of the fixture: the rows of the n-th query of a file.
+func TestPsqlAnswers(t *testing.T) {
+	f := open(t)
+	cases := []struct {
+		file  string
+		query int
+		want  string
+	}{
+		{"01_d", 0, "public|f1|foreign table|ann\npublic|m1|materialized view|root\npublic|t1|table|root\npublic|v1|view|root"},
+		{"04_dt_plus", 0, "public|t1|table|root|permanent|heap|NULL|a table"},
+		{"08_dm", 0, "public|m1|materialized view|root"},
+		{"10_dv", 0, "public|v1|view|root"},
+		{"12_di", 0, "public|t1_name|index|root|t1\npublic|t1_pkey|index|root|t1"},
+		{"14_ds", 0, ""},
+		{"16_d_t1", 0, "20003|public|t1"},
+		{"16_d_t1", 2, "id|integer|NULL|t|NULL||\nname|text|'x'|t|NULL||\nprice|numeric(10,2)|NULL|f|NULL||\nTags|text[]|NULL|f|NULL||"},
+		{"16_d_t1", 3, "t1_pkey|t|t|f|t|CREATE UNIQUE INDEX t1_pkey ON public.t1 USING btree (id)|PRIMARY KEY (id)|p|f|f|f|0\n" +
+			"t1_name|f|f|f|t|CREATE INDEX t1_name ON public.t1 USING btree (name DESC)|NULL|NULL|NULL|NULL|f|0"},
+		{"20_d_plus_v1", 3, " SELECT id, name FROM t1;"},
+		{"23_d_t1_name", 2, "name|text|yes|name"},
+		{"25_d_t1_pkey", 3, "t|t|f|t|f|f|f|f|btree|t1|NULL"},
+		{"28_l", 0, "dev|root|UTF8|C|C|NULL|libc|NULL"},
+		{"30_dn", 0, "millrace_catalog|root\npublic|root\ns2|root"},
+		{"33_df", 0, "public|twice|integer|x integer|func"},
+		{"38_du", 0, "ann|f|t|f|f|t|-1|NULL|{}|f|f\nroot|t|t|t|t|t|-1|NULL|{}|f|t"},
+		{"43_dT_int4", 0, "pg_catalog|integer|NULL"},
+	}
+	for _, c := range cases {
+		q := statements(t, "testdata/psql/"+c.file+".sql")[c.query]
+		rows, err := f.query(q)
+		if got := join(rows); err != nil || got != c.want {
+			t.Errorf("%s, query %d: %v\ngot  %q\nwant %q", c.file, c.query, err, got, c.want)
+		}
+	}
+}

@@ -257,6 +257,9 @@ func includeColumn(r *catalog.Relation, inc parser.IncludeClause) error {
 		return sqlerr.New(sqlerr.InvalidParameterValue, "there is nothing called %q to include", inc.Kind).At(inc.Pos).
 			WithHint("Records have key, offset, partition, timestamp, header and payload.")
 	}
+	if inc.Kind == "header" && inc.Field == "" {
+		t = sqltypes.JSONB // all headers, by name
+	}
 	if inc.Type != nil {
 		var err error
 		if t, err = typeOf(inc.Type); err != nil {
