@@ -1,13 +1,13 @@
 package limit
 
-import "github.com/millrace/millrace/internal/delta"
+import (
+	"math/bits"
 
-// The kinds of events, as the column event_type has them.
-const (
-	person  = 0
-	auction = 1
-	bid     = 2
+	"github.com/millrace/millrace/internal/delta"
 )
+
+// bid is the value of event_type that bids have.
+const bid = 2
 
 // text is a column of strings.
 type text struct {
@@ -21,6 +21,9 @@ func (t *text) at(i int) []byte { return t.data[t.offsets[i]:t.offsets[i+1]] }
 type batch struct {
 	rows int
 	kind []int64
+	// Where the few persons and auctions are, and how many bids there are.
+	persons, auctions []int32
+	bids              int
 
 	personID, personTime                                                      []int64
 	personName, personEmail, personCard, personCity, personState, personExtra text
@@ -62,6 +65,19 @@ func (b *batch) load(c *delta.Chunk) {
 	texts(&b.url)
 	ints(&b.bidTime)
 	texts(&b.bidExtra)
+	b.persons = set(b.persons[:0], c.Cols[1].Valid)
+	b.auctions = set(b.auctions[:0], c.Cols[9].Valid)
+	b.bids = b.rows - len(b.persons) - len(b.auctions)
+}
+
+// set lists the bits that are set.
+func set(to []int32, words []uint64) []int32 {
+	for k, w := range words {
+		for ; w != 0; w &= w - 1 {
+			to = append(to, int32(64*k+bits.TrailingZeros64(w)))
+		}
+	}
+	return to
 }
 
 // out is where results go: columns that are written again for each batch.
@@ -87,7 +103,7 @@ func (o *out) reset() {
 	}
 }
 
-// row ends a row of the given integers, put into the first columns.
+// row appends a row's integers to the first columns.
 func (o *out) row(vals ...int64) {
 	for k, v := range vals {
 		o.ints[k] = append(o.ints[k], v)

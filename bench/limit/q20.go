@@ -27,17 +27,18 @@ type q20Bid struct {
 func newQ20(o *out) program { return &q20{o: o, auctions: newTable[q20Auction]()} }
 
 func (q *q20) step(b *batch) {
+	for _, i := range b.auctions {
+		q.auction(b, int(i))
+	}
 	for i, k := range b.kind {
-		switch k {
-		case auction:
-			q.auction(b, i)
-		case bid:
-			a := q.auctions.at(uint64(b.bidAuction[i]))
-			if a.wanted {
-				q.emit(a, b.bidAuction[i], b.bidder[i], b.price[i], b.bidTime[i], b.channel.at(i), b.url.at(i), b.bidExtra.at(i))
-			} else if !a.known {
-				q.keep(a, b, i)
-			}
+		if k != bid {
+			continue
+		}
+		a := q.auctions.at(uint64(b.bidAuction[i]))
+		if a.wanted {
+			q.emit(a, b.bidAuction[i], b.bidder[i], b.price[i], b.bidTime[i], b.channel.at(i), b.url.at(i), b.bidExtra.at(i))
+		} else if !a.known {
+			q.keep(a, b, i)
 		}
 	}
 }
@@ -77,7 +78,10 @@ func (q *q20) auction(b *batch, i int) {
 }
 
 func (q *q20) emit(a *q20Auction, id, bidder, price, time int64, channel, url, extra []byte) {
-	q.o.row(id, bidder, price, time, a.initial, a.reserve, a.from, a.until, a.seller, 10)
+	o := &q.o.ints
+	o[0], o[1], o[2], o[3] = append(o[0], id), append(o[1], bidder), append(o[2], price), append(o[3], time)
+	o[4], o[5], o[6] = append(o[4], a.initial), append(o[5], a.reserve), append(o[6], a.from)
+	o[7], o[8], o[9] = append(o[7], a.until), append(o[8], a.seller), append(o[9], 10)
 	q.o.text(0, channel)
 	q.o.text(1, url)
 	q.o.text(2, extra)

@@ -24,14 +24,12 @@ func newQ3(o *out) program {
 }
 
 func (q *q3) step(b *batch) {
-	for i, k := range b.kind {
-		switch k {
-		case person:
-			q.person(b, i)
-		case auction:
-			if b.category[i] == 10 {
-				q.auction(b.auctionID[i], uint64(b.seller[i]))
-			}
+	for _, i := range b.persons {
+		q.person(b, int(i))
+	}
+	for _, i := range b.auctions {
+		if b.category[i] == 10 {
+			q.auction(b.auctionID[i], uint64(b.seller[i]))
 		}
 	}
 }

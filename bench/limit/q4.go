@@ -23,22 +23,23 @@ type q4Bid struct{ price, time int64 }
 func newQ4(o *out) program { return &q4{o: o, auctions: newTable[q4Auction]()} }
 
 func (q *q4) step(b *batch) {
+	for _, i := range b.auctions {
+		a := q.auctions.at(uint64(b.auctionID[i]))
+		a.from, a.until, a.category = b.auctionTime[i], b.expires[i], int32(b.category[i])
+		for a.waiting != 0 {
+			early := q.early.pop(&a.waiting)
+			q.bid(a, early.price, early.time)
+		}
+	}
 	for i, k := range b.kind {
-		switch k {
-		case auction:
-			a := q.auctions.at(uint64(b.auctionID[i]))
-			a.from, a.until, a.category = b.auctionTime[i], b.expires[i], int32(b.category[i])
-			for a.waiting != 0 {
-				bid := q.early.pop(&a.waiting)
-				q.bid(a, bid.price, bid.time)
-			}
-		case bid:
-			a := q.auctions.at(uint64(b.bidAuction[i]))
-			if a.category == 0 {
-				q.early.push(&a.waiting, q4Bid{b.price[i], b.bidTime[i]})
-			} else if b.price[i] > a.highest {
-				q.bid(a, b.price[i], b.bidTime[i])
-			}
+		if k != bid {
+			continue
+		}
+		a := q.auctions.at(uint64(b.bidAuction[i]))
+		if a.category == 0 {
+			q.early.push(&a.waiting, q4Bid{b.price[i], b.bidTime[i]})
+		} else if b.price[i] > a.highest {
+			q.bid(a, b.price[i], b.bidTime[i])
 		}
 	}
 	q.emit()

@@ -10,11 +10,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/millrace/millrace/bench/latency"
 	"github.com/millrace/millrace/bench/nexmark"
 )
 
 type benchCmd struct {
 	Nexmark nexmarkCmd `cmd:"" help:"Measure the Nexmark queries on this machine."`
+	Latency latencyCmd `cmd:"" help:"Measure how soon an inserted row is durable and seen, and what an idle server costs."`
 }
 
 type nexmarkCmd struct {
@@ -70,4 +72,21 @@ func (c *nexmarkCmd) childArgs(query string, limit bool) []string {
 	return []string{"bench", "nexmark", "--child=" + kind, "--queries=" + query, "--events=" + number(c.Events),
 		"--event-rate=" + number(c.EventRate), "--throttle=" + number(c.Throttle), "--parallelism=" + strconv.Itoa(c.Parallelism),
 		"--seed=" + number(c.Seed), "--sink=" + c.Sink, "--cpuprofile=" + c.CPUProfile, "--memprofile=" + c.MemProfile}
+}
+
+type latencyCmd struct {
+	Inserts     int           `help:"How many rows, one after the other." default:"1000"`
+	Pause       time.Duration `help:"Pause between two of them." default:"5ms"`
+	Idle        time.Duration `help:"How long the idle server is watched." default:"10s"`
+	ObjectStore string        `help:"Where the server's checkpoints go. Default: a local folder." placeholder:"URL"`
+	JSON        bool          `help:"Print the result as JSON." name:"json"`
+}
+
+func (c *latencyCmd) Run() error {
+	if c.Inserts < 1 || c.Pause < 0 || c.Idle <= 0 {
+		return fmt.Errorf("--inserts must be at least 1, --pause at least 0, --idle above 0")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return latency.Run(ctx, latency.Options{Inserts: c.Inserts, Pause: c.Pause, Idle: c.Idle, Object: c.ObjectStore, JSON: c.JSON}, os.Stdout)
 }

@@ -46,17 +46,14 @@ func recompute(n plan.Node, tables []zset) rows {
 	case *plan.Join:
 		return joinRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
 	case *plan.Agg:
+		x = wholeAgg(x)
 		return aggRows(x, recompute(x.Input, tables))
 	case *plan.TopN:
 		return topRows(x, recompute(x.Input, tables))
 	case *plan.SetOp:
 		return setRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
 	case *plan.MaxOneRow:
-		in := recompute(x.Input, tables)
-		if len(in) == 1 {
-			return in
-		}
-		return rows{make([]sqltypes.Datum, len(x.Columns()))}
+		return oneRows(x, recompute(x.Input, tables))
 	case *plan.Hop:
 		var out rows
 		for _, r := range recompute(x.Input, tables) {
@@ -203,6 +200,54 @@ func partition(in rows, types []sqltypes.Type, cols []int) []rows {
 		out[i] = append(out[i], r)
 	}
 	return out
+}
+
+// oneRows leaves NULLs, but for the partition's columns, of partitions with several rows.
+func oneRows(n *plan.MaxOneRow, in rows) rows {
+	parts := partition(in, plan.Types(n), n.PartitionBy)
+	if len(parts) == 0 && len(n.PartitionBy) == 0 {
+		parts = []rows{nil}
+	}
+	var out rows
+	for _, p := range parts {
+		if len(p) == 1 {
+			out = append(out, p[0])
+			continue
+		}
+		o := make([]sqltypes.Datum, len(n.Columns()))
+		for _, c := range n.PartitionBy {
+			o[c] = p[0][c]
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// severalRows counts the partitions with more than one row.
+func severalRows(n *plan.MaxOneRow, in rows) (count int64) {
+	for _, p := range partition(in, plan.Types(n), n.PartitionBy) {
+		if len(p) > 1 {
+			count++
+		}
+	}
+	return count
+}
+
+// wholeAgg undoes the splitting of an aggregation.
+func wholeAgg(n *plan.Agg) *plan.Agg {
+	if n.Phase != plan.AggFinal {
+		return n
+	}
+	whole, u := *n, &plan.Union{}
+	for _, c := range n.Input.Children() {
+		partial := c.(*plan.Agg)
+		whole.Aggs, u.Inputs = slices.Clone(partial.Aggs), append(u.Inputs, partial.Input)
+	}
+	for i := range whole.Aggs {
+		whole.Aggs[i].Result = n.Aggs[i].Result
+	}
+	whole.Input, whole.Phase = u, plan.AggWhole
+	return &whole
 }
 
 func aggRows(n *plan.Agg, in rows) rows {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand"
 	"strings"
@@ -180,7 +181,9 @@ func (p *planner) node(depth int) plan.Node {
 	if depth == 0 {
 		return scanOf(p.r.Intn(tableKinds))
 	}
-	switch p.r.Intn(12) {
+	switch p.r.Intn(13) {
+	case 12:
+		return p.oneRow(p.node(depth - 1))
 	case 0:
 		return p.filter(p.node(depth - 1))
 	case 1:
@@ -320,6 +323,38 @@ func (p *planner) topN(in plan.Node) plan.Node {
 	return n
 }
 
+// oneRow is a correlated scalar subquery, or rarely one that is not.
+func (p *planner) oneRow(in plan.Node) plan.Node {
+	return &plan.MaxOneRow{Input: in, PartitionBy: p.some(in, (5+p.r.Intn(8))/6, nil)}
+}
+
+// split makes the two halves of a scalar aggregation over the union of some inputs of the same columns, each with a
+// first half of its own; nil when an aggregate cannot be split.
+func (p *planner) split(inputs ...plan.Node) plan.Node {
+	final := &plan.Agg{Input: &plan.Union{}, Scalar: true, Phase: plan.AggFinal}
+	var calls []plan.AggCall
+	for range 1 + p.r.Intn(3) {
+		c := p.aggCall(inputs[0])
+		f, _ := expr.AggBySig(c.Sig)
+		if c.Distinct || f.Ordered || f.Fixed == nil || f.Fixed.Merge == nil {
+			return nil
+		}
+		for _, in := range inputs {
+			if !f.Invertible && !plan.AppendOnly(in) {
+				return nil
+			}
+		}
+		last := plan.AggCall{Sig: c.Sig, Args: []int{len(calls)}, Filter: -1, Result: c.Result}
+		c.Result = sqltypes.Bytea
+		calls, final.Aggs = append(calls, c), append(final.Aggs, last)
+	}
+	u := final.Input.(*plan.Union)
+	for _, in := range inputs {
+		u.Inputs = append(u.Inputs, &plan.Agg{Input: in, Aggs: calls, Phase: plan.AggPartial})
+	}
+	return final
+}
+
 func (p *planner) setOp(l plan.Node) plan.Node {
 	cols := p.some(l, 2, nil)
 	one := func(in plan.Node) plan.Node {
@@ -354,11 +389,36 @@ func TestOperatorEqualsRecompute(t *testing.T) {
 		for table := range tableKinds {
 			in := scanOf(table)
 			for range 4 {
-				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.setOp(in), p.join(in, scanOf(r.Intn(tableKinds))),
+				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.setOp(in), p.oneRow(in), p.join(in, scanOf(r.Intn(tableKinds))),
 					p.join(scanOf(r.Intn(tableKinds)), in)} {
 					runProperty(t, fmt.Sprintf("seed %d table %d: %s", seed, table, describe(n)), n, r, 6)
 				}
 			}
+		}
+	}
+}
+
+// TestSplitAggEqualsRecompute does it for scalar aggregations in two halves: the first ones run over several inputs, as in
+// several actors, and see one chunk at a time.
+func TestSplitAggEqualsRecompute(t *testing.T) {
+	done := 0
+	for seed := int64(1); done < 150; seed++ {
+		r := rand.New(rand.NewSource(2000 + seed))
+		p := &planner{r}
+		var inputs []plan.Node
+		for range 1 + r.Intn(3) {
+			var in plan.Node = scanOf(r.Intn(tableKinds))
+			if r.Intn(3) == 0 {
+				in = scanOf(growTable + r.Intn(2)) // for min and max
+			}
+			if r.Intn(3) == 0 {
+				in = p.filter(in)
+			}
+			inputs = append(inputs, in)
+		}
+		if n := p.split(inputs...); n != nil {
+			done++
+			runProperty(t, fmt.Sprintf("seed %d: %s", seed, describe(n)), n, r, 8)
 		}
 	}
 }
@@ -404,6 +464,8 @@ func describe(n plan.Node) string {
 			fmt.Fprintf(&b, " by %v %+v", x.GroupBy, x.Aggs)
 		case *plan.TopN:
 			fmt.Fprintf(&b, " by %v order %v limit %d offset %d ties %v numbers %v", x.PartitionBy, x.OrderBy, x.Limit, x.Offset, x.WithTies, x.RowNumber)
+		case *plan.MaxOneRow:
+			fmt.Fprintf(&b, " by %v", x.PartitionBy)
 		case *plan.SetOp:
 			fmt.Fprintf(&b, " except %v all %v", x.Except, x.All)
 		}
@@ -425,7 +487,7 @@ func runProperty(t *testing.T, what string, n plan.Node, r *rand.Rand, epochs in
 	}
 	types := plan.Types(n)
 	view := zset{}
-	savedView, savedTables, savedUsed := zset{}, cloneAll(w.tables), map[int64]bool{}
+	savedView, savedTables, savedUsed, savedErrs := zset{}, cloneAll(w.tables), map[int64]bool{}, map[string]int64{}
 	appendOnly := plan.AppendOnly(n)
 	for e := range epochs {
 		size := r.Intn(12)
@@ -437,10 +499,7 @@ func runProperty(t *testing.T, what string, n plan.Node, r *rand.Rand, epochs in
 		}
 		if e > 0 && r.Intn(6) == 0 { // crash: everything since the checkpoint is lost
 			w.tables, view = cloneAll(savedTables), savedView.clone()
-			w.used = map[int64]bool{}
-			for k := range savedUsed {
-				w.used[k] = true
-			}
+			w.used, s.errs = maps.Clone(savedUsed), maps.Clone(savedErrs)
 			if err := s.start(); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
@@ -467,17 +526,31 @@ func runProperty(t *testing.T, what string, n plan.Node, r *rand.Rand, epochs in
 			want.add(o, 1)
 		}
 		check(t, fmt.Sprintf("%s\nepoch %d", what, e), view, want, types)
-		if checkpoint {
-			savedView, savedTables, savedUsed = view.clone(), cloneAll(w.tables), map[int64]bool{}
-			for k := range w.used {
-				savedUsed[k] = true
+		if m, ok := n.(*plan.MaxOneRow); ok {
+			if _, scan := m.Input.(*plan.TableScan); scan {
+				checkErrors(t, what, s.errs, severalRows(m, recompute(m.Input, w.tables)))
 			}
+		}
+		if checkpoint {
+			savedView, savedTables, savedUsed, savedErrs = view.clone(), cloneAll(w.tables), maps.Clone(w.used), maps.Clone(s.errs)
 			if r.Intn(2) == 0 {
 				if err := s.start(); err != nil {
 					t.Fatalf("%s: %v", what, err)
 				}
 			}
 		}
+	}
+}
+
+// checkErrors: the weights of the errors reported add up to the number of those that are there.
+func checkErrors(t *testing.T, what string, errs map[string]int64, want int64) {
+	t.Helper()
+	sum := int64(0)
+	for _, w := range errs {
+		sum += w
+	}
+	if sum != want {
+		t.Fatalf("%s: errors add up to %d, want %d: %v", what, sum, want, errs)
 	}
 }
 

@@ -64,6 +64,16 @@ var scriptPlans = map[string]func() plan.Node{
 	"agg_scalar": func() plan.Node {
 		return scriptAgg(0, -1, call("count()", sqltypes.Int8), call("min(text)", sqltypes.Text, 1))
 	},
+	"agg_halves": func() plan.Node {
+		sum := call("sum(bigint)", sqltypes.Bytea, 0)
+		u := &plan.Union{}
+		for i := range 2 {
+			u.Inputs = append(u.Inputs, &plan.Agg{Input: scriptScan(i), Phase: plan.AggPartial,
+				Aggs: []plan.AggCall{call("count()", sqltypes.Bytea), sum}})
+		}
+		return &plan.Agg{Input: u, Scalar: true, Phase: plan.AggFinal,
+			Aggs: []plan.AggCall{call("count()", sqltypes.Int8, 0), call("sum(bigint)", sqltypes.Numeric, 1)}}
+	},
 	"agg_distinct": func() plan.Node {
 		return scriptAgg(0, 1, distinctCall(call(`count("any")`, sqltypes.Int8, 0)), distinctCall(call("sum(numeric)", sqltypes.Numeric, 2)))
 	},
@@ -101,6 +111,9 @@ var scriptPlans = map[string]func() plan.Node{
 	},
 	"intersect":   func() plan.Node { return &plan.SetOp{Left: scriptScan(0), Right: scriptScan(1)} },
 	"max_one_row": func() plan.Node { return &plan.MaxOneRow{Input: scriptScan(0)} },
+	"max_one_row_by_n": func() plan.Node {
+		return &plan.MaxOneRow{Input: scriptScan(0), PartitionBy: []int{2}}
+	},
 	"values": func() plan.Node {
 		return &plan.Values{Rows: [][]expr.Expr{{intConst(1)}, {intConst(2)}}, Out: []plan.Column{{Name: "v", Type: sqltypes.Int8}}}
 	},

@@ -25,8 +25,8 @@ var millraceRelations = []shape{
 		state_bytes! int8, snapshot_rows_read! int8, snapshot_rows_total! int8, row_errors! int8, last_row_error text, error text`},
 	{"sources", 14004, 'v', `id! int8, schema! name, name! name, connector! text, format text, encode text, options! _text`},
 	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text`},
-	{"splits", 14006, 'v', `job! int8, split! text, offset text, rows! int8, errors! int8, backlog! int8, last_error text`},
-	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, offset text, data! bytea, error! text`},
+	{"splits", 14006, 'v', `job! int8, split! text, position text, rows! int8, errors! int8, backlog! int8, last_error text`},
+	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
 	{"settings", 14008, 'v', `name! text, setting! text, description! text, changeable! bool`},
 }
 
