@@ -277,7 +277,8 @@ func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 // query2 says how the engine is to run a statement of this session.
 func (s *Session) query2() *engine.Query {
 	mem, _ := parseMemory(s.settings.must("query_memory"))
-	q := &engine.Query{Catalog: s.snapshot(), MinPos: s.lastPos, Ctx: s.evalCtx, System: s.system,
+	// What anybody was told is committed is read, as in PostgreSQL; with consistency = latest a read never waits.
+	q := &engine.Query{Catalog: s.snapshot(), MinPos: max(s.lastPos, s.m.Engine.Logged()), Ctx: s.evalCtx, System: s.system,
 		Batch: batch.Options{MemoryBytes: mem, TempDir: s.m.TempDir}}
 	if s.settings.must("consistency") == "latest" {
 		q.MinPos = 0

@@ -209,6 +209,9 @@ func (s *scan) batch() (*delta.Chunk, error) {
 // Close implements batch.ChunkIter.
 func (s *scan) Close() {}
 
+// Logged returns the log position up to which writes have been acknowledged, or are about to be.
+func (e *Engine) Logged() uint64 { return e.cfg.Log.Durable() }
+
 // WaitLogged waits until everything logged so far can be read.
 func (e *Engine) WaitLogged(ctx context.Context) error { return e.WaitSeen(ctx, e.cfg.Log.Durable()) }
 

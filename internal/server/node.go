@@ -47,6 +47,7 @@ type Config struct {
 type Node struct {
 	cfg     Config
 	lock    *etcd.DirLock
+	objects object.Store
 	etcd    *etcd.Etcd
 	Catalog *catalog.Store
 	Engine  *engine.Engine
@@ -89,6 +90,10 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if n.lock, err = lockFolder(cfg.DataDir); err != nil {
 		return n, err
 	}
+	// Before etcd: a URL that is wrong is the likeliest mistake.
+	if n.objects, err = object.Open(ctx, cfg.ObjectStore, os.Getenv); err != nil {
+		return n, err
+	}
 	n.etcd, err = etcd.Start(ctx, etcd.Options{Dir: filepath.Join(cfg.DataDir, "meta"), Logger: cfg.Logger})
 	if err != nil {
 		return n, err
@@ -98,10 +103,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 
 func (n *Node) open(ctx context.Context) error {
 	cfg := n.cfg
-	objects, err := object.Open(ctx, cfg.ObjectStore, os.Getenv)
-	if err != nil {
-		return err
-	}
+	objects := n.objects
 	term, err := nextTerm(ctx, n.etcd.Client())
 	if err != nil {
 		return err

@@ -29,8 +29,9 @@ var harmless = []string{
 	"Running http and grpc server on single port", // on none
 	"simple token is not cryptographically signed",
 	"check file permission",
-	"failed to update cluster version", // closed before it could
-	"failed to update storage version", // of a store a moment old; done at the next start
+	"server has stopped; skipping GoAttach", // closed while it was starting
+	"failed to update cluster version",      // closed before it could
+	"failed to update storage version",      // of a store a moment old; done at the next start
 	"Failed to detect schema version",
 	"leader failed to send out heartbeat on time", // nobody is listening
 }

@@ -32,6 +32,9 @@ type distributor struct {
 func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 	switch x := n.(type) {
 	case *plan.TableScan:
+		if x.Singleton {
+			return x, spread{kind: onOne}
+		}
 		if len(x.Dist) > 0 && !slices.Contains(x.Dist, -1) {
 			return x, spread{byHash, x.Dist}
 		}

@@ -1,0 +1,594 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// kind is a column type of the random schemas.
+type kind int
+
+const (
+	kInt kind = iota
+	kBig
+	kText
+	kNum // numeric whose values all have two decimals, unless the column is loose
+	kDouble
+	kBool
+	kTime
+	kDate
+	kinds
+)
+
+var kindNames = [...]string{"int", "bigint", "text", "numeric", "double precision", "boolean", "timestamp", "date"}
+
+// column of a table or query.
+type column struct {
+	name string
+	kind kind
+	// loose numbers may be equal without being written alike (averages), so they are no keys.
+	loose bool
+}
+
+// relation is a table or view that queries may read.
+type relation struct {
+	name  string
+	cols  []column
+	keyed bool // tables: the first column is the primary key
+	plain bool // PostgreSQL has it too: no window functions of ours below
+}
+
+// gen makes random schemas, queries and changes. Its queries never depend on the order of rows, on ties, or on the
+// order in which floating-point numbers are added: numbers are halves, and orders are total over what is shown.
+type gen struct {
+	*rand.Rand
+	tables []relation
+	views  []relation
+	n      int // names given
+	moves  int // updates of keys so far
+}
+
+func (g *gen) chance(percent int) bool { return g.IntN(100) < percent }
+
+func pick[T any](g *gen, xs []T) T { return xs[g.IntN(len(xs))] }
+
+func (g *gen) name(prefix string) string {
+	g.n++
+	return fmt.Sprintf("%s%d", prefix, g.n)
+}
+
+// table makes a random table.
+func (g *gen) table() (relation, string) {
+	r := relation{name: g.name("t"), keyed: g.chance(60), plain: true}
+	var defs []string
+	if r.keyed {
+		r.cols = append(r.cols, column{name: "id", kind: pick(g, []kind{kInt, kBig})})
+		defs = append(defs, "id "+kindNames[r.cols[0].kind]+" PRIMARY KEY")
+	}
+	for i := range 3 + g.IntN(4) {
+		k := kind(g.IntN(int(kinds)))
+		if i == 0 {
+			k = kInt // so that there is something to join by
+		}
+		c := column{name: fmt.Sprintf("c%d", i), kind: k}
+		r.cols = append(r.cols, c)
+		defs = append(defs, c.name+" "+kindNames[k])
+	}
+	return r, fmt.Sprintf("CREATE TABLE %s (%s)", r.name, strings.Join(defs, ", "))
+}
+
+// literal returns a constant of a small domain, so that equal values are frequent.
+func (g *gen) literal(k kind) string {
+	switch k {
+	case kInt:
+		return fmt.Sprint(g.IntN(12) - 3)
+	case kBig:
+		return fmt.Sprintf("%d::bigint", pick(g, []int64{-1, 0, 1, 2, 3, 1 << 33, 5_000_000_000}))
+	case kText:
+		return pick(g, []string{"''", "'a'", "'b'", "'ab'", "'Abc'", "'zürich'", "'a b'", "'%'"})
+	case kNum:
+		return fmt.Sprintf("%d.%02d", g.IntN(30)-10, g.IntN(3)*25)
+	case kDouble:
+		return fmt.Sprintf("%d.5::double precision", g.IntN(12)-4)
+	case kBool:
+		return pick(g, []string{"true", "false"})
+	case kTime:
+		return fmt.Sprintf("timestamp '2024-02-%02d %02d:%02d:00'", 27+g.IntN(3), g.IntN(24), g.IntN(4)*15)
+	}
+	return fmt.Sprintf("date '2024-02-%02d'", 25+g.IntN(5))
+}
+
+func (g *gen) nullable(k kind) string {
+	if g.chance(15) {
+		return "NULL"
+	}
+	return g.literal(k)
+}
+
+// of returns the columns of a kind, qualified by the alias; loose ones only if asked for.
+func of(cols []column, k kind, loose bool) (out []column) {
+	for _, c := range cols {
+		if c.kind == k && (loose || !c.loose) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// value returns an expression of kind k over cols.
+func (g *gen) value(cols []column, k kind, depth int) string {
+	have := of(cols, k, false)
+	if len(have) > 0 && g.chance(55) {
+		return pick(g, have).name
+	}
+	if depth <= 0 {
+		return g.literal(k)
+	}
+	sub := func(k kind) string { return g.value(cols, k, depth-1) }
+	switch n := g.IntN(6); {
+	case n == 0:
+		return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", g.predicate(cols, depth-1), sub(k), sub(k))
+	case n == 1:
+		return fmt.Sprintf("coalesce(%s, %s)", sub(k), g.literal(k))
+	case n == 2:
+		return fmt.Sprintf("nullif(%s, %s)", sub(k), g.literal(k))
+	}
+	switch k {
+	case kInt:
+		return pick(g, []func() string{
+			func() string { return fmt.Sprintf("(%s + %s)", sub(kInt), g.literal(kInt)) },
+			func() string { return fmt.Sprintf("(%s - %s)", sub(kInt), sub(kInt)) },
+			func() string { return fmt.Sprintf("(%s %% 5)", sub(kInt)) },
+			func() string { return fmt.Sprintf("length(%s)", sub(kText)) },
+			func() string { return fmt.Sprintf("abs(%s)", sub(kInt)) },
+			func() string { return fmt.Sprintf("(%s / 3)", sub(kInt)) },
+			func() string { return fmt.Sprintf("extract(day FROM %s)::int", sub(kDate)) },
+		})()
+	case kBig:
+		return pick(g, []func() string{
+			func() string { return fmt.Sprintf("(%s + %s)", sub(kBig), sub(kInt)) },
+			func() string { return fmt.Sprintf("(%s)::bigint", sub(kInt)) },
+			func() string { return fmt.Sprintf("(%s %% 7)", sub(kBig)) },
+		})()
+	case kText:
+		return pick(g, []func() string{
+			func() string { return fmt.Sprintf("upper(%s)", sub(kText)) },
+			func() string { return fmt.Sprintf("(%s || %s)", sub(kText), g.literal(kText)) },
+			func() string { return fmt.Sprintf("substr(%s, 1, 2)", sub(kText)) },
+			func() string { return fmt.Sprintf("(%s)::text", sub(kInt)) },
+			func() string { return fmt.Sprintf("(%s)::text", sub(kDate)) },
+			func() string { return fmt.Sprintf("(%s)::text", sub(kBool)) },
+		})()
+	case kNum:
+		return pick(g, []func() string{
+			func() string { return fmt.Sprintf("(%s + %s)", sub(kNum), sub(kNum)) },
+			func() string { return fmt.Sprintf("(%s - %s)", sub(kNum), sub(kInt)) + "::numeric(12,2)" },
+			func() string { return fmt.Sprintf("abs(%s)", sub(kNum)) },
+			func() string { return fmt.Sprintf("round(%s, 2)", sub(kNum)) },
+		})()
+	case kDouble:
+		return pick(g, []func() string{
+			func() string { return fmt.Sprintf("(%s + %s)", sub(kDouble), sub(kDouble)) },
+			func() string { return fmt.Sprintf("(%s)::double precision", sub(kInt)) },
+			func() string { return fmt.Sprintf("(%s * 2)", sub(kDouble)) },
+			func() string { return fmt.Sprintf("floor(%s)", sub(kDouble)) },
+		})()
+	case kBool:
+		return "(" + g.predicate(cols, depth-1) + ")"
+	case kTime:
+		return pick(g, []func() string{
+			func() string { return fmt.Sprintf("date_trunc('day', %s)", sub(kTime)) },
+			func() string { return fmt.Sprintf("(%s + interval '90 minutes')", sub(kTime)) },
+			func() string { return fmt.Sprintf("(%s)::timestamp", sub(kDate)) },
+		})()
+	}
+	return pick(g, []func() string{
+		func() string { return fmt.Sprintf("(%s)::date", sub(kTime)) },
+		func() string { return fmt.Sprintf("(%s + 1)", sub(kDate)) },
+	})()
+}
+
+// predicate returns a boolean expression over cols.
+func (g *gen) predicate(cols []column, depth int) string {
+	c := pick(g, cols)
+	if depth > 0 && g.chance(35) {
+		a, b := g.predicate(cols, depth-1), g.predicate(cols, depth-1)
+		return pick(g, []string{"(" + a + " AND " + b + ")", "(" + a + " OR " + b + ")", "NOT (" + a + ")"})
+	}
+	if g.chance(12) {
+		return c.name + pick(g, []string{" IS NULL", " IS NOT NULL"})
+	}
+	if c.kind == kBool && g.chance(50) {
+		return c.name
+	}
+	if c.kind == kText && g.chance(30) {
+		return c.name + " LIKE " + pick(g, []string{"'a%'", "'%b%'", "'_'"})
+	}
+	if g.chance(12) {
+		return fmt.Sprintf("%s IN (%s, %s)", c.name, g.literal(c.kind), g.literal(c.kind))
+	}
+	if g.chance(12) && c.kind != kBool {
+		return fmt.Sprintf("%s BETWEEN %s AND %s", c.name, g.literal(c.kind), g.literal(c.kind))
+	}
+	right := g.literal(c.kind)
+	if others := of(cols, c.kind, true); len(others) > 1 && g.chance(40) {
+		right = pick(g, others).name
+	}
+	return fmt.Sprintf("%s %s %s", c.name, pick(g, []string{"=", "<", ">", "<=", ">=", "<>", "IS DISTINCT FROM"}), right)
+}
+
+// input is something to select from: FROM's text and the columns it offers.
+type input struct {
+	from  string
+	cols  []column
+	plain bool
+}
+
+func qualified(alias string, cols []column) []column {
+	out := make([]column, len(cols))
+	for i, c := range cols {
+		out[i] = column{alias + "." + c.name, c.kind, c.loose}
+	}
+	return out
+}
+
+func (g *gen) relation() relation {
+	if len(g.views) > 0 && g.chance(30) {
+		return pick(g, g.views)
+	}
+	return pick(g, g.tables)
+}
+
+// input picks a relation, a filtered subquery, or a join of two or three.
+func (g *gen) input() input {
+	r := g.relation()
+	if g.chance(12) {
+		if times := of(r.cols, kTime, false); len(times) > 0 {
+			return g.windowed(r, pick(g, times).name)
+		}
+	}
+	in := input{r.name + " a", qualified("a", r.cols), r.plain}
+	if g.chance(15) {
+		in.from = fmt.Sprintf("(SELECT * FROM %s WHERE %s) a", r.name, g.predicate(r.cols, 1))
+	}
+	for _, alias := range []string{"b", "c"} {
+		if g.chance(55) {
+			break
+		}
+		in = g.join(in, alias)
+	}
+	return in
+}
+
+// windowed reads a relation through TUMBLE or HOP.
+func (g *gen) windowed(r relation, col string) input {
+	f := fmt.Sprintf("tumble(%s, %s, interval '6 hours') a", r.name, col)
+	if g.chance(50) {
+		f = fmt.Sprintf("hop(%s, %s, interval '3 hours', interval '9 hours') a", r.name, col)
+	}
+	cols := qualified("a", r.cols)
+	if len(of(r.cols, kTime, true)) > 0 && !hasColumn(r.cols, "window_start") {
+		cols = append(cols, column{"a.window_start", kTime, false}, column{"a.window_end", kTime, false})
+		return input{f, cols, false}
+	}
+	return input{r.name + " a", qualified("a", r.cols), r.plain}
+}
+
+func hasColumn(cols []column, name string) bool {
+	for _, c := range cols {
+		if c.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// join adds another relation by an equality, if there are columns for one.
+func (g *gen) join(in input, alias string) input {
+	r := g.relation()
+	right := qualified(alias, r.cols)
+	for range 10 {
+		l := pick(g, in.cols)
+		match := of(right, l.kind, false)
+		if l.loose || len(match) == 0 || l.kind == kBool {
+			continue
+		}
+		on := fmt.Sprintf("%s = %s", l.name, pick(g, match).name)
+		kind := pick(g, []string{"JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"})
+		if kind == "JOIN" && g.chance(25) {
+			on += " AND " + g.predicate(append(append([]column(nil), in.cols...), right...), 0)
+		}
+		if (kind == "LEFT JOIN" || kind == "RIGHT JOIN") && g.chance(25) {
+			on += " AND " + g.predicate(append(append([]column(nil), in.cols...), right...), 0)
+		}
+		return input{fmt.Sprintf("%s %s %s %s ON %s", in.from, kind, r.name, alias, on),
+			append(append([]column(nil), in.cols...), right...), in.plain && r.plain}
+	}
+	return in
+}
+
+// selection is a query under construction.
+type selection struct {
+	sql   string
+	cols  []column
+	plain bool
+}
+
+func (g *gen) where(in input, percent int) string {
+	if !g.chance(percent) {
+		return ""
+	}
+	return " WHERE " + g.predicate(in.cols, 2)
+}
+
+// list makes a select list of n random expressions; keys asks for no loose ones.
+func (g *gen) list(cols []column, n int) (items []string, out []column) {
+	for i := range n {
+		c := pick(g, cols)
+		e := c.name
+		if g.chance(45) {
+			c = column{kind: kind(g.IntN(int(kinds)))}
+			e = g.value(cols, c.kind, 2)
+		}
+		name := fmt.Sprintf("x%d", i)
+		items = append(items, e+" AS "+name)
+		out = append(out, column{name, c.kind, c.loose})
+	}
+	return items, out
+}
+
+// firm returns the columns that can be keys.
+func firm(cols []column) (out []column) {
+	for _, c := range cols {
+		if !c.loose {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// query makes a random query.
+func (g *gen) query() selection {
+	shapes := []func() selection{g.project, g.project, g.group, g.group, g.group, g.distinct, g.union, g.topN, g.topN, g.subquery, g.subquery, g.limit}
+	return pick(g, shapes)()
+}
+
+func (g *gen) project() selection {
+	in := g.input()
+	items, out := g.list(in.cols, 2+g.IntN(4))
+	return selection{fmt.Sprintf("SELECT %s FROM %s%s", strings.Join(items, ", "), in.from, g.where(in, 60)), out, in.plain}
+}
+
+func (g *gen) distinct() selection {
+	in := g.input()
+	in.cols = firm(in.cols)
+	items, out := g.list(in.cols, 1+g.IntN(3))
+	return selection{fmt.Sprintf("SELECT DISTINCT %s FROM %s%s", strings.Join(items, ", "), in.from, g.where(in, 50)), out, in.plain}
+}
+
+// aggregate makes one aggregate call.
+func (g *gen) aggregate(cols []column) (string, column) {
+	filter := ""
+	if g.chance(20) {
+		filter = " FILTER (WHERE " + g.predicate(cols, 1) + ")"
+	}
+	distinct := ""
+	if g.chance(25) {
+		distinct = "DISTINCT "
+	}
+	c := pick(g, cols)
+	arg := c.name
+	if c.loose {
+		return "count(" + arg + ")" + filter, column{kind: kBig}
+	}
+	if g.chance(25) {
+		arg = g.value(cols, c.kind, 1)
+	}
+	call := func(f string) string { return f + "(" + distinct + arg + ")" + filter }
+	number := c.kind == kInt || c.kind == kBig || c.kind == kNum || c.kind == kDouble
+	switch n := g.IntN(6); {
+	case n == 0:
+		return "count(*)" + filter, column{kind: kBig}
+	case n <= 2 && number:
+		switch c.kind {
+		case kInt:
+			return call("sum"), column{kind: kBig}
+		case kBig:
+			return call("sum"), column{kind: kNum, loose: true}
+		}
+		return call("sum"), column{kind: c.kind}
+	case n == 3 && number:
+		k := kNum
+		if c.kind == kDouble {
+			k = kDouble
+		}
+		return call("avg"), column{kind: k, loose: true}
+	case n <= 4 && c.kind != kBool:
+		return call(pick(g, []string{"min", "max"})), column{kind: c.kind}
+	}
+	return call("count"), column{kind: kBig}
+}
+
+func (g *gen) group() selection {
+	in := g.input()
+	var keys, items []string
+	var out []column
+	for range g.IntN(3) {
+		c := pick(g, in.cols)
+		e := c.name
+		if c.loose || g.chance(30) {
+			c = column{kind: kind(g.IntN(int(kinds)))}
+			e = g.value(in.cols, c.kind, 1)
+		}
+		name := fmt.Sprintf("k%d", len(keys))
+		out = append(out, column{name, c.kind, false})
+		items = append(items, e+" AS "+name)
+		keys = append(keys, fmt.Sprint(len(items)))
+	}
+	for i := range 1 + g.IntN(3) {
+		a, c := g.aggregate(in.cols)
+		c.name = fmt.Sprintf("g%d", i)
+		items, out = append(items, a+" AS "+c.name), append(out, c)
+	}
+	sql := fmt.Sprintf("SELECT %s FROM %s%s", strings.Join(items, ", "), in.from, g.where(in, 40))
+	if len(keys) > 0 {
+		sql += " GROUP BY " + strings.Join(keys, ", ")
+	}
+	if g.chance(25) {
+		sql += " HAVING " + pick(g, []string{"count(*) > 1", "count(*) < 4", "count(*) % 2 = 0"})
+	}
+	return selection{sql, out, in.plain}
+}
+
+func (g *gen) union() selection {
+	in, in2 := g.input(), g.input()
+	in.cols, in2.cols = firm(in.cols), firm(in2.cols)
+	items, out := g.list(in.cols, 1+g.IntN(3))
+	var other []string
+	for _, c := range out {
+		e := g.value(in2.cols, c.kind, 1)
+		if c.kind == kNum {
+			e = "(" + e + ")::numeric(12,2)"
+		}
+		other = append(other, e)
+	}
+	return selection{fmt.Sprintf("SELECT %s FROM %s%s UNION ALL SELECT %s FROM %s%s", strings.Join(items, ", "), in.from, g.where(in, 50),
+		strings.Join(other, ", "), in2.from, g.where(in2, 50)), out, in.plain && in2.plain}
+}
+
+// ordered makes a select list and an ORDER BY over all of it, so that ties are identical rows.
+func (g *gen) ordered(cols []column) (items, names, order []string, out []column) {
+	items, out = g.list(firm(cols), 2+g.IntN(3))
+	for _, c := range out {
+		names = append(names, c.name)
+		order = append(order, c.name+pick(g, []string{"", " DESC", " NULLS FIRST", " DESC NULLS LAST"}))
+	}
+	g.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return items, names, order, out
+}
+
+func (g *gen) topN() selection {
+	in := g.input()
+	items, names, order, out := g.ordered(in.cols)
+	part := ""
+	if g.chance(70) {
+		part = "PARTITION BY " + pick(g, names) + " "
+	}
+	show := strings.Join(names, ", ")
+	if g.chance(50) {
+		show += ", r"
+		out = append(out, column{"r", kBig, false})
+	}
+	return selection{fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (%sORDER BY %s) AS r FROM (SELECT %s FROM %s%s) p) q WHERE r <= %d",
+		show, strings.Join(names, ", "), part, strings.Join(order, ", "), strings.Join(items, ", "), in.from, g.where(in, 30), 1+g.IntN(4)), out, in.plain}
+}
+
+func (g *gen) limit() selection {
+	in := g.input()
+	items, _, order, out := g.ordered(in.cols)
+	sql := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d", strings.Join(items, ", "), in.from, g.where(in, 30), strings.Join(order, ", "), 1+g.IntN(6))
+	if g.chance(30) {
+		sql += fmt.Sprintf(" OFFSET %d", 1+g.IntN(3))
+	}
+	return selection{sql, out, in.plain}
+}
+
+// subquery makes a projection with an uncorrelated subquery in it.
+func (g *gen) subquery() selection {
+	in, r := g.input(), g.relation()
+	items, out := g.list(in.cols, 2)
+	c := pick(g, firm(r.cols))
+	plain := in.plain && r.plain
+	filter := ""
+	if g.chance(60) {
+		filter = " WHERE " + g.predicate(r.cols, 1)
+	}
+	base := func(where string) selection {
+		return selection{fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(items, ", "), in.from, where), out, plain}
+	}
+	switch n := g.IntN(5); {
+	case n <= 1:
+		return base(fmt.Sprintf("%s %sIN (SELECT %s FROM %s%s)", g.value(in.cols, c.kind, 0), pick(g, []string{"", "NOT "}), c.name, r.name, filter))
+	case n == 2:
+		return base(fmt.Sprintf("%sEXISTS (SELECT 1 FROM %s%s)", pick(g, []string{"", "NOT "}), r.name, filter))
+	case n == 3 && c.kind != kBool:
+		return base(fmt.Sprintf("%s %s (SELECT %s(%s) FROM %s%s)", g.value(in.cols, c.kind, 0), pick(g, []string{"<", ">=", "="}), pick(g, []string{"min", "max"}), c.name, r.name, filter))
+	}
+	out = append(out, column{"s", kBig, false})
+	return selection{fmt.Sprintf("WITH s AS (SELECT count(*) AS n FROM %s%s) SELECT %s, (SELECT n FROM s) AS s FROM %s%s", r.name, filter,
+		strings.Join(items, ", "), in.from, g.where(in, 50)), out, plain}
+}
+
+// change makes one data-modifying statement.
+func (g *gen) change() string {
+	r := pick(g, g.tables)
+	switch n := g.IntN(10); {
+	case n < 5:
+		return g.insert(r)
+	case n < 6:
+		return g.insertSelect(r)
+	case n < 8:
+		return g.update(r)
+	}
+	return fmt.Sprintf("DELETE FROM %s WHERE %s AND %s", r.name, g.predicate(r.cols, 1), g.predicate(r.cols, 0))
+}
+
+func (g *gen) insert(r relation) string {
+	var vals []string
+	for range 1 + g.IntN(12) {
+		var v []string
+		for i, c := range r.cols {
+			if i == 0 && r.keyed {
+				v = append(v, fmt.Sprint(g.IntN(60)))
+				continue
+			}
+			v = append(v, g.nullable(c.kind))
+		}
+		vals = append(vals, "("+strings.Join(v, ", ")+")")
+	}
+	sql := fmt.Sprintf("INSERT INTO %s VALUES %s", r.name, strings.Join(vals, ", "))
+	if r.keyed && g.chance(80) {
+		sql += " ON CONFLICT (id) DO NOTHING"
+	}
+	return sql
+}
+
+// insertSelect fills a table from itself; a keyed table's duplicates are left out.
+func (g *gen) insertSelect(r relation) string {
+	var e []string
+	for i, c := range r.cols {
+		if i == 0 && r.keyed {
+			e = append(e, "id + 1")
+			continue
+		}
+		e = append(e, g.value(r.cols, c.kind, 1))
+	}
+	sql := fmt.Sprintf("INSERT INTO %s SELECT %s FROM %s WHERE %s AND %s", r.name, strings.Join(e, ", "), r.name, g.predicate(r.cols, 0), g.predicate(r.cols, 0))
+	if r.keyed {
+		sql += " ON CONFLICT (id) DO NOTHING"
+	}
+	return sql
+}
+
+func (g *gen) update(r relation) string {
+	cols := r.cols
+	if r.keyed {
+		cols = cols[1:]
+	}
+	var set []string
+	for _, c := range cols {
+		if g.chance(40) {
+			set = append(set, c.name+" = "+g.value(r.cols, c.kind, 1))
+		}
+	}
+	if r.keyed && g.chance(15) {
+		// Further than any key so far: PostgreSQL refuses a key that another row of the statement still has.
+		g.moves++
+		set = append(set, fmt.Sprintf("id = id + %d", 100<<min(g.moves, 20)))
+	}
+	if len(set) == 0 {
+		set = append(set, cols[0].name+" = "+g.nullable(cols[0].kind))
+	}
+	return fmt.Sprintf("UPDATE %s SET %s WHERE %s", r.name, strings.Join(set, ", "), g.predicate(r.cols, 1))
+}
