@@ -453,7 +453,7 @@ func (b *builder) source(n *plan.SourceScan, scan *sourceScan, in *instance, nod
 	spec := &connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Columns: n.Fields,
 		PrimaryKey: pk, Cols: n.Cols, Settings: b.cfg.Settings, Logger: b.cfg.Logger}
 	b.job.sources = append(b.job.sources, &sourcePump{src: src, spec: spec, index: in.index, n: in.width,
-		scan: scan, edge: edge, activity: b.cfg.Activity, opened: len(scan.offsets) > 0})
+		scan: scan, edge: edge, activity: b.cfg.Activity, opened: b.cfg.Store != nil})
 	b.job.direct = append(b.job.direct, edge)
 	return nil
 }

@@ -168,6 +168,7 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 		return false, err
 	}
 	if len(splits) == 0 {
+		p.opened = true // whatever comes is new
 		return false, p.waitForSplits(ctx, splits)
 	}
 	start := make([]connector.SplitOffset, len(splits))
