@@ -57,5 +57,10 @@ soak: ## the tests with random kills and random queries, for minutes; SEED=n rep
 	go test -count=1 -timeout 60m ./internal/e2e -v -long $(if $(SEED),-seed $(SEED))
 
 .PHONY: bench
-bench: ## the benchmarks of the hot paths
+bench: ## the Nexmark queries beside hand-written programs, then the latency of one row; minutes
+	go run ./cmd/millrace bench nexmark
+	go run ./cmd/millrace bench latency
+
+.PHONY: bench-micro
+bench-micro: ## Go benchmarks of the hot paths
 	go test -run '^$$' -bench . -benchtime 1s ./connector/codec ./connector/nexmark ./executor/batch ./internal/expr ./frontend/pgwire ./storage/shard

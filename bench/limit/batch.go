@@ -83,7 +83,7 @@ func set(to []int32, words []uint64) []int32 {
 // out is where results go: columns that are written again for each batch.
 type out struct {
 	ints             [16][]int64
-	texts            [8]text
+	texts            [12]text
 	inserts, deletes int64
 }
 

@@ -61,10 +61,23 @@ var programs = map[string]func(o *out) program{
 	"q2":  newQ2,
 	"q3":  newQ3,
 	"q4":  newQ4,
+	"q5":  newQ5,
+	"q7":  newQ7,
+	"q8":  newQ8,
+	"q9":  newQ9,
+	"q10": newQ10,
+	"q12": newQ12,
+	"q13": newQ13,
 	"q14": newQ14,
+	"q15": newQ15,
+	"q16": newQ16,
 	"q17": newQ17,
+	"q18": newQ18,
+	"q19": newQ19,
 	"q20": newQ20,
+	"q21": newQ21,
 	"q22": newQ22,
+	"q23": newQ23,
 }
 
 // Has tells whether there is a program for a query.

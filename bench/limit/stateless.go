@@ -1,6 +1,10 @@
 package limit
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
 
 // stateless is what the programs without state share.
 type stateless struct{ o *out }
@@ -117,3 +121,111 @@ func (q q22) step(b *batch) {
 }
 
 var slash = []byte{'/'}
+
+type q10 struct{ stateless }
+
+func newQ10(o *out) program { return q10{stateless{o}} }
+
+// The day and the minute are written once and copied while they stay the same.
+func (q q10) step(b *batch) {
+	q.o.inserts += int64(b.bids)
+	copyInts(&q.o.ints[0], b.bidAuction)
+	copyInts(&q.o.ints[1], b.bidder)
+	copyInts(&q.o.ints[2], b.price)
+	copyInts(&q.o.ints[3], b.bidTime)
+	copyText(&q.o.texts[0], &b.bidExtra)
+	minute := int64(-1)
+	var text []byte
+	for i, k := range b.kind {
+		if k != bid {
+			continue
+		}
+		if m := b.bidTime[i] / microsOfMinute; m != minute {
+			minute = m
+			text = time2000.Add(time.Duration(m)*time.Minute).AppendFormat(text[:0], "2006-01-0215:04")
+		}
+		q.o.text(1, text[:10])
+		q.o.text(2, text[10:])
+	}
+}
+
+const microsOfMinute = 60_000_000
+
+// time2000 is the zero of times in columns.
+var time2000 = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+type q13 struct {
+	stateless
+	side text
+}
+
+const q13Side = 10_000
+
+// The side input is a table of 10,000 numbers and their texts.
+func newQ13(o *out) program {
+	q := q13{stateless: stateless{o}, side: text{offsets: []int32{0}}}
+	for i := range q13Side {
+		q.side.data = strconv.AppendInt(q.side.data, int64(i), 10)
+		q.side.offsets = append(q.side.offsets, int32(len(q.side.data)))
+	}
+	return q
+}
+
+func (q q13) step(b *batch) {
+	q.o.inserts += int64(b.bids)
+	copyInts(&q.o.ints[0], b.bidAuction)
+	copyInts(&q.o.ints[1], b.bidder)
+	copyInts(&q.o.ints[2], b.price)
+	copyInts(&q.o.ints[3], b.bidTime)
+	for i, k := range b.kind {
+		if k == bid {
+			q.o.text(0, q.side.at(int(b.bidAuction[i]%q13Side)))
+		}
+	}
+}
+
+type q21 struct{ stateless }
+
+func newQ21(o *out) program { return q21{stateless{o}} }
+
+var channelID = []byte("&channel_id=")
+
+// Of the four channels with names of their own each has a number; the id of others stands in the address.
+func (q q21) step(b *batch) {
+	for i, k := range b.kind {
+		if k != bid {
+			continue
+		}
+		channel := b.channel.at(i)
+		id := hotChannel(channel)
+		if id == "" {
+			_, rest, ok := bytes.Cut(b.url.at(i), channelID)
+			if !ok {
+				continue
+			}
+			rest, _, _ = bytes.Cut(rest, ampersand)
+			q.o.text(1, rest)
+		} else {
+			q.o.string(1, id)
+		}
+		q.o.row(b.bidAuction[i], b.bidder[i], b.price[i])
+		q.o.text(0, channel)
+		q.o.inserts++
+	}
+}
+
+var ampersand = []byte{'&'}
+
+func hotChannel(name []byte) string {
+	switch string(name) {
+	case "Apple":
+		return "0"
+	case "Google":
+		return "1"
+	case "Facebook":
+		return "2"
+	case "Baidu":
+		return "3"
+	}
+	return ""
+}

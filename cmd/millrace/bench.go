@@ -88,5 +88,5 @@ func (c *latencyCmd) Run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return latency.Run(ctx, latency.Options{Inserts: c.Inserts, Pause: c.Pause, Idle: c.Idle, Object: c.ObjectStore, JSON: c.JSON}, os.Stdout)
+	return latency.Run(ctx, latency.Options{Inserts: c.Inserts, Pause: c.Pause, Idle: c.Idle, Settle: time.Second, Object: c.ObjectStore, JSON: c.JSON}, os.Stdout)
 }

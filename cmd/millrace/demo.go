@@ -63,27 +63,32 @@ func (c *demoCmd) Run() (err error) {
 	return err
 }
 
-// emitted adds up how far the splits of a job's source have been read.
+// emitted adds up how far the splits of a job's source have been read. After a restart every actor knows where each split was
+// then; the one that reads it knows more.
 func emitted(s *server.Server, job string) (total int64, ok bool) {
 	rel, found := s.Catalog.Snapshot().Find("public", job)
 	if !found {
 		return 0, false
 	}
+	splits := map[string]int64{}
 	for _, st := range s.Engine.Jobs() {
 		if st.ID != rel.ID {
 			continue
 		}
 		for _, src := range st.Sources {
-			for _, at := range src.Offsets {
+			for split, at := range src.Offsets {
 				n, err := offset.One([]byte(at))
 				if err != nil {
 					return 0, false
 				}
-				total, ok = total+n, true
+				splits[split] = max(splits[split], n)
 			}
 		}
 	}
-	return total, ok
+	for _, n := range splits {
+		total += n
+	}
+	return total, len(splits) > 0
 }
 
 // lastLine keeps the last line that was written to it.

@@ -25,6 +25,8 @@ type grouper struct {
 	ids   []uint32 // result of assign and find; reused
 	fresh []int32  // physical rows that began a group in the last assign, in order of their groups
 	buf   []byte
+
+	misses []int32 // reused
 }
 
 func newGrouper(types []sqltypes.Type, cols []int, strict []bool) *grouper {
@@ -127,11 +129,12 @@ func (g *grouper) encode(ch *delta.Chunk, i int) bool {
 func (g *grouper) assignInts(ch *delta.Chunk, ids []uint32) {
 	t, v := g.ints, ch.Cols[g.cols[0]]
 	if ch.Sel == nil && !v.HasNulls() {
-		for k, x := range v.Ints[:len(ids)] {
+		xs := v.Ints[:len(ids)]
+		for _, k := range t.probe(xs, ids, g.missing(len(ids))) {
 			n := t.n
-			ids[k] = t.put(x)
+			ids[k] = t.put(xs[k])
 			if t.n != n {
-				g.fresh = append(g.fresh, int32(k))
+				g.fresh = append(g.fresh, k)
 			}
 		}
 		return
@@ -156,6 +159,13 @@ func (g *grouper) assignInts(ch *delta.Chunk, ids []uint32) {
 
 func (g *grouper) findInts(ch *delta.Chunk, ids []uint32) {
 	t, v := g.ints, ch.Cols[g.cols[0]]
+	if ch.Sel == nil && !v.HasNulls() {
+		xs := v.Ints[:len(ids)]
+		for _, k := range t.probe(xs, ids, g.missing(len(ids))) {
+			ids[k] = t.get(xs[k])
+		}
+		return
+	}
 	strict := g.strict != nil && g.strict[0]
 	for k := range ids {
 		i := ch.Row(k)
@@ -170,7 +180,15 @@ func (g *grouper) findInts(ch *delta.Chunk, ids []uint32) {
 	}
 }
 
-// intTable maps integers to dense numbers: open addressing, linear probing, at most half full.
+// missing is room for the positions of n rows.
+func (g *grouper) missing(n int) []int32 {
+	if len(g.misses) < n {
+		g.misses = make([]int32, n)
+	}
+	return g.misses[:n]
+}
+
+// intTable maps integers to dense numbers: open addressing, linear probing, at most two thirds full.
 type intTable struct {
 	slots []intSlot
 	shift uint   // 64 − log2(len(slots))
@@ -195,6 +213,29 @@ func (t *intTable) at(k int64) uint {
 	return uint(x * 0x9E3779B97F4A7C15 >> t.shift)
 }
 
+// probe looks only where the search of each key begins. It sets ids of the keys that are there and returns the positions
+// of the others, in miss. The loop waits for nothing, so the processor fetches many slots at once; where they were the
+// wrong ones, the right ones are next to them.
+func (t *intTable) probe(keys []int64, ids []uint32, miss []int32) []int32 {
+	n := 0
+	mask := uint(len(t.slots) - 1)
+	miss, ids = miss[:len(keys)], ids[:len(keys)]
+	for i, k := range keys {
+		s := &t.slots[t.at(k)&mask]
+		missed := 0
+		if s.key != k {
+			missed = 1
+		}
+		if s.id == 0 {
+			missed = 1
+		}
+		ids[i] = s.id - 1
+		miss[n] = int32(i)
+		n += missed
+	}
+	return miss[:n]
+}
+
 func (t *intTable) put(k int64) uint32 {
 	mask := uint(len(t.slots) - 1)
 	for p := t.at(k) & mask; ; p = (p + 1) & mask {
@@ -212,7 +253,7 @@ func (t *intTable) insert(p uint, k int64) uint32 {
 	id := t.n
 	t.n++
 	t.slots[p] = intSlot{k, id + 1}
-	if int(t.n)*2 > len(t.slots) {
+	if int(t.n)*3 > 2*len(t.slots) {
 		t.grow()
 	}
 	return id
@@ -239,6 +280,7 @@ func (t *intTable) putNull() uint32 {
 	return t.null
 }
 
+// grow doubles the table. The order of the slots stays, so that memory is read and written from one end to the other.
 func (t *intTable) grow() {
 	old := t.slots
 	t.slots = make([]intSlot, 2*len(old))

@@ -196,6 +196,42 @@ func TestMaxOneRow(t *testing.T) {
 	}
 }
 
+// TestMaxOneRowPartitions: each partition may have one row, and there is no row for none.
+func TestMaxOneRowPartitions(t *testing.T) {
+	seeds(t, 20, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 30)
+		for cols := 1; cols <= 3; cols++ {
+			n := &plan.MaxOneRow{Input: w.scan(1), PartitionBy: []int{0, 4, 2}[:cols]}
+			seen, several := map[string]bool{}, false
+			for _, r := range w.rowsOf(1) {
+				k := shown([]row{pick(r, n.PartitionBy)})[0]
+				several = several || seen[k]
+				seen[k] = true
+			}
+			rows, err := w.run(n)
+			switch {
+			case several && sqlerr.CodeOf(err) != sqlerr.CardinalityViolation:
+				t.Errorf("by %v: %d rows, error %v", n.PartitionBy, len(rows), err)
+			case !several:
+				w.same(n, w.rowsOf(1), false)
+			}
+		}
+		first := &plan.TopN{Input: w.scan(1), PartitionBy: []int{0, 4}, OrderBy: []plan.SortKey{{Col: 1}}, Limit: 1}
+		rows, err := w.run(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.same(&plan.MaxOneRow{Input: first, PartitionBy: []int{0, 4}}, rows, false)
+		if len(rows) > 1 {
+			if _, err := w.run(&plan.MaxOneRow{Input: first, PartitionBy: []int{}}); sqlerr.CodeOf(err) != sqlerr.CardinalityViolation {
+				t.Errorf("error is %v", err)
+			}
+		}
+	})
+	w := newWorld(t, 1, 0)
+	w.same(&plan.MaxOneRow{Input: w.scan(1), PartitionBy: []int{0}}, nil, true)
+}
+
 func TestTableFunc(t *testing.T) {
 	seeds(t, 10, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, w0size(seed))

@@ -107,6 +107,24 @@ func refEquiJoin(n *plan.Join, left, right []row) (out []row) {
 	return out
 }
 
+// TestSpillMaxOneRow spills the keys seen; a second row of a key is found in memory and on disk.
+func TestSpillMaxOneRow(t *testing.T) {
+	w := tight(t, 1, 200<<10)
+	count := func(in plan.Node) (int, error) {
+		rows, err := w.run(&plan.MaxOneRow{Input: in, PartitionBy: []int{0}})
+		return len(rows), err
+	}
+	if n, err := count(series(1, 50000)); n != 50000 || err != nil {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	for _, again := range []int64{1, 25000, 50000} {
+		twice := &plan.Union{Inputs: []plan.Node{series(1, 50000), series(again, again)}}
+		if n, err := count(twice); sqlerr.CodeOf(err) != sqlerr.CardinalityViolation {
+			t.Errorf("%d again: %d rows, %v", again, n, err)
+		}
+	}
+}
+
 // TestSpillSkew has a key that no spreading can split: that is an error, not an endless recursion.
 func TestSpillSkew(t *testing.T) {
 	w := tight(t, 4, 100<<10)

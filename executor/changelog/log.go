@@ -15,6 +15,7 @@ package changelog
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/millrace/millrace/executor/stream"
@@ -55,15 +56,15 @@ func (l *Log) Append(e Entry) {
 		return
 	}
 	l.mu.entries = append(l.mu.entries, e)
-	close(l.mu.more)
-	l.mu.more = make(chan struct{})
+	l.wakeLocked()
 }
 
-// Sub is one subscriber's position. Next belongs to one goroutine.
+// Sub is one subscriber's position. Next belongs to one goroutine; the others may come from anywhere. The fields are
+// guarded by the log's mutex.
 type Sub struct {
 	log      *Log
 	next     int // number of the entry to read next
-	released int // entries below are no longer needed; guarded by log.mu
+	released int // entries below are no longer needed
 }
 
 // Subscribe starts a reader at the log's end.
@@ -76,15 +77,23 @@ func (l *Log) Subscribe() *Sub {
 	return s
 }
 
-// Next returns the next epoch, waiting for it. The entry stays in the log until Release.
+// errClosed answers readers that go on after Close.
+var errClosed = errors.New("read changelog: the subscription is closed")
+
+// Next returns the next epoch, waiting for it until ctx or the subscription ends. The entry stays in the log until
+// Release.
 func (s *Sub) Next(ctx context.Context) (Entry, error) {
 	l := s.log
 	for {
 		l.mu.Lock()
+		if _, ok := l.mu.subs[s]; !ok {
+			l.mu.Unlock()
+			return Entry{}, errClosed
+		}
 		if i := s.next - l.mu.first; i < len(l.mu.entries) {
 			e := l.mu.entries[i]
-			l.mu.Unlock()
 			s.next++
+			l.mu.Unlock()
 			return e, nil
 		}
 		more := l.mu.more
@@ -102,20 +111,30 @@ func (s *Sub) Release(e stream.Epoch) {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if _, ok := l.mu.subs[s]; !ok {
+		return
+	}
 	for s.released-l.mu.first < len(l.mu.entries) && s.released < s.next &&
-		l.mu.entries[max(0, s.released-l.mu.first)].Barrier.Epoch <= e {
+		l.mu.entries[s.released-l.mu.first].Barrier.Epoch <= e {
 		s.released++
 	}
 	l.trimLocked()
 }
 
-// Close ends the subscription.
+// Close ends the subscription and a Next that waits. It may be called again.
 func (s *Sub) Close() {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.mu.subs, s)
 	l.trimLocked()
+	l.wakeLocked()
+}
+
+// wakeLocked lets every reader that waits look again.
+func (l *Log) wakeLocked() {
+	close(l.mu.more)
+	l.mu.more = make(chan struct{})
 }
 
 func (l *Log) trimLocked() {
@@ -134,7 +153,10 @@ func (s *Sub) Lag() (epochs, bytes int) {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := max(0, s.next-l.mu.first); i < len(l.mu.entries); i++ {
+	if _, ok := l.mu.subs[s]; !ok {
+		return 0, 0
+	}
+	for i := s.next - l.mu.first; i < len(l.mu.entries); i++ {
 		epochs++
 		for _, c := range l.mu.entries[i].Chunks {
 			bytes += c.SizeBytes()

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/millrace/millrace/storage/key"
 )
@@ -25,6 +26,7 @@ type Map struct {
 	complete  bool
 	loads     int
 	probe     []byte
+	expand    func(dst, k []byte) []byte // nil: keys in the store are those in memory
 }
 
 // Slot meta: bytes 0–1 vnode, 2–5 key length, 6 flags.
@@ -43,6 +45,19 @@ func NewMap(cfg Config, keyHint, width int) *Map {
 	inline := min(max((keyHint+7)&^7, 16), 64)
 	return &Map{cfg: cfg, keyInline: inline, width: width,
 		slotWidth: metaWidth + inline + (width+7)&^7, complete: cfg.Store == nil}
+}
+
+// StoreKeys makes the keys in the store differ from those in memory: f appends the one for the other. LoadAll cannot
+// turn them back. What f depends on must stay the same for a key from the time it is added until the Flush after it
+// is deleted. Call it before the map is used.
+func (m *Map) StoreKeys(f func(dst, k []byte) []byte) { m.expand = f }
+
+// storeKey appends a key as the store has it.
+func (m *Map) storeKey(dst, k []byte) []byte {
+	if m.expand != nil {
+		return m.expand(dst, k)
+	}
+	return append(dst, k...)
 }
 
 // Complete reports whether memory holds everything.
@@ -101,7 +116,7 @@ func (m *Map) Find(hash uint64, vnode uint16, k []byte) (uint32, error) {
 
 func (m *Map) load(hash uint64, vnode uint16, k []byte) (uint32, error) {
 	m.loads++
-	m.probe = append(key.AppendPrefix(m.probe[:0], m.cfg.Table, vnode), k...)
+	m.probe = m.storeKey(key.AppendPrefix(m.probe[:0], m.cfg.Table, vnode), k)
 	v, ok, err := m.cfg.Store.Get(m.probe)
 	if err != nil || !ok {
 		return NoSlot, err
@@ -196,13 +211,18 @@ func (m *Map) Flush(d *Delta) {
 	for _, s := range m.dirty {
 		b := m.slot(s)
 		b[6] &^= flagDirty
+		k := m.Key(s)
+		if m.expand != nil {
+			m.probe = m.expand(m.probe[:0], k)
+			k = m.probe
+		}
 		if b[6]&flagDead == 0 {
 			b[6] |= flagStored
-			d.Put(m.cfg.Table, binary.LittleEndian.Uint16(b), m.Key(s), m.Value(s))
+			d.Put(m.cfg.Table, binary.LittleEndian.Uint16(b), k, m.Value(s))
 			continue
 		}
 		if b[6]&flagStored != 0 {
-			d.Delete(m.cfg.Table, binary.LittleEndian.Uint16(b), m.Key(s))
+			d.Delete(m.cfg.Table, binary.LittleEndian.Uint16(b), k)
 		}
 		if m.complete {
 			m.drop(s)
@@ -226,6 +246,9 @@ func (m *Map) Each(f func(slot uint32)) {
 func (m *Map) LoadAll(owns func(vnode uint16) bool) error {
 	if m.complete {
 		return nil
+	}
+	if m.expand != nil {
+		return fmt.Errorf("load state table %d: its keys in the store cannot be turned back", m.cfg.Table)
 	}
 	r := key.TableRange(m.cfg.Table)
 	err := m.cfg.Store.Scan(r.Lo, r.Hi, func(full, v []byte) bool {

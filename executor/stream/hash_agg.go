@@ -69,7 +69,7 @@ func newHashAgg(n *plan.Agg, env *Env) (Operator, error) {
 		a.old = append(a.old, &delta.Vec{Type: c.n.Result})
 		a.now = append(a.now, &delta.Vec{Type: c.n.Result})
 		if c.distinct {
-			a.addDistinct(c, in, cfg)
+			a.addDistinct(c, in, appendOnly)
 		}
 	}
 	a.keys = newVecs(a.cols.types)
@@ -79,7 +79,7 @@ func newHashAgg(n *plan.Agg, env *Env) (Operator, error) {
 	}
 	a.groups = state.NewMap(cfg, hint, width)
 	for _, s := range a.sets {
-		s.open(cfg)
+		s.open(cfg, a.groups)
 	}
 	return a, nil
 }
@@ -92,13 +92,13 @@ func keyHint(t sqltypes.Type) int {
 	return 16
 }
 
-func (a *hashAgg) addDistinct(c *aggCall, in []sqltypes.Type, cfg state.Config) {
+func (a *hashAgg) addDistinct(c *aggCall, in []sqltypes.Type, grows bool) {
 	for _, s := range a.sets {
 		if s.add(c) {
 			return
 		}
 	}
-	a.sets = append(a.sets, newDistinctSet(len(a.sets), c, in))
+	a.sets = append(a.sets, newDistinctSet(len(a.sets), c, in, grows))
 }
 
 // OnDelta implements Operator.

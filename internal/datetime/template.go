@@ -125,23 +125,60 @@ func matchKeyword(s string) (keyword, letterCase, bool) {
 
 func isSeparator(c byte) bool { return c > ' ' && c < 0x7f && !isAlnum(c) }
 
-// template is a parsed format. It is never written after parsing.
+// template is a parsed format. But for shown it is never written after parsing.
 type template struct {
 	format string
 	nodes  []node
+	zoned  bool  // names the zone
+	micros int64 // the smallest unit that a timestamp's text depends on; 0: below a second
+	shown  [64]atomic.Pointer[shownText]
 }
 
-// lastTemplate remembers the latest format: a query mostly uses one for all of its rows.
-var lastTemplate atomic.Pointer[template]
+// templates remembers formats, by a hash: a query uses few, for all of its rows.
+var templates [32]atomic.Pointer[template]
+
+func slotOf(format string) *atomic.Pointer[template] {
+	h := uint32(len(format))
+	for i := range len(format) {
+		h = h*31 + uint32(format[i])
+	}
+	return &templates[h%uint32(len(templates))]
+}
 
 // parseTemplate cuts a format into nodes, which must not be written.
-func parseTemplate(format string) []node {
-	if t := lastTemplate.Load(); t != nil && t.format == format {
-		return t.nodes
+func parseTemplate(format string) []node { return templateOf(format).nodes }
+
+func templateOf(format string) *template {
+	slot := slotOf(format)
+	if t := slot.Load(); t != nil && t.format == format {
+		return t
 	}
-	t := &template{strings.Clone(format), splitTemplate(strings.Clone(format))}
-	lastTemplate.Store(t)
-	return t.nodes
+	format = strings.Clone(format)
+	t := &template{format: format, nodes: splitTemplate(format), micros: MicrosPerDay}
+	for i := range t.nodes {
+		t.micros = min(t.micros, t.nodes[i].id.micros())
+		switch t.nodes[i].id {
+		case pTZ, pTZH, pTZM, pOF:
+			t.zoned = true
+		}
+	}
+	slot.Store(t)
+	return t
+}
+
+// micros is the length of time for which a field stays the same, up to a day.
+func (p pattern) micros() int64 {
+	switch p {
+	case pFF1, pFF2, pFF3, pFF4, pFF5, pFF6, pMS, pUS:
+		return 0
+	case pSS, pSSSS:
+		return MicrosPerSecond
+	case pMI:
+		return MicrosPerMinute
+	case pHH12, pHH24, pAM, pAMDots:
+		return MicrosPerHour
+	}
+	return MicrosPerDay
 }
 
 func splitTemplate(format string) []node {

@@ -1,7 +1,6 @@
 package datetime
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -32,8 +31,8 @@ func ToCharTimestamp(ts int64, format string) (text string, ok bool, err error) 
 	if format == "" || !IsFiniteTimestamp(ts) {
 		return "", false, nil
 	}
-	m := momentOf(ts)
-	return m.format(format)
+	text = templateOf(format).local(ts)
+	return text, true, nil
 }
 
 // ToCharTimestamptz is to_char(timestamptz, format) by the clocks of loc; ok false is NULL. Error: 22007.
@@ -41,10 +40,43 @@ func ToCharTimestamptz(ts int64, format string, loc *time.Location) (text string
 	if format == "" || !IsFiniteTimestamp(ts) {
 		return "", false, nil
 	}
+	t := templateOf(format)
 	east, abbrev := offsetAt(ts, loc)
-	m := momentOf(ts + int64(east)*MicrosPerSecond)
+	local := ts + int64(east)*MicrosPerSecond
+	if !t.zoned {
+		return t.local(local), true, nil
+	}
+	m := momentOf(local)
 	m.east, m.zone = east, abbrev
-	return m.format(format)
+	return m.format(t.nodes)
+}
+
+// shownText is what a template makes of all times within one of its units.
+type shownText struct {
+	unit int64
+	text string
+}
+
+// local formats a timestamp without a zone. Neighbouring rows mostly lie in the same unit: in the same day, if the
+// format names nothing smaller. The texts of a few units are remembered; two goroutines may replace each other's.
+func (t *template) local(ts int64) string {
+	if t.micros == 0 {
+		m := momentOf(ts)
+		text, _, _ := m.format(t.nodes) // only intervals fail
+		return text
+	}
+	unit := ts / t.micros
+	if ts%t.micros < 0 {
+		unit--
+	}
+	at := &t.shown[uint64(unit)%uint64(len(t.shown))]
+	if s := at.Load(); s != nil && s.unit == unit {
+		return s.text
+	}
+	m := momentOf(ts)
+	text, _, _ := m.format(t.nodes)
+	at.Store(&shownText{unit, text})
+	return text
 }
 
 func momentOf(local int64) moment {
@@ -64,11 +96,14 @@ func ToCharInterval(iv Interval, format string) (text string, ok bool, err error
 	m.year, m.month, m.day = int(f.year), int(f.mon), int(f.day)
 	m.hour, m.minute, m.sec, m.micros = int(f.hour), int(f.min), int(f.sec), int(f.micros)
 	m.yearDay = (m.year*12+m.month)*30 + m.day
-	return m.format(format)
+	return m.format(parseTemplate(format))
 }
 
-func (m *moment) format(format string) (string, bool, error) {
-	for _, n := range parseTemplate(format) {
+func (m *moment) format(nodes []node) (string, bool, error) {
+	var room [64]byte
+	m.out = room[:0]
+	for i := range nodes {
+		n := &nodes[i]
 		if n.id == pNone {
 			m.out = append(m.out, n.text...)
 			continue
@@ -77,7 +112,7 @@ func (m *moment) format(format string) (string, bool, error) {
 			return "", false, sqlerr.New(sqlerr.InvalidDatetimeFormat, "invalid format specification for an interval value").
 				WithHint("Intervals are not tied to specific calendar dates.")
 		}
-		m.node(&n)
+		m.node(n)
 	}
 	return string(m.out), true, nil
 }
@@ -113,8 +148,16 @@ func (m *moment) number(n *node, v, width int) {
 	} else if v < 0 {
 		width++
 	}
-	m.out = fmt.Appendf(m.out, "%0*d", width, v)
+	m.digits(v, width)
 	m.ordinal(n, v)
+}
+
+// digits appends v padded with zeros to width characters, the sign included.
+func (m *moment) digits(v, width int) {
+	if v < 0 {
+		width--
+	}
+	m.out = appendPadded(m.out, v, width)
 }
 
 // unsigned is number for fields where a sign takes the place of a digit.
@@ -175,8 +218,7 @@ func (m *moment) numberField(n *node) {
 		m.fraction(n, 6)
 	case pSSSS:
 		v := m.hour*3600 + m.minute*60 + m.sec
-		m.out = fmt.Appendf(m.out, "%d", v)
-		m.ordinal(n, v)
+		m.plain(n, v)
 	default:
 		m.dayField(n)
 	}
@@ -188,7 +230,7 @@ func (m *moment) fraction(n *node, digits int) {
 	for range 6 - digits {
 		v /= 10
 	}
-	m.out = fmt.Appendf(m.out, "%0*d", digits, v)
+	m.digits(v, digits)
 	m.ordinal(n, v)
 }
 
@@ -224,7 +266,7 @@ func (m *moment) dayField(n *node) {
 }
 
 func (m *moment) plain(n *node, v int) {
-	m.out = fmt.Appendf(m.out, "%d", v)
+	m.digits(v, 0)
 	m.ordinal(n, v)
 }
 
@@ -262,7 +304,9 @@ func (m *moment) yearField(n *node) {
 	}
 	switch n.id {
 	case pYcomma:
-		m.out = fmt.Appendf(m.out, "%d,%03d", year/1000, year%1000)
+		m.digits(year/1000, 0)
+		m.out = append(m.out, ',')
+		m.digits(year%1000, 3)
 		m.ordinal(n, year)
 	case pYYYY, pIYYY:
 		m.number(n, year, 4)
@@ -293,13 +337,15 @@ func (m *moment) century(n *node) {
 
 // word appends a name in the case of the keyword, padded with blanks to width.
 func (m *moment) word(n *node, s string, width int) {
-	switch n.letter {
-	case upper:
-		s = strings.ToUpper(s)
-	case lower:
-		s = strings.ToLower(s)
+	for _, c := range []byte(s) { // names are ASCII
+		switch {
+		case n.letter == upper && 'a' <= c && c <= 'z':
+			c -= 'a' - 'A'
+		case n.letter == lower && 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		m.out = append(m.out, c)
 	}
-	m.out = append(m.out, s...)
 	if n.fill || n.local {
 		return
 	}
@@ -357,23 +403,26 @@ func (m *moment) roman(n *node) {
 }
 
 func (m *moment) zoneField(n *node) {
-	sign, abs := '+', m.east
+	sign, abs := byte('+'), m.east
 	if m.east < 0 {
 		sign, abs = '-', -m.east
 	}
 	switch n.id {
 	case pTZH:
-		m.out = fmt.Appendf(m.out, "%c%02d", sign, abs/3600)
+		m.out = append(m.out, sign)
+		m.digits(abs/3600, 2)
 	case pTZM:
-		m.out = fmt.Appendf(m.out, "%02d", abs%3600/60)
+		m.digits(abs%3600/60, 2)
 	case pOF:
 		width := 2
 		if n.fill {
 			width = 0
 		}
-		m.out = fmt.Appendf(m.out, "%c%0*d", sign, width, abs/3600)
+		m.out = append(m.out, sign)
+		m.digits(abs/3600, width)
 		if abs%3600 != 0 {
-			m.out = fmt.Appendf(m.out, ":%02d", abs%3600/60)
+			m.out = append(m.out, ':')
+			m.digits(abs%3600/60, 2)
 		}
 	}
 }

@@ -10,5 +10,5 @@
 // them; nothing is written outside the temporary folder and the cache folder.
 //
 // Nothing here is part of the server: it is for tests, which need the flag -kafka (go test
-// ./internal/kafkatest -kafka -timeout 20m). Start reading at New.
+// ./internal/kafkatest -kafka -timeout 20m). Start at New.
 package kafkatest

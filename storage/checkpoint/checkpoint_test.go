@@ -55,8 +55,16 @@ func newKV(t *testing.T) clientv3.KV {
 type faultyKV struct {
 	clientv3.KV
 	mu     sync.Mutex
-	before int // transactions to lose
-	after  int // answers to lose, once before is used up
+	before int    // transactions to lose
+	after  int    // answers to lose, once before is used up
+	lost   func() // called at each loss, if set
+}
+
+func (f *faultyKV) lose(text string) (*clientv3.TxnResponse, error) {
+	if f.lost != nil {
+		f.lost()
+	}
+	return nil, errors.New(text)
 }
 
 type faultyTxn struct {
@@ -75,12 +83,12 @@ func (t *faultyTxn) Commit() (*clientv3.TxnResponse, error) {
 	defer t.kv.mu.Unlock()
 	if t.kv.before > 0 {
 		t.kv.before--
-		return nil, errors.New("lost on the way")
+		return t.kv.lose("lost on the way")
 	}
 	r, err := t.Txn.Commit()
 	if t.kv.after > 0 {
 		t.kv.after--
-		return nil, errors.New("answer lost")
+		return t.kv.lose("answer lost")
 	}
 	return r, err
 }
@@ -272,9 +280,16 @@ func TestLostTransactions(t *testing.T) {
 		want          uint64
 	}{{"not sent", 1 << 30, 0, 3}, {"answer lost", 0, 1 << 30, 5}} {
 		t.Run(c2.name, func(t *testing.T) {
-			short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+			short, cancel := context.WithCancel(ctx)
 			defer cancel()
 			kv.before, kv.after = c2.before, c2.after
+			losses := 0
+			kv.lost = func() { // the caller gives up in the middle of trying
+				if losses++; losses == 3 {
+					cancel()
+				}
+			}
+			defer func() { kv.lost = nil }()
 			err := c.epoch(short, c2.want/5+4)
 			if !errors.Is(err, ErrUnknown) {
 				t.Errorf("commit gives %v", err)

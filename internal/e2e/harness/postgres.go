@@ -19,7 +19,7 @@ import (
 // postgresBin is where Debian keeps the server that answers are compared with.
 const postgresBin = "/usr/lib/postgresql/15/bin"
 
-// Postgres starts a PostgreSQL with bytewise collation on a socket in a temporary folder and connects to it;
+// Postgres starts a PostgreSQL with bytewise collation and Unicode case mapping, like ours, on a socket in a temporary folder and connects to it;
 // both are gone with the test. It returns nil where there is no PostgreSQL 15.
 func Postgres(t testing.TB) *pgx.Conn {
 	t.Helper()
@@ -33,7 +33,7 @@ func Postgres(t testing.TB) *pgx.Conn {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	attr := runAs(t, dir)
 	data := filepath.Join(dir, "data")
-	cmd := exec.Command(filepath.Join(postgresBin, "initdb"), "-D", data, "-U", "root", "--auth=trust", "--locale=C", "-E", "UTF8", "--no-sync")
+	cmd := exec.Command(filepath.Join(postgresBin, "initdb"), "-D", data, "-U", "root", "--auth=trust", "--locale=C", "--lc-ctype=C.UTF-8", "-E", "UTF8", "--no-sync")
 	cmd.SysProcAttr, cmd.Dir = attr, dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make a PostgreSQL cluster: %v\n%s", err, out)
