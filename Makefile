@@ -40,6 +40,10 @@ test-postgres: ## the .slt files and the property test against a real PostgreSQL
 	@internal/ci/test.sh postgres
 	go test -count=1 -run TestViewEqualsRecompute ./internal/e2e
 
+.PHONY: test-kafka
+test-kafka: ## the Kafka connector and a whole server against a real Apache Kafka; needs Java 17 and Maven, fetches the jars once
+	go test -count=1 -timeout 40m ./internal/kafkatest -kafka
+
 .PHONY: golden
 golden: ## the golden plans; REWRITE=1 writes them anew, to be reviewed
 	go test -count=1 ./planner -args $(if $(REWRITE),-rewrite)
