@@ -23,6 +23,7 @@ type sourceScan struct {
 	cfg     state.Config
 	offsets map[string][]byte
 	dirty   map[string]struct{}
+	mine    map[string]struct{} // splits that this actor reads; offsets holds the others' saved ones, too
 	rows    int64
 	errs    int64
 	lastErr string // of the last record that did not decode
@@ -110,8 +111,8 @@ func (s *sourceScan) status() SourceStatus {
 	if s.failure != "" {
 		st.LastError = s.failure
 	}
-	for k, v := range s.offsets {
-		st.Offsets[k] = string(v)
+	for k := range s.mine {
+		st.Offsets[k] = string(s.offsets[k])
 	}
 	return st
 }
@@ -173,7 +174,9 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 	}
 	start := make([]connector.SplitOffset, len(splits))
 	p.scan.mu.Lock()
+	p.scan.mine = map[string]struct{}{}
 	for i, s := range splits {
+		p.scan.mine[s] = struct{}{}
 		start[i] = connector.SplitOffset{Split: s, Offset: p.scan.offsets[s]}
 		if p.opened && start[i].Offset == nil {
 			// A split that has come since the job began is read whole, whatever the start mode says.

@@ -35,12 +35,18 @@ type rowMeta struct {
 	image      ref
 	id         uint64 // append-only: row number; else hash of bucket and image
 	weight     int64
-	len        uint32
+	bits       uint32 // length of the image, shifted, and flags: the struct is 40 bytes
 	bucket     uint32
 	prev, next uint32 // in the bucket, slot+1, 0: none
-	flags      uint32
-	_          uint32
 }
+
+const (
+	rowMetaBytes = 40
+	rowFlagBits  = 3
+	maxImage     = 1<<(32-rowFlagBits) - 1
+)
+
+func (x *rowMeta) len() int { return int(x.bits >> rowFlagBits) }
 
 // Bucket value: first row (slot+1), number of rows, flags.
 const (
@@ -61,7 +67,7 @@ func (m *MultiMap) meta(r uint32) *rowMeta { return &m.blocks[r>>blockShift][r&b
 // Image returns a row's bytes; they stay valid until the row is removed.
 func (m *MultiMap) Image(row uint32) []byte {
 	x := m.meta(row)
-	return m.images.bytes(x.image, int(x.len))
+	return m.images.bytes(x.image, x.len())
 }
 
 // Weight returns a row's weight.
@@ -128,7 +134,7 @@ func (m *MultiMap) restore(b uint32, id, image []byte, w int64) {
 	row := m.newRow(b, image)
 	x := m.meta(row)
 	x.weight = w
-	x.flags = flagStored
+	x.bits |= flagStored
 	if m.appendOnly {
 		x.id = binary.BigEndian.Uint64(id)
 	} else {
@@ -159,7 +165,7 @@ func (m *MultiMap) newRow(b uint32, image []byte) uint32 {
 	copy(buf, image)
 	v := m.buckets.Value(b)
 	head := binary.LittleEndian.Uint32(v)
-	*m.meta(row) = rowMeta{image: r, len: uint32(len(image)), bucket: b, next: head}
+	*m.meta(row) = rowMeta{image: r, bits: uint32(len(image)) << rowFlagBits, bucket: b, next: head}
 	if head != 0 {
 		m.meta(head - 1).prev = row + 1
 	}
@@ -178,9 +184,17 @@ func (m *MultiMap) Add(hash uint64, vnode uint16, k, image []byte, w int64) (buc
 
 // AddRow is Add that also returns the row. A row keeps its number until the Flush after it lost its weight.
 func (m *MultiMap) AddRow(hash uint64, vnode uint16, k, image []byte, w int64) (bucket, row uint32, before, after int64, err error) {
-	b, err := m.Find(hash, vnode, k)
+	return m.AddRowAt(NoSlot, hash, vnode, k, image, w)
+}
+
+// AddRowAt is AddRow with a guess from Candidates.
+func (m *MultiMap) AddRowAt(guess uint32, hash uint64, vnode uint16, k, image []byte, w int64) (bucket, row uint32, before, after int64, err error) {
+	b, err := m.FindAt(guess, hash, vnode, k)
 	if err != nil {
 		return b, NoSlot, 0, 0, err
+	}
+	if len(image) > maxImage {
+		return b, NoSlot, 0, 0, fmt.Errorf("keep row of state table %d: it has %d bytes", m.cfg.Table, len(image))
 	}
 	if b == NoSlot {
 		b = m.buckets.add(hash, vnode, k)
@@ -196,7 +210,7 @@ func (m *MultiMap) AddRow(hash uint64, vnode uint16, k, image []byte, w int64) (
 	id := rowHash(b, image)
 	row, ok := m.rowIdx.find(id, func(r uint32) bool {
 		x := m.meta(r)
-		return x.bucket == b && string(m.images.bytes(x.image, int(x.len))) == string(image)
+		return x.bucket == b && string(m.images.bytes(x.image, x.len())) == string(image)
 	})
 	if !ok {
 		row = m.newRow(b, image)
@@ -232,8 +246,8 @@ func (m *MultiMap) Clear(bucket uint32) {
 }
 
 func (m *MultiMap) markDirty(row uint32, x *rowMeta) {
-	if x.flags&flagDirty == 0 {
-		x.flags |= flagDirty
+	if x.bits&flagDirty == 0 {
+		x.bits |= flagDirty
 		m.dirty = append(m.dirty, row)
 	}
 }
@@ -291,22 +305,22 @@ func (m *MultiMap) Flush(d *Delta) {
 	var val []byte
 	for _, row := range m.dirty {
 		x := m.meta(row)
-		x.flags &^= flagDirty
-		image := m.images.bytes(x.image, int(x.len))
+		x.bits &^= flagDirty
+		image := m.images.bytes(x.image, x.len())
 		vnode := m.buckets.VNode(x.bucket)
 		if x.weight != 0 {
-			x.flags |= flagStored
+			x.bits |= flagStored
 			val = append(binary.AppendVarint(val[:0], x.weight), image...)
 			d.Put(m.cfg.Table, vnode, m.storeKey(x, image), val)
 			continue
 		}
-		if x.flags&flagStored != 0 {
+		if x.bits&flagStored != 0 {
 			d.Delete(m.cfg.Table, vnode, m.storeKey(x, image))
 		}
 		if !m.appendOnly {
 			m.rowIdx.remove(x.id, row)
 		}
-		m.images.release(x.image, max(int(x.len), 1))
+		m.images.release(x.image, max(x.len(), 1))
 		m.freeRows = append(m.freeRows, row)
 	}
 	m.dirty = m.dirty[:0]
@@ -379,5 +393,5 @@ func (m *MultiMap) LoadAll(owns func(vnode uint16) bool) error {
 func (m *MultiMap) Stats() Stats {
 	s := m.buckets.Stats()
 	return Stats{Rows: m.rows, Loads: m.loads,
-		Bytes: s.Bytes + len(m.blocks)*blockSlots*48 + m.rowIdx.bytes() + m.images.memory()}
+		Bytes: s.Bytes + len(m.blocks)*blockSlots*rowMetaBytes + m.rowIdx.bytes() + m.images.memory()}
 }

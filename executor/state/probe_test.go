@@ -3,8 +3,10 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"math/rand"
 	"testing"
+	"unsafe"
 
 	"github.com/millrace/millrace/storage/key"
 )
@@ -110,5 +112,81 @@ func TestOrderedUpsert(t *testing.T) {
 			st.apply(&d)
 			m = NewOrderedMap(Config{Table: 5, Store: st})
 		}
+	}
+}
+
+// TestRowMeta holds Stats to the truth.
+func TestRowMeta(t *testing.T) {
+	if n := unsafe.Sizeof(rowMeta{}); n != rowMetaBytes {
+		t.Errorf("a row's entry has %d bytes, want %d", n, rowMetaBytes)
+	}
+	m := NewMultiMap(Config{Table: 3}, 9, false, 0)
+	k := key.AppendInt64(nil, 1)
+	if _, _, _, err := m.Add(key.Hash(k), 1, k, make([]byte, maxImage+1), 1); err == nil {
+		t.Error("a row that is too large was taken")
+	}
+}
+
+// TestStoreKeys has keys in memory that name an entry of another map by its slot.
+func TestStoreKeys(t *testing.T) {
+	rnd := rand.New(rand.NewSource(6))
+	st := &memStore{map[string][]byte{}}
+	var groups, m *Map
+	open := func(s Store) {
+		groups, m = NewMap(Config{Table: 1, Store: s}, 9, 8), NewMap(Config{Table: 2, Store: s}, 9, 1)
+		m.StoreKeys(func(dst, k []byte) []byte {
+			dst = append(append(dst, 7), groups.Key(binary.LittleEndian.Uint32(k))...)
+			return append(dst, k[4:]...)
+		})
+	}
+	open(nil)
+	model, saved := map[[2]byte]byte{}, map[[2]byte]byte{}
+	for step := range 20000 {
+		id := [2]byte{byte(rnd.Intn(6)), byte(rnd.Intn(8))}
+		g := []byte{id[0], 'g'}
+		slot, _, err := groups.Upsert(key.Hash(g), uint16(id[0]), g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups.MarkDirty(slot)
+		k := append(binary.LittleEndian.AppendUint32(nil, slot), id[1])
+		s, created, err := m.Upsert(key.Hash(k), uint16(id[0]), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, had := model[id]; created == had || m.Value(s)[0] != v {
+			t.Fatalf("step %d: created %v, value %d, want %d", step, created, m.Value(s)[0], v)
+		}
+		m.Value(s)[0] = byte(step) | 1
+		m.MarkDirty(s)
+		model[id] = byte(step) | 1
+		if rnd.Intn(3) == 0 { // the group goes with its last value
+			m.Delete(s)
+			delete(model, id)
+			last := true
+			for other := range model {
+				last = last && other[0] != id[0]
+			}
+			if last {
+				groups.Delete(slot)
+			}
+		}
+		switch rnd.Intn(60) {
+		case 0:
+			var d Delta
+			m.Flush(&d)
+			groups.Flush(&d)
+			st.apply(&d)
+			saved = maps.Clone(model)
+		case 1:
+			if rnd.Intn(3) == 0 && len(st.m) > 0 {
+				model = maps.Clone(saved)
+				open(st)
+			}
+		}
+	}
+	open(st)
+	if err := m.LoadAll(func(uint16) bool { return true }); err == nil {
+		t.Error("LoadAll turned keys back")
 	}
 }

@@ -33,7 +33,7 @@ type hashJoin struct {
 	keys    touchedKeys // matchByKey
 	batch   row.Batch
 	image   []byte
-	guess   []uint32 // buckets of the other side, by counted row
+	guess   [2][]uint32 // buckets of each side, by counted row
 	pairs   pairList
 	lone    []int32 // rows of the running chunk that can have no match
 	out     padder
@@ -146,11 +146,12 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 	strict := own.nullable(c)
 	wantPairs := j.emitsPairs() || j.match == matchByRow
 	own.beginChunk(j.match, c.Rows)
-	if n := c.Len(); cap(j.guess) < n {
-		j.guess = make([]uint32, n)
+	for p := range j.guess {
+		for len(j.guess[p]) < c.Len() {
+			j.guess[p] = append(j.guess[p], 0)
+		}
+		j.sides[p].rows.Candidates(j.batch.Hashes, j.guess[p])
 	}
-	j.guess = j.guess[:c.Len()]
-	other.rows.Candidates(j.batch.Hashes, j.guess)
 	j.lone = j.lone[:0]
 	for k := range c.Len() {
 		i := c.Row(k)
@@ -158,8 +159,7 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 			j.lone = append(j.lone, int32(i))
 			continue
 		}
-		hash, kb := j.batch.Hashes[k], j.batch.Key(k)
-		b, err := j.store(port, c, i, j.guess[k], hash, kb)
+		b, err := j.store(port, c, i, k)
 		if err != nil {
 			return err
 		}
@@ -184,19 +184,21 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 	return j.emitLone(port, c, emit)
 }
 
-// store keeps row i where it may be needed later and returns the other side's bucket of the same key.
-func (j *hashJoin) store(port int, c *delta.Chunk, i int, guess uint32, hash uint64, k []byte) (uint32, error) {
+// store keeps row i, the n-th that counts, where it may be needed later and returns the other side's bucket of the
+// same key.
+func (j *hashJoin) store(port int, c *delta.Chunk, i, n int) (uint32, error) {
 	own, other := &j.sides[port], &j.sides[1-port]
+	hash, k := j.batch.Hashes[n], j.batch.Key(n)
 	vnode := j.vnode(hash)
 	if err := j.prepare(hash, vnode, k); err != nil {
 		return 0, err
 	}
-	b, err := other.rows.FindAt(guess, hash, vnode, k)
+	b, err := other.rows.FindAt(j.guess[1-port][n], hash, vnode, k)
 	if err != nil || other.unique && b != state.NoSlot && other.rows.Count(b) > 0 {
 		return b, err
 	}
 	j.image = row.AppendImage(j.image[:0], c.Cols, nil, i)
-	_, r, before, after, err := own.rows.AddRow(hash, vnode, k, j.image, c.Weight(i))
+	_, r, before, after, err := own.rows.AddRowAt(j.guess[port][n], hash, vnode, k, j.image, c.Weight(i))
 	if err == nil && own.preserved {
 		own.changed(j, i, r, before, after)
 	}
