@@ -139,6 +139,20 @@ func (j *Job) Sources() []SourceStatus {
 	return out
 }
 
+// SourcesPlaced reports whether every source inside the job has a position: after a checkpoint a restart goes
+// on from there, whatever the configured start then means. True for a job without sources.
+func (j *Job) SourcesPlaced() bool {
+	for _, s := range j.stats {
+		if !s.placed() {
+			return false
+		}
+	}
+	return true
+}
+
+// HasSources reports whether the job reads from outside.
+func (j *Job) HasSources() bool { return len(j.stats) > 0 }
+
 // Build makes the actors of a plan; nothing runs yet.
 func Build(cfg Config) (*Job, error) {
 	j := &Job{ID: cfg.Rel.ID, cfg: cfg, inbox: inbox{wake: make(chan struct{}, 1)}}
@@ -453,7 +467,8 @@ func (b *builder) source(n *plan.SourceScan, scan *sourceScan, in *instance, nod
 	spec := &connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Columns: n.Fields,
 		PrimaryKey: pk, Cols: n.Cols, Settings: b.cfg.Settings, Logger: b.cfg.Logger}
 	b.job.sources = append(b.job.sources, &sourcePump{src: src, spec: spec, index: in.index, n: in.width,
-		scan: scan, edge: edge, activity: b.cfg.Activity, opened: b.cfg.Store != nil})
+		scan: scan, edge: edge, activity: b.cfg.Activity, opened: b.cfg.Store != nil,
+		sent: map[string][]byte{}})
 	b.job.direct = append(b.job.direct, edge)
 	return nil
 }

@@ -95,6 +95,18 @@ func (s *sourceScan) fail(text string) {
 	s.failure = text
 }
 
+// placed reports whether the actor knows its splits and where in each of them it is.
+func (s *sourceScan) placed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for split := range s.mine {
+		if s.offsets[split] == nil {
+			return false
+		}
+	}
+	return s.mine != nil
+}
+
 func splitVNode(split string) uint16 { return uint16(key.Hash([]byte(split)) & 255) }
 
 // SourceStatus is what SHOW and the system catalog tell of a source inside a job.
@@ -125,8 +137,9 @@ type sourcePump struct {
 	index, n int // this actor's place among the job's
 	scan     *sourceScan
 	edge     *actor.Edge
-	opened   bool           // a reader was opened before, in this process or (offsets are there) an earlier one
-	activity func(rows int) // tells the coordinator that there is data for an epoch; waits while it is overloaded
+	sent     map[string][]byte // per split, where what was sent to the actor ends
+	opened   bool              // a reader was opened before, in this process or (offsets are there) an earlier one
+	activity func(rows int)    // tells the coordinator that there is data for an epoch; waits while it is overloaded
 }
 
 const (
@@ -170,6 +183,9 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 	}
 	if len(splits) == 0 {
 		p.opened = true // whatever comes is new
+		p.scan.mu.Lock()
+		p.scan.mine = map[string]struct{}{}
+		p.scan.mu.Unlock()
 		return false, p.waitForSplits(ctx, splits)
 	}
 	start := make([]connector.SplitOffset, len(splits))
@@ -178,6 +194,9 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 	for i, s := range splits {
 		p.scan.mine[s] = struct{}{}
 		start[i] = connector.SplitOffset{Split: s, Offset: p.scan.offsets[s]}
+		if o, ok := p.sent[s]; ok {
+			start[i].Offset = o // the actor may not have taken all that was sent
+		}
 		if p.opened && start[i].Offset == nil {
 			// A split that has come since the job began is read whole, whatever the start mode says.
 			start[i].Offset = connector.FromStart
@@ -216,6 +235,9 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 		progressed = true
 		if err := p.edge.Send(ctx, actor.Message{Chunk: b.Chunk, Meta: b, Open: !b.EndOfTxn}); err != nil {
 			return progressed, err
+		}
+		for _, o := range b.Offsets {
+			p.sent[o.Split] = o.Offset
 		}
 		// After sending, so that the barrier asked for comes behind the data.
 		rows := 0

@@ -75,7 +75,10 @@ func (e *Engine) CreateJob(ctx context.Context, rel *catalog.Relation) error {
 		return err
 	}
 	if r == nil {
-		return e.firstEpoch(ctx, rel)
+		if err := e.firstEpoch(ctx, rel); err != nil {
+			return err
+		}
+		return e.placeSources(ctx, rel)
 	}
 	if err := e.readSnapshot(ctx, r); err != nil {
 		return err
@@ -111,6 +114,39 @@ func (e *Engine) firstEpoch(ctx context.Context, rel *catalog.Relation) error {
 			return ctx.Err()
 		case <-e.ctx.Done():
 			return errClosing
+		}
+	}
+}
+
+// placeWithin bounds the wait for a source's first position: an outside world that is away does not hold up
+// CREATE, and a restart then begins where the configured start says at that time.
+const placeWithin = 3 * time.Second
+
+// placeSources makes the positions at which a new job's sources begin durable.
+func (e *Engine) placeSources(ctx context.Context, rel *catalog.Relation) error {
+	end := time.Now().Add(placeWithin)
+	for {
+		has, placed := false, false
+		if !e.call(func(time.Time) {
+			if r := e.jobs[rel.ID]; r != nil {
+				has, placed = r.job.HasSources(), r.job.SourcesPlaced()
+			}
+		}) {
+			return errClosing
+		}
+		if !has {
+			return nil
+		}
+		if placed {
+			return e.Checkpoint(ctx)
+		}
+		if time.Now().After(end) {
+			return nil
+		}
+		select {
+		case <-time.After(tick):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
