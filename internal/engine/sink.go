@@ -184,6 +184,8 @@ func (s *sinkLog) net() ([]*delta.Chunk, error) {
 
 // Flush implements stream.Operator.
 func (s *sinkLog) Flush(d *state.Delta) {
+	s.d.landing.Lock()
+	defer s.d.landing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var k, v []byte
@@ -238,6 +240,10 @@ type delivery struct {
 	rows      int64
 	lastErr   string
 	direct    connector.Writer // of a volatile sink
+
+	// landing is held from logging a delivery into a table until the books say so: a checkpoint in between
+	// would cut the log, and with it the only trace of the delivery.
+	landing sync.Mutex
 }
 
 // volatile sinks keep no log: their target does not care what it gets twice, so it gets everything at once.
@@ -383,7 +389,7 @@ func (d *delivery) session(ctx context.Context) error {
 
 func (d *delivery) deliver(ctx context.Context, w connector.Writer, epoch uint64, chunks []*delta.Chunk) error {
 	if d.rel.SinkInto != 0 {
-		return d.e.sinkInto(ctx, d.rel, d.node, epoch, chunks)
+		return d.e.sinkInto(ctx, d, epoch, chunks)
 	}
 	for _, c := range chunks {
 		if err := w.Write(ctx, epoch, c); err != nil {
@@ -446,11 +452,10 @@ func (d *delivery) settle(epoch uint64) {
 
 // sinkInto writes an epoch's changes into a table, through the table's DML log; the record carries the
 // sink's epoch, so that a restart knows what was written.
-func (e *Engine) sinkInto(ctx context.Context, rel *catalog.Relation, n *plan.Sink, epoch uint64, chunks []*delta.Chunk) error {
-	snap := e.cfg.Catalog.Snapshot()
-	target := snap.Relations[n.Into]
+func (e *Engine) sinkInto(ctx context.Context, d *delivery, epoch uint64, chunks []*delta.Chunk) error {
+	target := e.cfg.Catalog.Snapshot().Relations[d.node.Into]
 	for {
-		err := e.tryInto(ctx, rel, target, n, epoch, chunks)
+		err := e.tryInto(ctx, d, target, epoch, chunks)
 		pos, ok := Conflict(err)
 		if !ok {
 			return err
@@ -461,10 +466,10 @@ func (e *Engine) sinkInto(ctx context.Context, rel *catalog.Relation, n *plan.Si
 	}
 }
 
-func (e *Engine) tryInto(ctx context.Context, rel, target *catalog.Relation, n *plan.Sink, epoch uint64, chunks []*delta.Chunk) error {
+func (e *Engine) tryInto(ctx context.Context, d *delivery, target *catalog.Relation, epoch uint64, chunks []*delta.Chunk) error {
 	txn := e.Begin()
 	defer txn.Abort()
-	txn.sink, txn.sinkEpoch = rel.ID, epoch
+	txn.sink, txn.sinkEpoch = d.rel.ID, epoch
 	view, pos, err := txn.view(ctx, []catalog.ID{target.ID}, 0)
 	if err != nil {
 		return err
@@ -475,7 +480,7 @@ func (e *Engine) tryInto(ctx context.Context, rel, target *catalog.Relation, n *
 	// Deletes first: an update of a key may come as an insert and a delete from different actors.
 	for _, sign := range []int64{-1, 1} {
 		for _, c := range chunks {
-			full := intoColumns(c, n.IntoCols, types)
+			full := intoColumns(c, d.node.IntoCols, types)
 			for j := range c.Len() {
 				i := c.Row(j)
 				if c.Weight(i)*sign <= 0 {
@@ -487,7 +492,11 @@ func (e *Engine) tryInto(ctx context.Context, rel, target *catalog.Relation, n *
 			}
 		}
 	}
-	_, err = txn.Commit(ctx)
+	d.landing.Lock()
+	defer d.landing.Unlock()
+	if _, err = txn.Commit(ctx); err == nil {
+		d.settle(epoch)
+	}
 	return err
 }
 
