@@ -162,11 +162,13 @@ func (w *Writer) Committed(ctx context.Context) (epoch uint64, ok bool, err erro
 	req.RequireStable = true
 	for attempt := 0; ; attempt++ {
 		resp, err := req.RequestWith(ctx, w.client)
-		if err != nil {
-			return 0, false, w.config.explain("read the sink's epoch", err)
+		offset := int64(-1)
+		if err == nil {
+			var code int16
+			offset, code = markerOf(resp, w.config.topic)
+			err = kerr.ErrorForCode(code)
 		}
-		offset, code := markerOf(resp, w.config.topic)
-		err = kerr.ErrorForCode(code)
+		// A cluster's first use of a group makes its coordinator, which takes a moment.
 		if kerr.IsRetriable(err) && attempt < 50 {
 			if err := pause(ctx, 100*time.Millisecond); err != nil {
 				return 0, false, err

@@ -145,6 +145,40 @@ func (Source) Splits(ctx context.Context, spec *connector.SourceSpec) ([]string,
 	return out, nil
 }
 
+// Starts returns every split with the offset that the configured start means now. A job that records them when
+// it is created reads from there even when it is killed before its first checkpoint.
+func (Source) Starts(ctx context.Context, spec *connector.SourceSpec) ([]connector.SplitOffset, error) {
+	c, err := parseSource(spec)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	cl, err := c.client(&monitor{})
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	parts, err := c.partitions(ctx, adm)
+	if err != nil {
+		return nil, err
+	}
+	l, err := c.limits(ctx, adm)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]connector.SplitOffset, len(parts))
+	for i, n := range parts {
+		p, err := c.openSplit(connector.SplitOffset{Split: strconv.Itoa(int(n))}, l)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = connector.SplitOffset{Split: p.name, Offset: offset.Encode(p.next)}
+	}
+	return out, nil
+}
+
 // Open implements connector.Source. It resolves the configured start into offsets, and checks that the offsets
 // given still exist.
 func (Source) Open(ctx context.Context, spec *connector.SourceSpec, splits []connector.SplitOffset) (connector.Reader, error) {
@@ -177,29 +211,13 @@ func (r *Reader) start(ctx context.Context, splits []connector.SplitOffset) erro
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	adm := kadm.NewClient(r.client)
-	begins, err := adm.ListStartOffsets(ctx, r.config.topic)
-	if err == nil {
-		err = begins.Error()
-	}
+	l, err := r.config.limits(ctx, adm)
 	if err != nil {
-		return r.config.explain("read the topic's first offsets", err)
-	}
-	ends, err := adm.ListCommittedOffsets(ctx, r.config.topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return r.config.explain("read the topic's last offsets", err)
-	}
-	stamped := ends
-	if r.config.mode == "timestamp" {
-		if stamped, err = adm.ListOffsetsAfterMilli(ctx, r.config.millis, r.config.topic); err != nil {
-			return r.config.explain("look offsets up by time", err)
-		}
+		return err
 	}
 	from := map[int32]kgo.Offset{}
 	for _, s := range splits {
-		p, err := r.openSplit(s, begins, ends, stamped)
+		p, err := r.config.openSplit(s, l)
 		if err != nil {
 			return err
 		}
@@ -212,17 +230,42 @@ func (r *Reader) start(ctx context.Context, splits []connector.SplitOffset) erro
 	return nil
 }
 
+// limits are the offsets between which partitions can be read, and where the configured time begins.
+type limits struct{ begins, ends, stamped kadm.ListedOffsets }
+
+func (c *sourceConfig) limits(ctx context.Context, adm *kadm.Client) (l limits, err error) {
+	if l.begins, err = adm.ListStartOffsets(ctx, c.topic); err == nil {
+		err = l.begins.Error()
+	}
+	if err != nil {
+		return l, c.explain("read the topic's first offsets", err)
+	}
+	if l.ends, err = adm.ListCommittedOffsets(ctx, c.topic); err == nil {
+		err = l.ends.Error()
+	}
+	if err != nil {
+		return l, c.explain("read the topic's last offsets", err)
+	}
+	l.stamped = l.ends
+	if c.mode == "timestamp" {
+		if l.stamped, err = adm.ListOffsetsAfterMilli(ctx, c.millis, c.topic); err != nil {
+			return l, c.explain("look offsets up by time", err)
+		}
+	}
+	return l, nil
+}
+
 // openSplit decides where a split begins.
-func (r *Reader) openSplit(s connector.SplitOffset, begins, ends, stamped kadm.ListedOffsets) (*partition, error) {
+func (c *sourceConfig) openSplit(s connector.SplitOffset, l limits) (*partition, error) {
 	n, err := strconv.ParseInt(s.Split, 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("open split %q of topic %q: not a partition", s.Split, r.config.topic)
+		return nil, fmt.Errorf("open split %q of topic %q: not a partition", s.Split, c.topic)
 	}
 	p := &partition{name: s.Split, number: int32(n)}
-	begin, ok := begins.Lookup(r.config.topic, p.number)
-	end, ok2 := ends.Lookup(r.config.topic, p.number)
+	begin, ok := l.begins.Lookup(c.topic, p.number)
+	end, ok2 := l.ends.Lookup(c.topic, p.number)
 	if !ok || !ok2 {
-		return nil, sqlerr.New(sqlerr.UndefinedObject, "Kafka topic %q has no partition %d", r.config.topic, n)
+		return nil, sqlerr.New(sqlerr.UndefinedObject, "Kafka topic %q has no partition %d", c.topic, n)
 	}
 	p.end = end.Offset
 	switch {
@@ -230,14 +273,14 @@ func (r *Reader) openSplit(s connector.SplitOffset, begins, ends, stamped kadm.L
 		if p.next, err = offset.One(s.Offset); err != nil {
 			return nil, err
 		}
-		return p, r.checkRange(p, begin.Offset, end.Offset)
-	case s.Offset != nil || r.config.mode == "earliest":
+		return p, c.checkRange(p, begin.Offset, end.Offset)
+	case s.Offset != nil || c.mode == "earliest":
 		p.next = begin.Offset
-	case r.config.mode == "latest":
+	case c.mode == "latest":
 		p.next = end.Offset
 	default:
 		p.next = end.Offset
-		if at, ok := stamped.Lookup(r.config.topic, p.number); ok && at.Offset >= 0 {
+		if at, ok := l.stamped.Lookup(c.topic, p.number); ok && at.Offset >= 0 {
 			p.next = min(at.Offset, end.Offset)
 		}
 	}
@@ -246,12 +289,12 @@ func (r *Reader) openSplit(s connector.SplitOffset, begins, ends, stamped kadm.L
 }
 
 // checkRange refuses to go on where records are missing.
-func (r *Reader) checkRange(p *partition, begin, end int64) error {
+func (c *sourceConfig) checkRange(p *partition, begin, end int64) error {
 	if p.next >= begin && p.next <= end {
 		return nil
 	}
 	e := sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "offset %d of partition %d of Kafka topic %q is gone: the partition has offsets %d to %d",
-		p.next, p.number, r.config.topic, begin, end)
+		p.next, p.number, c.topic, begin, end)
 	if p.next < begin {
 		return e.WithHint("Kafka's retention has deleted records that were not read yet. Recreate the source to go on without them.")
 	}

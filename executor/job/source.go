@@ -234,6 +234,11 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 		}
 		progressed = true
 		if err := p.edge.Send(ctx, actor.Message{Chunk: b.Chunk, Meta: b, Open: !b.EndOfTxn}); err != nil {
+			select {
+			case <-changed:
+				return progressed, nil // what was not sent is read again
+			default:
+			}
 			return progressed, err
 		}
 		for _, o := range b.Offsets {

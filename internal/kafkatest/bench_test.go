@@ -104,18 +104,7 @@ func filledTopic(b *testing.B, br *Broker, n int) string {
 	b.Helper()
 	topic := newTopic(b, br, 4)
 	cl := client(b, br, kgo.MaxBufferedRecords(100_000), kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
-	for lo := 0; lo < n; lo += 50_000 {
-		for _, r := range bids(topic, lo, min(lo+50_000, n), 4) {
-			cl.Produce(b.Context(), r, func(_ *kgo.Record, err error) {
-				if err != nil {
-					b.Error(err)
-				}
-			})
-		}
-	}
-	if err := cl.Flush(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	fill(b, cl, topic, 0, n, 4)
 	return topic
 }
 

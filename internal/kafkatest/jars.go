@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Version of Apache Kafka that is run. The last line that runs on Java 11 and knows KRaft only by choice.
+// Version of Apache Kafka that is run: the newest that Java 11 still starts.
 const Version = "3.9.1"
 
 // fetchWithin bounds the download of the jars (46 MB).
@@ -21,7 +21,7 @@ const fetchWithin = 10 * time.Minute
 // ErrMissing says that a tool is not installed; tests skip with it.
 var ErrMissing = errors.New("not installed")
 
-var pom = template.Must(template.New("pom").Parse(`<project xmlns="http://maven.apache.org/POM/4.0.0">
+var pom = template.Must(template.New("pom").Parse(`<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>millrace.test</groupId>
   <artifactId>kafka</artifactId>

@@ -128,3 +128,20 @@ func bids(topic string, lo, hi int, partitions int32) []*kgo.Record {
 	}
 	return recs
 }
+
+// fill produces the bids from lo up to hi and waits for all acknowledgements.
+func fill(t testing.TB, cl *kgo.Client, topic string, lo, hi int, partitions int32) {
+	t.Helper()
+	for ; lo < hi; lo += 50_000 {
+		for _, r := range bids(topic, lo, min(lo+50_000, hi), partitions) {
+			cl.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Errorf("produce: %v", err)
+				}
+			})
+		}
+	}
+	if err := cl.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -94,6 +94,27 @@ func TestNewPartitions(t *testing.T) {
 	await(t, s, soon, "SELECT n, d FROM c", "700|700")
 }
 
+// TestNewPartitionsBehind adds partitions while the view is busy with records read before: they count once.
+func TestNewPartitionsBehind(t *testing.T) {
+	b := broker(t)
+	topic := newTopic(t, b, 1)
+	const n = 1_000_000
+	cl := client(t, b, kgo.MaxBufferedRecords(50_000), kgo.ProducerLinger(5*time.Millisecond))
+	fill(t, cl, topic, 0, n, 1)
+	s := harness.New(t)
+	run(t, s, bidSource(b, "bids", topic))
+	// The expression takes its time, so that batches wait between reader and view.
+	run(t, s, `CREATE MATERIALIZED VIEW c AS SELECT count(*) AS n, sum(id) AS s, max(length(regexp_replace(extra, '([0-9a-f])([0-9a-f])', '\2\1', 'g'))) AS l FROM bids`)
+	if _, err := kadm.NewClient(cl).UpdatePartitions(t.Context(), 4, topic); err != nil {
+		t.Fatal(err)
+	}
+	awaitPartitions(t, cl, topic, 4)
+	fill(t, client(t, b), topic, n, n+4000, 4) // the other client knows one partition
+	behind := countOf(t, s, "SELECT coalesce(sum(n), 0) FROM c")
+	await(t, s, 2*time.Minute, "SELECT n, s, l FROM c", fmt.Sprintf("%d|%d|32", n+4000, (n+4000)*(n+3999)/2))
+	t.Logf("%d of %d records were read when the partitions came", behind, n)
+}
+
 // TestCreateErrors wants a clear answer at CREATE to what cannot work, and a server that goes on.
 func TestCreateErrors(t *testing.T) {
 	b := broker(t)
