@@ -446,7 +446,7 @@ func (in *instance) operator(n plan.Node) (stream.Operator, error) {
 	case *plan.SourceScan:
 		s, err := newSourceScan(in.env.Table(x.State))
 		if err == nil {
-			s.report = in.b.cfg.Quarantine
+			s.report, s.policy = in.b.cfg.Quarantine, x.Connector.Options["on_error"]
 			in.b.job.stats = append(in.b.job.stats, s)
 		}
 		return s, err

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"sync"
@@ -30,6 +31,8 @@ type sourceScan struct {
 	failure string // of the outside world, while it lasts
 	backlog int64
 	report  func([]connector.RecordError)
+	policy  string // what happens to records that do not decode: quarantine, skip or fail
+	fatal   error  // policy fail: the record that ends the job at the next barrier
 }
 
 func newSourceScan(cfg state.Config) (*sourceScan, error) {
@@ -60,7 +63,10 @@ func (s *sourceScan) OnMeta(meta any) {
 	if n := len(b.Errors); n > 0 {
 		s.errs += int64(n)
 		s.lastErr = b.Errors[n-1].Err.Error()
-		if s.report != nil {
+		if s.policy == "fail" {
+			s.fatal = fmt.Errorf("decode record at %s of split %s: %w", b.Errors[0].Offset, b.Errors[0].Split, b.Errors[0].Err)
+		}
+		if s.report != nil && s.policy != "skip" {
 			s.report(b.Errors)
 		}
 	}
@@ -74,8 +80,9 @@ func (s *sourceScan) OnDelta(_ int, c *delta.Chunk, emit stream.Emit) error {
 	return emit(c)
 }
 
-// OnBarrier implements stream.Operator.
-func (s *sourceScan) OnBarrier(stream.Barrier, stream.Emit) error { return nil }
+// OnBarrier implements stream.Operator. An epoch with a record that may not be left out does not complete: the
+// job fails with the record's error and tries again from the last checkpoint.
+func (s *sourceScan) OnBarrier(stream.Barrier, stream.Emit) error { return s.fatal }
 
 // Flush implements stream.Operator.
 func (s *sourceScan) Flush(d *state.Delta) {

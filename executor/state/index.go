@@ -12,7 +12,8 @@ const (
 	segments = 1 << segBits
 )
 
-// segment entries: upper 32 hash bits (as rotated by the caller) << 32 | slot+1; 0 is free, tomb is deleted.
+// segment entries: lower 32 hash bits << 32 | slot+1; 0 is free, tomb is deleted. The place of an entry comes from the
+// same bits, so that growing reads no keys.
 type segment struct {
 	tab  []uint64
 	used int // taken or tombstones
@@ -42,11 +43,11 @@ func (x *index) find(hash uint64, eq func(slot uint32) bool) (uint32, bool) {
 	}
 }
 
-// insert adds a slot that is not in the index. rehash returns the hash of a slot.
-func (x *index) insert(hash uint64, slot uint32, rehash func(slot uint32) uint64) {
+// insert adds a slot that is not in the index.
+func (x *index) insert(hash uint64, slot uint32) {
 	s := &x.segs[segOf(hash)]
 	if (s.used+1)*4 > len(s.tab)*3 {
-		s.grow(rehash)
+		s.grow()
 	}
 	s.put(hash, slot)
 	s.used++
@@ -66,7 +67,7 @@ func (s *segment) put(hash uint64, slot uint32) {
 	s.tab[i] = hash<<32 | uint64(slot+1)
 }
 
-func (s *segment) grow(rehash func(uint32) uint64) {
+func (s *segment) grow() {
 	size := max(16, len(s.tab))
 	if s.live*2 >= len(s.tab) {
 		size = max(16, 2*len(s.tab))
@@ -76,7 +77,7 @@ func (s *segment) grow(rehash func(uint32) uint64) {
 	s.used = s.live
 	for _, e := range old {
 		if e != 0 && e != tomb {
-			s.put(rehash(uint32(e)-1), uint32(e)-1)
+			s.put(e>>32, uint32(e)-1)
 		}
 	}
 }

@@ -168,11 +168,9 @@ func (m *Map) add(hash uint64, vnode uint16, k []byte) uint32 {
 		copy(kb, k)
 		binary.LittleEndian.PutUint64(b[metaWidth:], uint64(r))
 	}
-	m.idx.insert(hash, s, m.hashOf)
+	m.idx.insert(hash, s)
 	return s
 }
-
-func (m *Map) hashOf(s uint32) uint64 { return key.Hash(m.Key(s)) }
 
 // MarkDirty says that a slot's value has changed since the last Flush.
 func (m *Map) MarkDirty(s uint32) {

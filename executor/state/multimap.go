@@ -139,11 +139,9 @@ func (m *MultiMap) restore(b uint32, id, image []byte, w int64) {
 		x.id = binary.BigEndian.Uint64(id)
 	} else {
 		x.id = rowHash(b, image)
-		m.rowIdx.insert(x.id, row, m.hashOf)
+		m.rowIdx.insert(x.id, row)
 	}
 }
-
-func (m *MultiMap) hashOf(row uint32) uint64 { return m.meta(row).id }
 
 func rowHash(bucket uint32, image []byte) uint64 {
 	return key.Hash(image) ^ uint64(bucket)*0x9E3779B97F4A7C15
@@ -216,7 +214,7 @@ func (m *MultiMap) AddRowAt(guess uint32, hash uint64, vnode uint16, k, image []
 		row = m.newRow(b, image)
 		x := m.meta(row)
 		x.id, x.weight = id, w
-		m.rowIdx.insert(id, row, m.hashOf)
+		m.rowIdx.insert(id, row)
 		m.markDirty(row, x)
 		return b, row, 0, w, nil
 	}

@@ -137,12 +137,18 @@ func child(n *node, k []byte) int {
 	return lo
 }
 
-func (m *OrderedMap) find(k []byte) (uint32, bool) {
+// locate returns the leaf that k belongs to, its place there, and whether it is there.
+func (m *OrderedMap) locate(k []byte) (leaf *node, i int, ok bool) {
 	n := m.root
 	for n.kids != nil {
 		n = n.kids[child(n, k)]
 	}
-	i, ok := m.search(n.entries, k)
+	i, ok = m.search(n.entries, k)
+	return n, i, ok
+}
+
+func (m *OrderedMap) find(k []byte) (uint32, bool) {
+	n, i, ok := m.locate(k)
 	if !ok {
 		return 0, false
 	}
@@ -160,14 +166,15 @@ func (m *OrderedMap) Get(k []byte) ([]byte, bool) {
 
 // Put sets the value of a key.
 func (m *OrderedMap) Put(vnode uint16, k, v []byte) {
-	e, ok := m.find(k)
+	leaf, i, ok := m.locate(k)
 	if !ok {
-		e = m.newEntry(vnode, k, v)
-		m.insert(e)
+		e := m.newEntry(vnode, k, v)
+		m.insertAt(leaf, i, e)
 		m.n++
 		m.mark(e)
 		return
 	}
+	e := leaf.entries[i]
 	x := m.meta(e)
 	if x.flags&flagDead != 0 {
 		m.n++
@@ -274,6 +281,15 @@ func (m *OrderedMap) descend(n *node, prefix, hi []byte, f func(k, v []byte) boo
 		}
 	}
 	return true
+}
+
+// insertAt adds an entry whose key is not in the tree at the place that locate gave.
+func (m *OrderedMap) insertAt(leaf *node, i int, e uint32) {
+	if len(leaf.entries) < leafMax {
+		leaf.entries = slices.Insert(leaf.entries, i, e)
+		return
+	}
+	m.insert(e)
 }
 
 // insert adds an entry whose key is not in the tree.

@@ -68,11 +68,15 @@ func (m *MultiMap) FindAt(guess uint32, hash uint64, vnode uint16, k []byte) (ui
 // Upsert returns the value of a key for changing in place, until the container changes otherwise. A key that
 // was not there gets a value of width zero bytes. All values of the container have that width.
 func (m *OrderedMap) Upsert(vnode uint16, k []byte, width int) (v []byte, created bool) {
-	e, ok := m.find(k)
+	leaf, i, ok := m.locate(k)
+	var e uint32
+	if ok {
+		e = leaf.entries[i]
+	}
 	switch {
 	case !ok:
 		e = m.newEntry(vnode, k, make([]byte, width))
-		m.insert(e)
+		m.insertAt(leaf, i, e)
 		m.n++
 		created = true
 	case m.meta(e).flags&flagDead != 0:

@@ -120,11 +120,6 @@ func TestRowMeta(t *testing.T) {
 	if n := unsafe.Sizeof(rowMeta{}); n != rowMetaBytes {
 		t.Errorf("a row's entry has %d bytes, want %d", n, rowMetaBytes)
 	}
-	m := NewMultiMap(Config{Table: 3}, 9, false, 0)
-	k := key.AppendInt64(nil, 1)
-	if _, _, _, err := m.Add(key.Hash(k), 1, k, make([]byte, maxImage+1), 1); err == nil {
-		t.Error("a row that is too large was taken")
-	}
 }
 
 // TestStoreKeys has keys in memory that name an entry of another map by its slot.

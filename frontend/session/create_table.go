@@ -280,6 +280,9 @@ func includeColumn(r *catalog.Relation, inc parser.IncludeClause) error {
 	return addColumn(r, catalog.Column{Name: name, Type: t, Include: kind}, inc.Pos)
 }
 
+// errorPolicies are the values of on_error: what happens to records that do not decode.
+var errorPolicies = []string{"quarantine", "skip", "fail"}
+
 // connect reads WITH, FORMAT and ENCODE, asks the connector, and takes over what it promises.
 func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parser.Option, f *parser.ConnectorFormat, pos int) error {
 	c, err := connectorOf(opts, f)
@@ -289,6 +292,10 @@ func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parse
 	if c.Name == "" {
 		return sqlerr.New(sqlerr.InvalidParameterValue, "option \"connector\" is missing").At(pos).
 			WithHint("WITH (connector = 'kafka', …)")
+	}
+	if v, ok := c.Options["on_error"]; ok && !slices.Contains(errorPolicies, v) {
+		return sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for option \"on_error\": %q", v).At(pos).
+			WithHint("Records that do not decode can be kept aside (quarantine), left out (skip) or end the job (fail).")
 	}
 	r.Connector = c
 	facts, err := s.m.Engine.DescribeSource(ctx, r)

@@ -128,9 +128,14 @@ func TestStartAndStop(t *testing.T) {
 	exec(t, c, "CREATE TABLE t (id int, v bigint); CREATE MATERIALIZED VIEW v AS SELECT id % 100 AS k, sum(v) AS s FROM t GROUP BY id % 100")
 	exec(t, c, "INSERT INTO t SELECT i, i FROM generate_series(1, 300000) AS g(i)")
 	busy := empty.Conn()
-	go func() { _, _ = query(busy, "SELECT count(*) FROM generate_series(1, 2000000000) AS g(i)") }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = query(busy, "SELECT count(*) FROM generate_series(1, 2000000000) AS g(i)")
+	}()
 	time.Sleep(100 * time.Millisecond) // it should be running
 	code, took := empty.Stop()
+	<-ended
 	if code != 0 || took > 5*time.Second {
 		t.Errorf("SIGTERM with clients at work: exit code %d after %v", code, took)
 	}

@@ -170,10 +170,14 @@ func (d *dml) forgetLocked() {
 	}
 }
 
-// posOf returns the log position that an epoch reads up to.
+// posOf returns the log position that an epoch reads up to; 0 for an epoch that every job has left behind
+// meanwhile: the caller's idea of what is complete is out of date.
 func (d *dml) posOf(epoch uint64) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if epoch < d.epochs[0].epoch {
+		return 0
+	}
 	return d.posLocked(epoch)
 }
 
