@@ -129,7 +129,6 @@ func TestViewsUnderConcurrentWriters(t *testing.T) {
 				if kill {
 					h.c = h.s.Conn()
 				}
-				exec(t, h.c, "FLUSH") // others wrote; TestReadOthersWrites is about that
 				when := fmt.Sprintf("after round %d, kill %v", i+1, kill)
 				checkViews(t, h.c, when, h.views)
 				for _, r := range h.g.tables {
