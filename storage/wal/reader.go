@@ -14,19 +14,19 @@ import (
 type Subscription struct {
 	log  *Log
 	next uint64 // position of the next record
+	last uint64 // position of the last record handed out, or of the last one not asked for; below next
 
 	chunk  []byte // rest of the chunk of memory that is being read; begins with record next
 	disk   *segmentReader
-	ended  uint64 // last position of the segment that was read to its end just now; 0: none
 	closed bool
 }
 
 // Subscribe reads the records after position after; 0 reads all there are. Close it when done.
 func (l *Log) Subscribe(after uint64) *Subscription {
 	if after == 0 {
-		return &Subscription{log: l, next: l.First()}
+		after = l.First() - 1
 	}
-	return &Subscription{log: l, next: after + 1}
+	return &Subscription{log: l, next: after + 1, last: after}
 }
 
 // Next returns the next durable record and waits for it. It returns ErrTruncated when it has been
@@ -79,7 +79,7 @@ func (s *Subscription) takeFromChunk() (Record, error) {
 		return Record{}, fmt.Errorf("read log record %d from memory: %w", s.next, ErrCorrupt)
 	}
 	s.chunk = s.chunk[f.size:]
-	s.next = f.pos + 1
+	s.last, s.next = f.pos, f.pos+1
 	return Record{Pos: f.pos, Payload: f.payload}, nil
 }
 
@@ -92,7 +92,7 @@ func (s *Subscription) takeFromDisk() (Record, bool, error) {
 		}
 		if !ok {
 			// Positions up to the next segment may have been skipped when it was begun.
-			s.next, s.ended = max(s.next, s.disk.followedBy), s.disk.want-1
+			s.next = max(s.next, s.disk.followedBy)
 			err := s.disk.close()
 			s.disk = nil
 			return Record{}, false, err
@@ -100,7 +100,7 @@ func (s *Subscription) takeFromDisk() (Record, bool, error) {
 		if f.pos < s.next {
 			continue // the segment begins before what we were asked for
 		}
-		s.next = f.pos + 1
+		s.last, s.next = f.pos, f.pos+1
 		return Record{Pos: f.pos, Payload: f.payload}, true, nil
 	}
 }
@@ -128,12 +128,12 @@ func (s *Subscription) find() (found bool, grown <-chan struct{}, err error) {
 	seg, followedBy, err := findSegment(l.mu.segments, s.next)
 	l.mu.Unlock()
 	if err == nil {
-		s.disk, err = openSegment(l.opts.FS, seg, s.ended)
+		s.disk, err = openSegment(l.opts.FS, seg, s.last)
 	}
 	if err != nil {
 		return false, nil, fmt.Errorf("read log record %d: %w", s.next, err)
 	}
-	s.disk.followedBy, s.ended = followedBy, 0
+	s.disk.followedBy = followedBy
 	return true, nil, nil
 }
 
@@ -227,8 +227,9 @@ type segmentReader struct {
 	followedBy uint64 // first position of the next segment; 0 when there was none
 }
 
-// openSegment opens a segment for reading. ended, unless 0, is the position after which it must begin.
-func openSegment(fs FS, seg segment, ended uint64) (*segmentReader, error) {
+// openSegment opens a segment for reading on after the record at last, which may lie in this segment or
+// in one before it.
+func openSegment(fs FS, seg segment, last uint64) (*segmentReader, error) {
 	f, err := fs.Open(seg.name)
 	if errors.Is(err, os.ErrNotExist) {
 		err = ErrTruncated // since we looked
@@ -237,14 +238,14 @@ func openSegment(fs FS, seg segment, ended uint64) (*segmentReader, error) {
 		return nil, err
 	}
 	r := &segmentReader{file: f, seg: seg, want: seg.first}
-	if err := r.header(ended); err != nil {
+	if err := r.header(last); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *segmentReader) header(ended uint64) error {
+func (r *segmentReader) header(last uint64) error {
 	if err := r.fill(headerLen); err != nil {
 		return err
 	}
@@ -255,7 +256,7 @@ func (r *segmentReader) header(ended uint64) error {
 	if first != r.seg.first {
 		return fmt.Errorf("%w: segment %s: header says first position %d", ErrCorrupt, r.seg.name, first)
 	}
-	if ended != 0 && previous != ended {
+	if previous > last {
 		return fmt.Errorf("%w: segment %s follows record %d, which is missing", ErrCorrupt, r.seg.name, previous)
 	}
 	r.buf = r.buf[headerLen:]

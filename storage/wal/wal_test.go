@@ -173,6 +173,36 @@ func TestConcurrentAppendAndSubscribe(t *testing.T) {
 	}
 }
 
+// A reader that stopped within a segment, because no more was durable, reads on in it, or in a later one
+// after records that it took from memory.
+func TestSubscriptionReadsOnFromDisk(t *testing.T) {
+	for name, inMemory := range map[string]uint64{"in the same segment": 0, "in a later segment": 60} {
+		t.Run(name, func(t *testing.T) {
+			l := open(t, &waltest.FS{}, 2048, 64)
+			defer l.Close()
+			s := l.Subscribe(0)
+			defer s.Close()
+			read := func(from, to uint64) {
+				t.Helper()
+				for want := from; want <= to; want++ {
+					if r, ok, err := s.TryNext(); err != nil || !ok || r.Pos != want {
+						t.Fatalf("record %d, %v, %v, want %d", r.Pos, ok, err, want)
+					}
+				}
+			}
+			const first = 20
+			appendUpTo(t, l, first)
+			read(1, first)
+			for pos := uint64(first + 1); pos <= first+inMemory; pos++ {
+				appendUpTo(t, l, pos)
+				read(pos, pos)
+			}
+			appendUpTo(t, l, first+inMemory+200)
+			read(first+inMemory+1, first+inMemory+200)
+		})
+	}
+}
+
 func TestSubscriptionWaits(t *testing.T) {
 	l := open(t, &waltest.FS{}, 0, 0)
 	s := l.Subscribe(0)
