@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/regex"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -107,8 +108,8 @@ type Ctx struct {
 	Now, StmtNow int64
 	Session      Session
 	Errs         []RowError
-	regexps      map[string]*regex // compiled patterns, see regex.go
-	rng          *rand.Rand        // set by setseed
+	regexps      map[string]*regex.Regexp // compiled patterns, see regex_funcs.go
+	rng          *rand.Rand               // set by setseed
 }
 
 var defaultSettings = sqlio.DefaultSettings()

@@ -8,23 +8,6 @@ import (
 
 // Patterns, templates and documents come from users: none may panic or hang.
 
-func FuzzRegex(f *testing.F) {
-	for _, p := range []string{"a(b|c)*?d", `[[:alpha:]\d_-]+`, `(?i)x{2,3}`, `\mfoo\M`, "***=a.b", "[[.a.]-c]", `(a)\1`, "(?<=x)y"} {
-		f.Add(p, "abcd foo", "i")
-	}
-	f.Fuzz(func(_ *testing.T, pattern, s, flags string) {
-		fl, err := parseRegexFlags([]byte(flags))
-		if err != nil {
-			return
-		}
-		r, err := compileRegex(pattern, fl)
-		if err != nil {
-			return
-		}
-		_ = r.all([]byte(s), 0, func(loc []int) bool { return loc[0] <= loc[1] })
-	})
-}
-
 func FuzzLike(f *testing.F) {
 	f.Add("a%b_c", "axxbyc", "\\")
 	f.Add(`a\%`, "a%", "#")

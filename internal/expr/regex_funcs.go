@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/regex"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -11,13 +12,41 @@ import (
 
 var textArray = sqltypes.ArrayOf(sqltypes.Text)
 
+// maxRegexps bounds a context's cache of patterns that come out of columns.
+const maxRegexps = 256
+
+// regex returns the compiled form of pattern, from the cache if possible.
+func (c *Ctx) regex(pattern []byte, f regex.Flags) (*regex.Regexp, error) {
+	f.Global = false
+	var bits byte
+	for i, on := range []bool{f.IgnoreCase, f.DotStops, f.LineAnchor, f.Expanded, f.Literal, f.Basic} {
+		if on {
+			bits |= 1 << i
+		}
+	}
+	key := make([]byte, 0, 64)
+	key = append(append(key, bits), pattern...)
+	if r, ok := c.regexps[string(key)]; ok {
+		return r, nil
+	}
+	r, err := regex.Compile(string(pattern), f)
+	if err != nil {
+		return nil, err
+	}
+	if c.regexps == nil || len(c.regexps) >= maxRegexps {
+		c.regexps = map[string]*regex.Regexp{}
+	}
+	c.regexps[string(key)] = r
+	return r, nil
+}
+
 // regexOf compiles with a flags argument; the function of the given name may not take the g flag.
-func (c *Ctx) regexOf(pattern, flags []byte, name string) (*regex, regexFlags, error) {
-	f, err := parseRegexFlags(flags)
+func (c *Ctx) regexOf(pattern, flags []byte, name string) (*regex.Regexp, regex.Flags, error) {
+	f, err := regex.ParseFlags(flags)
 	if err != nil {
 		return nil, f, err
 	}
-	if f.global && name != "" {
+	if f.Global && name != "" {
 		e := sqlerr.New(sqlerr.InvalidParameterValue, "%s() does not support the \"global\" option", name)
 		if name == "regexp_match" {
 			e = e.WithHint("Use the regexp_matches function instead.")
@@ -32,15 +61,15 @@ func (c *Ctx) regexOf(pattern, flags []byte, name string) (*regex, regexFlags, e
 func regexKernel(fold, negate bool) Kernel {
 	return func(c *Ctx, a Args, out *delta.Vec) {
 		x, y := a.Vecs[0], a.Vecs[1]
-		var r *regex
+		var r *regex.Regexp
 		a.each(out, func(i int) {
 			var err error
 			if r == nil || !y.Same {
-				r, err = c.regex(y.Bytes(i), regexFlags{ignoreCase: fold})
+				r, err = c.regex(y.Bytes(i), regex.Flags{IgnoreCase: fold})
 			}
 			var ok bool
 			if err == nil {
-				ok, err = r.match(x.Bytes(i))
+				ok, err = r.Match(x.Bytes(i))
 			}
 			out.Bools[i] = ok != negate
 			if err != nil {
@@ -58,7 +87,7 @@ func regexpLike3(c *Ctx, s, p, flags []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return r.match(s)
+	return r.Match(s)
 }
 
 // groupsOf turns a match into the array of its groups, or of the whole match when the pattern has none.
@@ -84,7 +113,7 @@ func regexpMatch3(c *Ctx, dst, s, p, flags []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	loc, err := r.find(s, 0)
+	loc, err := r.Find(s, 0)
 	if err != nil {
 		return dst, err
 	}
@@ -110,9 +139,9 @@ func errParam(name string, v int64) error {
 }
 
 // replacer carries out regexp_replace: matches from offset on, the n-th only, or all when n is 0.
-func regexReplace(dst, s []byte, r *regex, repl []byte, from int, n int64) ([]byte, error) {
+func regexReplace(dst, s []byte, r *regex.Regexp, repl []byte, from int, n int64) ([]byte, error) {
 	done, seen := 0, int64(0)
-	err := r.all(s, from, func(loc []int) bool {
+	err := r.All(s, from, func(loc []int) bool {
 		if seen++; n > 0 && seen < n {
 			return true
 		}
@@ -165,7 +194,7 @@ func regexpReplace4(c *Ctx, dst, s, p, repl, flags []byte) ([]byte, error) {
 		return dst, err
 	}
 	n := int64(1)
-	if f.global {
+	if f.Global {
 		n = 0
 	}
 	return regexReplace(dst, s, r, repl, 0, n)
@@ -194,7 +223,7 @@ func regexpReplaceAt(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, erro
 	if err != nil {
 		return dst, err
 	}
-	if len(vecs) == 4 && f.global {
+	if len(vecs) == 4 && f.Global {
 		n = 0
 	}
 	from, err := startAt(s, start)
@@ -222,7 +251,7 @@ func regexpCount(c *Ctx, vecs []*delta.Vec, i int) (int64, error) {
 		return 0, err
 	}
 	n := int64(0)
-	err = r.all(s, from, func([]int) bool { n++; return true })
+	err = r.All(s, from, func([]int) bool { n++; return true })
 	return n, err
 }
 
@@ -244,7 +273,7 @@ func nthGroup(c *Ctx, vecs []*delta.Vec, i int, flagsAt int, name string) ([]int
 		return nil, err
 	}
 	var found []int
-	err = r.all(s, from, func(loc []int) bool {
+	err = r.All(s, from, func(loc []int) bool {
 		if n--; n > 0 {
 			return true
 		}
@@ -281,11 +310,11 @@ func regexpSubstr(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) 
 
 // substringRegex is substring(s from pattern): the first group, or the whole match.
 func substringRegex(c *Ctx, dst, s, p []byte) ([]byte, error) {
-	r, err := c.regex(p, regexFlags{})
+	r, err := c.regex(p, regex.Flags{})
 	if err != nil {
 		return dst, err
 	}
-	loc, err := r.find(s, 0)
+	loc, err := r.Find(s, 0)
 	if err != nil {
 		return dst, err
 	}
@@ -385,7 +414,7 @@ func regexSplit(c *Ctx, s, p, flags []byte, name string) ([]sqltypes.Datum, erro
 	}
 	var parts []sqltypes.Datum
 	done := 0
-	err = r.all(s, 0, func(loc []int) bool {
+	err = r.All(s, 0, func(loc []int) bool {
 		if loc[0] == loc[1] && (loc[0] == len(s) || loc[0] == done) {
 			return true
 		}

@@ -244,10 +244,10 @@ func regexpMatches(c *Ctx, args []sqltypes.Datum, _ []sqltypes.Type, emit func(r
 	}
 	row := make([]sqltypes.Datum, 1)
 	var emitErr error
-	err = r.all(s, 0, func(loc []int) bool {
+	err = r.All(s, 0, func(loc []int) bool {
 		row[0] = sqlio.MakeArray(textArray, groupsOf(s, loc, nil))
 		emitErr = emit(row)
-		return emitErr == nil && f.global
+		return emitErr == nil && f.Global
 	})
 	return orElse(emitErr, err)
 }

@@ -1,4 +1,4 @@
-package expr
+package regex
 
 import (
 	"strconv"
@@ -26,8 +26,8 @@ const (
 	tasteShort
 )
 
-// regexFrame is one open parenthesis. Both texts are kept because an outer {1,1}? makes everything inside lazy.
-type regexFrame struct {
+// frame is one open parenthesis. Both texts are kept because an outer {1,1}? makes everything inside lazy.
+type frame struct {
 	normal, lazy strings.Builder
 	taste        taste // of the current branch
 	branches     bool  // there is a |, which prefers long
@@ -35,20 +35,20 @@ type regexFrame struct {
 	look         bool // look-around: cannot be quantified
 }
 
-func (f *regexFrame) whole() taste {
+func (f *frame) whole() taste {
 	if f.branches {
 		return tasteLong
 	}
 	return f.taste
 }
 
-// regexParser is a recursive-descent translator with an explicit stack.
-type regexParser struct {
+// parser is a recursive-descent translator with an explicit stack.
+type parser struct {
 	src   string
 	pos   int
-	flags regexFlags
+	flags Flags
 	out   translated
-	stack []*regexFrame
+	stack []*frame
 	// The last atom, still open for a quantifier: its two texts and its own preference.
 	atom, atomLazy string
 	atomTaste      taste
@@ -56,55 +56,55 @@ type regexParser struct {
 	canRepeat      bool
 }
 
-func translateRegex(src string, f regexFlags) (translated, error) {
+func translate(src string, f Flags) (translated, error) {
 	src, f = directorOf(src, f)
-	if f.literal {
-		src = quoteRegex(src)
-		if f.ignoreCase {
+	if f.Literal {
+		src = quote(src)
+		if f.IgnoreCase {
 			src = "(?i)" + src
 		}
 		return translated{normal: src, allLazy: src}, nil
 	}
-	if f.basic {
+	if f.Basic {
 		src = fromBasic(src)
 	}
-	p := &regexParser{src: src, flags: f}
+	p := &parser{src: src, flags: f}
 	if err := p.options(); err != nil {
 		return translated{}, err
 	}
-	p.stack = []*regexFrame{{}}
+	p.stack = []*frame{{}}
 	for p.pos < len(p.src) {
 		if err := p.step(); err != nil {
 			return translated{}, err
 		}
 	}
 	if len(p.stack) != 1 {
-		return translated{}, errRegex("parentheses () not balanced")
+		return translated{}, errPattern("parentheses () not balanced")
 	}
 	p.flush()
 	top := p.stack[0]
 	p.out.normal, p.out.allLazy = top.normal.String(), top.lazy.String()
 	p.out.shortest = top.whole() == tasteShort
-	if p.flags.ignoreCase {
+	if p.flags.IgnoreCase {
 		p.out.normal, p.out.allLazy = "(?i)"+p.out.normal, "(?i)"+p.out.allLazy
 	}
 	return p.out, nil
 }
 
-// directorOf reads the prefixes ***= (literal) and ***: (advanced).
-func directorOf(src string, f regexFlags) (string, regexFlags) {
+// directorOf reads the prefixes ***= (Literal) and ***: (advanced).
+func directorOf(src string, f Flags) (string, Flags) {
 	if rest, ok := strings.CutPrefix(src, "***="); ok {
-		f.literal = true
+		f.Literal = true
 		return rest, f
 	}
 	if rest, ok := strings.CutPrefix(src, "***:"); ok {
-		f.basic, f.literal = false, false
+		f.Basic, f.Literal = false, false
 		return rest, f
 	}
 	return src, f
 }
 
-func quoteRegex(s string) string {
+func quote(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		if r < utf8.RuneSelf && strings.ContainsRune(`\.+*?()|[]{}^$`, r) {
@@ -115,7 +115,7 @@ func quoteRegex(s string) string {
 	return b.String()
 }
 
-// fromBasic exchanges the plain and the escaped forms of the characters that basic expressions write the other
+// fromBasic exchanges the plain and the escaped forms of the characters that Basic expressions write the other
 // way round.
 func fromBasic(s string) string {
 	var b strings.Builder
@@ -138,7 +138,7 @@ func fromBasic(s string) string {
 }
 
 // options reads (?xyz) at the start.
-func (p *regexParser) options() error {
+func (p *parser) options() error {
 	if !strings.HasPrefix(p.src, "(?") {
 		return nil
 	}
@@ -149,11 +149,11 @@ func (p *regexParser) options() error {
 	for _, b := range []byte(p.src[2:end]) {
 		switch b {
 		case 'g':
-			return errRegex("invalid embedded option")
+			return errPattern("invalid embedded option")
 		default:
-			f, err := parseRegexFlags([]byte{b})
+			f, err := ParseFlags([]byte{b})
 			if err != nil {
-				return errRegex("invalid embedded option")
+				return errPattern("invalid embedded option")
 			}
 			p.embedded(b, f)
 		}
@@ -162,21 +162,21 @@ func (p *regexParser) options() error {
 	return nil
 }
 
-func (p *regexParser) embedded(b byte, f regexFlags) {
+func (p *parser) embedded(b byte, f Flags) {
 	switch b {
 	case 'i', 'c':
-		p.flags.ignoreCase = f.ignoreCase
+		p.flags.IgnoreCase = f.IgnoreCase
 	case 'm', 'n', 'p', 'w', 's':
-		p.flags.dotStops, p.flags.lineAnchor = f.dotStops, f.lineAnchor
+		p.flags.DotStops, p.flags.LineAnchor = f.DotStops, f.LineAnchor
 	case 'x', 't':
-		p.flags.expanded = f.expanded
+		p.flags.Expanded = f.Expanded
 	}
 }
 
-func (p *regexParser) top() *regexFrame { return p.stack[len(p.stack)-1] }
+func (p *parser) top() *frame { return p.stack[len(p.stack)-1] }
 
 // flush writes the last atom without a quantifier.
-func (p *regexParser) flush() {
+func (p *parser) flush() {
 	if !p.hasAtom {
 		return
 	}
@@ -190,13 +190,13 @@ func (p *regexParser) flush() {
 }
 
 // setAtom makes text the last atom.
-func (p *regexParser) setAtom(text string, repeatable bool) {
+func (p *parser) setAtom(text string, repeatable bool) {
 	p.flush()
 	p.atom, p.atomLazy, p.atomTaste = text, text, tasteNone
 	p.hasAtom, p.canRepeat = true, repeatable
 }
 
-func (p *regexParser) step() error {
+func (p *parser) step() error {
 	c := p.src[p.pos]
 	switch c {
 	case '(':
@@ -220,7 +220,7 @@ func (p *regexParser) step() error {
 			return p.braces()
 		}
 		if p.pos+1 >= len(p.src) {
-			return errRegex("braces {} not balanced")
+			return errPattern("braces {} not balanced")
 		}
 		p.pos++
 		p.setAtom(`\{`, true)
@@ -228,33 +228,33 @@ func (p *regexParser) step() error {
 	case '^':
 		p.pos++
 		p.out.context = true
-		p.setAtom(choose(p.flags.lineAnchor, `(?m:^)`, `\A`), false)
+		p.setAtom(choose(p.flags.LineAnchor, `(?m:^)`, `\A`), false)
 		return nil
 	case '$':
 		p.pos++
-		p.setAtom(choose(p.flags.lineAnchor, `(?m:$)`, `\z`), false)
+		p.setAtom(choose(p.flags.LineAnchor, `(?m:$)`, `\z`), false)
 		return nil
 	case '.':
 		p.pos++
-		p.setAtom(choose(p.flags.dotStops, `[^\n]`, `(?s:.)`), true)
+		p.setAtom(choose(p.flags.DotStops, `[^\n]`, `(?s:.)`), true)
 		return nil
 	case '[':
 		return p.bracket()
 	case '\\':
 		return p.escape()
 	case ' ', '\t', '\n', '\r', '\f', '\v', '#':
-		if p.flags.expanded {
+		if p.flags.Expanded {
 			p.skipBlank()
 			return nil
 		}
 	}
 	r, w := utf8.DecodeRuneInString(p.src[p.pos:])
 	p.pos += w
-	p.setAtom(quoteRegex(string(r)), true)
+	p.setAtom(quote(string(r)), true)
 	return nil
 }
 
-func (p *regexParser) skipBlank() {
+func (p *parser) skipBlank() {
 	if p.src[p.pos] == '#' {
 		for p.pos < len(p.src) && p.src[p.pos] != '\n' {
 			p.pos++
@@ -264,10 +264,10 @@ func (p *regexParser) skipBlank() {
 	p.pos++
 }
 
-func (p *regexParser) open() error {
+func (p *parser) open() error {
 	p.flush()
 	p.canRepeat = false
-	f := &regexFrame{}
+	f := &frame{}
 	head := "("
 	rest := p.src[p.pos:]
 	switch {
@@ -280,12 +280,12 @@ func (p *regexParser) open() error {
 	case strings.HasPrefix(rest, "(?#"):
 		end := strings.IndexByte(rest, ')')
 		if end < 0 {
-			return errRegex("parentheses () not balanced")
+			return errPattern("parentheses () not balanced")
 		}
 		p.pos += end + 1
 		return nil
 	case strings.HasPrefix(rest, "(?"):
-		return errRegex("quantifier operand invalid")
+		return errPattern("quantifier operand invalid")
 	default:
 		f.capture = true
 		p.out.groups++
@@ -298,11 +298,11 @@ func (p *regexParser) open() error {
 	return nil
 }
 
-func (p *regexParser) close() error {
+func (p *parser) close() error {
 	p.flush()
 	p.pos++
 	if len(p.stack) == 1 {
-		return errRegex("parentheses () not balanced")
+		return errPattern("parentheses () not balanced")
 	}
 	f := p.top()
 	p.stack = p.stack[:len(p.stack)-1]
@@ -312,9 +312,9 @@ func (p *regexParser) close() error {
 }
 
 // quantify applies a quantifier to the last atom; fixed ones ({3}) leave its preference as it is unless lazy.
-func (p *regexParser) quantify(q string, _ bool, fixed bool) error {
+func (p *parser) quantify(q string, _ bool, fixed bool) error {
 	if !p.hasAtom || !p.canRepeat {
-		return errRegex("quantifier operand invalid")
+		return errPattern("quantifier operand invalid")
 	}
 	lazy := p.pos < len(p.src) && p.src[p.pos] == '?'
 	if lazy {
@@ -343,20 +343,20 @@ func (p *regexParser) quantify(q string, _ bool, fixed bool) error {
 }
 
 // braces reads {m}, {m,} and {m,n}.
-func (p *regexParser) braces() error {
+func (p *parser) braces() error {
 	end := strings.IndexByte(p.src[p.pos:], '}')
 	if end < 0 {
-		return errRegex("braces {} not balanced")
+		return errPattern("braces {} not balanced")
 	}
 	body := p.src[p.pos+1 : p.pos+end]
 	lo, hi, ranged := strings.Cut(body, ",")
 	m, err := strconv.Atoi(lo)
 	if err != nil || m > 255 {
-		return errRegex("invalid repetition count(s)")
+		return errPattern("invalid repetition count(s)")
 	}
 	if hi != "" {
 		if n, err := strconv.Atoi(hi); err != nil || n > 255 || n < m {
-			return errRegex("invalid repetition count(s)")
+			return errPattern("invalid repetition count(s)")
 		}
 	}
 	p.pos += end + 1
@@ -376,9 +376,9 @@ var classes = map[string]string{
 }
 
 // escape translates a backslash outside brackets.
-func (p *regexParser) escape() error {
+func (p *parser) escape() error {
 	if p.pos+1 >= len(p.src) {
-		return errRegex("invalid escape \\ sequence")
+		return errPattern("invalid escape \\ sequence")
 	}
 	c := p.src[p.pos+1]
 	simple := func(text string, repeatable bool) error {
@@ -390,11 +390,11 @@ func (p *regexParser) escape() error {
 	case 'd':
 		return simple(`[0-9]`, true)
 	case 'D':
-		return simple(choose(p.flags.dotStops, `[^0-9\n]`, `[^0-9]`), true)
+		return simple(choose(p.flags.DotStops, `[^0-9\n]`, `[^0-9]`), true)
 	case 'w':
 		return simple(`[`+wordClass+`]`, true)
 	case 'W':
-		return simple(choose(p.flags.dotStops, `[^`+wordClass+`\n]`, `[^`+wordClass+`]`), true)
+		return simple(choose(p.flags.DotStops, `[^`+wordClass+`\n]`, `[^`+wordClass+`]`), true)
 	case 's':
 		return simple(`[`+spaceClass+`]`, true)
 	case 'S':
@@ -423,18 +423,18 @@ func (p *regexParser) escape() error {
 	return nil
 }
 
-func (p *regexParser) wordEdge(text string, skip int) error {
+func (p *parser) wordEdge(text string, skip int) error {
 	p.pos += skip
 	p.out.backtrack = true
 	p.setAtom(text, false)
 	return nil
 }
 
-func (p *regexParser) backReference() error {
+func (p *parser) backReference() error {
 	n := int(p.src[p.pos+1] - '0')
 	p.pos += 2
 	if n > p.out.groups {
-		return errRegex("invalid backreference number")
+		return errPattern("invalid backreference number")
 	}
 	p.out.backtrack = true
 	p.setAtom(`(?:\`+strconv.Itoa(n)+`)`, true)
@@ -445,12 +445,12 @@ func runeLiteral(r rune) string {
 	if r < ' ' || r == 0x7f {
 		return `\x` + string("0123456789abcdef"[r>>4]) + string("0123456789abcdef"[r&15])
 	}
-	return quoteRegex(string(r))
+	return quote(string(r))
 }
 
 // escapedRune reads a character escape; the backslash is at pos.
-func (p *regexParser) escapedRune() (rune, error) {
-	bad := errRegex("invalid escape \\ sequence")
+func (p *parser) escapedRune() (rune, error) {
+	bad := errPattern("invalid escape \\ sequence")
 	if p.pos+1 >= len(p.src) {
 		return 0, bad
 	}
@@ -465,7 +465,7 @@ func (p *regexParser) escapedRune() (rune, error) {
 	hex := func(least, most int) (rune, error) {
 		n := 0
 		for n < most && p.pos+n < len(p.src) {
-			if _, ok := hexDigit(p.src[p.pos+n]); !ok {
+			if !isHex(p.src[p.pos+n]) {
 				break
 			}
 			n++
@@ -505,7 +505,7 @@ func (p *regexParser) escapedRune() (rune, error) {
 }
 
 // bracket translates [...].
-func (p *regexParser) bracket() error {
+func (p *parser) bracket() error {
 	rest := p.src[p.pos:]
 	switch {
 	case strings.HasPrefix(rest, "[[:<:]]"):
@@ -520,13 +520,13 @@ func (p *regexParser) bracket() error {
 	if negated {
 		p.pos++
 		b.WriteByte('^')
-		if p.flags.dotStops {
+		if p.flags.DotStops {
 			b.WriteString(`\n`)
 		}
 	}
 	for first := true; ; first = false {
 		if p.pos >= len(p.src) {
-			return errRegex("brackets [] not balanced")
+			return errPattern("brackets [] not balanced")
 		}
 		if p.src[p.pos] == ']' && !first {
 			p.pos++
@@ -542,16 +542,16 @@ func (p *regexParser) bracket() error {
 }
 
 // bracketItem translates one class, character or range inside brackets.
-func (p *regexParser) bracketItem(b *strings.Builder) error {
+func (p *parser) bracketItem(b *strings.Builder) error {
 	rest := p.src[p.pos:]
 	if strings.HasPrefix(rest, "[:") {
 		end := strings.Index(rest, ":]")
 		if end < 0 {
-			return errRegex("brackets [] not balanced")
+			return errPattern("brackets [] not balanced")
 		}
 		class, ok := classes[rest[2:end]]
 		if !ok {
-			return errRegex("invalid character class")
+			return errPattern("invalid character class")
 		}
 		b.WriteString(class)
 		p.pos += end + 2
@@ -574,34 +574,34 @@ func (p *regexParser) bracketItem(b *strings.Builder) error {
 	}
 	p.pos++
 	if p.pos >= len(p.src) {
-		return errRegex("brackets [] not balanced")
+		return errPattern("brackets [] not balanced")
 	}
 	if strings.HasPrefix(p.src[p.pos:], "[:") {
-		return errRegex("invalid character range")
+		return errPattern("invalid character range")
 	}
 	hi, err := p.bracketRune()
 	if err != nil {
 		return err
 	}
 	if hi < lo {
-		return errRegex("invalid character range")
+		return errPattern("invalid character range")
 	}
 	b.WriteString("-" + classRune(hi))
 	return nil
 }
 
-func (p *regexParser) bracketRune() (rune, error) {
+func (p *parser) bracketRune() (rune, error) {
 	rest := p.src[p.pos:]
 	if strings.HasPrefix(rest, "[.") || strings.HasPrefix(rest, "[=") {
 		end := strings.Index(rest[2:], rest[1:2]+"]")
 		if end < 0 {
-			return 0, errRegex("brackets [] not balanced")
+			return 0, errPattern("brackets [] not balanced")
 		}
 		name := rest[2 : 2+end]
 		p.pos += end + 4
 		r, w := utf8.DecodeRuneInString(name)
 		if w == 0 || w != len(name) {
-			return 0, errRegex("invalid collating element")
+			return 0, errPattern("invalid collating element")
 		}
 		return r, nil
 	}
@@ -622,4 +622,15 @@ func classRune(r rune) string {
 		return `\` + string(r)
 	}
 	return string(r)
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f'
+}
+
+func choose(cond bool, a, b string) string {
+	if cond {
+		return a
+	}
+	return b
 }

@@ -1,4 +1,15 @@
-package expr
+// Package regex runs PostgreSQL's regular expressions.
+//
+// The idea: a pattern (an ARE) is translated, see parse.go, and run by Go's engine, whose time is linear; the few
+// constructs that it lacks (back-references, look-around, word starts) go to a backtracking engine with a time limit.
+//
+// PostgreSQL matches the longest (or, when the first quantifier is lazy, the shortest) text from the leftmost
+// start, and only then divides it among the groups. So a pattern with lazy quantifiers has two programs: bounds
+// finds the text, inner divides it.
+//
+// A Regexp belongs to one goroutine at a time. Errors carry PostgreSQL's codes: 2201B for a bad pattern, 22023 for
+// a bad flag. LIKE and SIMILAR TO are not here (internal/expr translates them). Start at Compile.
+package regex
 
 import (
 	"regexp"
@@ -11,19 +22,11 @@ import (
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
-// PostgreSQL's regular expressions (AREs) are translated, see regex_parse.go, and run by Go's engine, whose time
-// is linear; the few constructs that it lacks (back-references, look-around, word starts) go to a backtracking
-// engine with a time limit.
-//
-// PostgreSQL matches the longest (or, when the first quantifier is lazy, the shortest) text from the leftmost
-// start, and only then divides it among the groups. So a pattern with lazy quantifiers has two programs: bounds
-// finds the text, inner divides it.
+// timeout bounds one match of the backtracking engine.
+const timeout = 2 * time.Second
 
-// regexTimeout bounds one match of the backtracking engine.
-const regexTimeout = 2 * time.Second
-
-// regex is a compiled pattern. It is used by one goroutine at a time.
-type regex struct {
+// Regexp is a compiled pattern. It is used by one goroutine at a time.
+type Regexp struct {
 	bounds *regexp.Regexp
 	inner  *regexp.Regexp // nil: bounds divides as well
 	slow   *regexp2.Regexp
@@ -32,45 +35,45 @@ type regex struct {
 	groups  int
 }
 
-// regexFlags are the options of one use of a pattern.
-type regexFlags struct {
-	ignoreCase bool
-	dotStops   bool // . and negated brackets do not match a newline
-	lineAnchor bool // ^ and $ match at lines
-	expanded   bool
-	literal    bool
-	basic      bool
-	global     bool
+// Flags are the options of one use of a pattern.
+type Flags struct {
+	IgnoreCase bool
+	DotStops   bool // . and negated brackets do not match a newline
+	LineAnchor bool // ^ and $ match at lines
+	Expanded   bool
+	Literal    bool
+	Basic      bool
+	Global     bool
 }
 
-// parseRegexFlags reads the letters of a flags argument.
-func parseRegexFlags(s []byte) (f regexFlags, err error) {
+// ParseFlags reads the letters of a flags argument.
+func ParseFlags(s []byte) (f Flags, err error) {
 	for i, b := range s {
 		switch b {
 		case 'g':
-			f.global = true
+			f.Global = true
 		case 'i':
-			f.ignoreCase = true
+			f.IgnoreCase = true
 		case 'c':
-			f.ignoreCase = false
+			f.IgnoreCase = false
 		case 'm', 'n':
-			f.dotStops, f.lineAnchor = true, true
+			f.DotStops, f.LineAnchor = true, true
 		case 'p':
-			f.dotStops, f.lineAnchor = true, false
+			f.DotStops, f.LineAnchor = true, false
 		case 'w':
-			f.dotStops, f.lineAnchor = false, true
+			f.DotStops, f.LineAnchor = false, true
 		case 's':
-			f.dotStops, f.lineAnchor = false, false
+			f.DotStops, f.LineAnchor = false, false
 		case 'x':
-			f.expanded = true
+			f.Expanded = true
 		case 't':
-			f.expanded = false
+			f.Expanded = false
 		case 'q':
-			f.literal = true
+			f.Literal = true
 		case 'b':
-			f.basic = true
+			f.Basic = true
 		case 'e':
-			f.basic, f.literal = false, false
+			f.Basic, f.Literal = false, false
 		default:
 			return f, sqlerr.New(sqlerr.InvalidParameterValue, "invalid regular expression option: \"%s\"", firstChar(s[i:]))
 		}
@@ -78,44 +81,17 @@ func parseRegexFlags(s []byte) (f regexFlags, err error) {
 	return f, nil
 }
 
-// maxRegexps bounds a context's cache of patterns that come out of columns.
-const maxRegexps = 256
-
-// regex returns the compiled form of pattern, from the cache if possible.
-func (c *Ctx) regex(pattern []byte, f regexFlags) (*regex, error) {
-	f.global = false
-	var bits byte
-	for i, on := range []bool{f.ignoreCase, f.dotStops, f.lineAnchor, f.expanded, f.literal, f.basic} {
-		if on {
-			bits |= 1 << i
-		}
-	}
-	key := make([]byte, 0, 64)
-	key = append(append(key, bits), pattern...)
-	if r, ok := c.regexps[string(key)]; ok {
-		return r, nil
-	}
-	r, err := compileRegex(string(pattern), f)
-	if err != nil {
-		return nil, err
-	}
-	if c.regexps == nil || len(c.regexps) >= maxRegexps {
-		c.regexps = map[string]*regex{}
-	}
-	c.regexps[string(key)] = r
-	return r, nil
-}
-
-func errRegex(what string) error {
+func errPattern(what string) error {
 	return sqlerr.New(sqlerr.InvalidRegularExpression, "invalid regular expression: %s", what)
 }
 
-func compileRegex(pattern string, f regexFlags) (*regex, error) {
-	t, err := translateRegex(pattern, f)
+// Compile translates a pattern.
+func Compile(pattern string, f Flags) (*Regexp, error) {
+	t, err := translate(pattern, f)
 	if err != nil {
 		return nil, err
 	}
-	r := &regex{context: t.context, groups: t.groups}
+	r := &Regexp{context: t.context, groups: t.groups}
 	if t.backtrack {
 		return r, r.compileSlow(t)
 	}
@@ -135,18 +111,18 @@ func compileRegex(pattern string, f regexFlags) (*regex, error) {
 	return r, err
 }
 
-func (r *regex) compileSlow(t translated) error {
+func (r *Regexp) compileSlow(t translated) error {
 	re, err := regexp2.Compile(t.normal, regexp2.None)
 	if err != nil {
-		return errRegex(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		return errPattern(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	re.MatchTimeout = regexTimeout
+	re.MatchTimeout = timeout
 	r.slow = re
 	return nil
 }
 
-// match reports whether s matches anywhere.
-func (r *regex) match(s []byte) (bool, error) {
+// Match reports whether s matches anywhere.
+func (r *Regexp) Match(s []byte) (bool, error) {
 	if r.slow == nil {
 		return r.bounds.Match(s), nil
 	}
@@ -161,9 +137,9 @@ func slowErr(err error) error {
 	return sqlerr.New(sqlerr.ProgramLimitExceeded, "regular expression failed: match takes too long").WithCause(err)
 }
 
-// find returns the byte offsets (start and end of the match, then of each group, −1 when it took no part) of the
+// Find returns the byte offsets (start and end of the match, then of each group, −1 when it took no part) of the
 // first match at or after from; nil when there is none.
-func (r *regex) find(s []byte, from int) ([]int, error) {
+func (r *Regexp) Find(s []byte, from int) ([]int, error) {
 	if r.slow != nil {
 		return r.findSlow(s, from)
 	}
@@ -178,7 +154,7 @@ func (r *regex) find(s []byte, from int) ([]int, error) {
 	return shiftBy(in, loc[0]), nil
 }
 
-func (r *regex) findBounds(s []byte, from int) []int {
+func (r *Regexp) findBounds(s []byte, from int) []int {
 	if from == 0 {
 		return r.bounds.FindSubmatchIndex(s)
 	}
@@ -203,7 +179,7 @@ func shiftBy(loc []int, by int) []int {
 }
 
 // findSlow maps between the engine's rune indexes and byte offsets.
-func (r *regex) findSlow(s []byte, from int) ([]int, error) {
+func (r *Regexp) findSlow(s []byte, from int) ([]int, error) {
 	runes := []rune(string(s))
 	m, err := r.slow.FindRunesMatchStartingAt(runes, utf8.RuneCount(s[:from]))
 	if err != nil || m == nil {
@@ -227,11 +203,11 @@ func (r *regex) findSlow(s []byte, from int) ([]int, error) {
 	return loc, nil
 }
 
-// all calls f for every match as PostgreSQL finds them: the next search starts where the match ended, one
+// All calls f for every match as PostgreSQL finds them: the next search starts where the match ended, one
 // character later when it was empty. f returns false to stop.
-func (r *regex) all(s []byte, from int, f func(loc []int) bool) error {
+func (r *Regexp) All(s []byte, from int, f func(loc []int) bool) error {
 	for from <= len(s) {
-		loc, err := r.find(s, from)
+		loc, err := r.Find(s, from)
 		if err != nil || loc == nil {
 			return err
 		}
@@ -248,4 +224,16 @@ func (r *regex) all(s []byte, from int, f func(loc []int) bool) error {
 		}
 	}
 	return nil
+}
+
+// Groups is the number of capturing parentheses.
+func (r *Regexp) Groups() int { return r.groups }
+
+// firstChar is the first character of s.
+func firstChar(s []byte) string {
+	r, w := utf8.DecodeRune(s)
+	if r == utf8.RuneError {
+		w = 1
+	}
+	return string(s[:w])
 }
