@@ -153,7 +153,7 @@ func CheckPortable(tree fs.FS) ([]string, error) {
 			return nil
 		}
 		info, err := d.Info()
-		if err != nil || info.Size() > 1<<20 || !d.Type().IsRegular() {
+		if err != nil || info.Size() > 1<<20 || !d.Type().IsRegular() || p == ".git" { // a worktree's .git is a file
 			return err
 		}
 		b, err := fs.ReadFile(tree, p)
