@@ -52,6 +52,8 @@ type aggCall struct {
 	filter   expr.Expr
 	order    []orderKey
 	result   sqltypes.Type
+	// direct are the direct arguments of an ordered-set aggregate; they may use grouped columns only.
+	direct []typed
 }
 
 func (a *aggCall) same(c *aggCall) bool {
@@ -75,7 +77,11 @@ func (a *aggCall) same(c *aggCall) bool {
 // aggregate binds an aggregate call into the collector.
 func (x *exprCtx) aggregate(e *parser.FuncCall, name string) expr.Expr {
 	x.checkAggregateAllowed(e)
-	a := x.bindAggregate(e, name)
+	return x.addAggregate(x.bindAggregate(e, name))
+}
+
+// addAggregate puts a call into the collector, once.
+func (x *exprCtx) addAggregate(a *aggCall) expr.Expr {
 	for i, c := range x.sel.aggs {
 		if c.same(a) {
 			return &slot{slotAgg, i, c.result}
@@ -99,7 +105,7 @@ func (x *exprCtx) checkAggregateAllowed(e *parser.FuncCall) {
 // bindAggregate resolves the overload and binds arguments, FILTER and ORDER BY.
 func (x *exprCtx) bindAggregate(e *parser.FuncCall, name string) *aggCall {
 	if e.WithinGroup != nil {
-		fail(unsupported(e.Pos, "", "ordered-set aggregates are not supported"))
+		return x.orderedSet(e, name)
 	}
 	in := *x
 	in.inAgg = true
@@ -109,11 +115,10 @@ func (x *exprCtx) bindAggregate(e *parser.FuncCall, name string) *aggCall {
 	sig, _ := expand(a.fn.Args, 0, a.fn.Variadic, len(args))
 	a.args = x.coerceArgs(sig, args, e.Pos)
 	a.result = aggResult(a.fn, a.args)
-	if e.Filter != nil {
-		f := in
-		f.inFilter, f.clause = true, "FILTER"
-		a.filter = f.cond(e.Filter, "FILTER")
+	if a.fn.OrderedSet {
+		fail(sqlerr.New(sqlerr.WrongObjectType, "WITHIN GROUP is required for ordered-set aggregate %s", name).At(e.Pos))
 	}
+	a.filter = in.aggFilter(e)
 	if e.OrderBy != nil {
 		a.order = in.aggOrder(e, args, a.args)
 	}
@@ -128,6 +133,16 @@ func (x *exprCtx) bindAggregate(e *parser.FuncCall, name string) *aggCall {
 		a.distinct = false
 	}
 	return a
+}
+
+// aggFilter binds FILTER; nil without it.
+func (x *exprCtx) aggFilter(e *parser.FuncCall) expr.Expr {
+	if e.Filter == nil {
+		return nil
+	}
+	f := *x
+	f.inAgg, f.inFilter, f.clause = true, true, "FILTER"
+	return f.cond(e.Filter, "FILTER")
 }
 
 func aggResult(fn *expr.AggFunc, args []expr.Expr) sqltypes.Type {

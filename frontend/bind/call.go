@@ -24,6 +24,9 @@ func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 	if out := x.special(e, name); out != nil {
 		return out
 	}
+	if e.WithinGroup != nil && isHypothetical(name) {
+		return x.hypothetical(e, name)
+	}
 	if isAggregate(name) {
 		return x.aggregate(e, name)
 	}
@@ -69,8 +72,8 @@ func (x *exprCtx) onlyPlain(e *parser.FuncCall, name string) {
 	default:
 		return
 	}
-	if len(expr.ByName(name)) == 0 {
-		x.noFunction(e, x.bindArgs(e))
+	if len(expr.ByName(name)) == 0 || e.WithinGroup != nil {
+		x.noFunction(e, append(x.bindArgs(e), x.withinGroup(e)...))
 	}
 	fail(sqlerr.New(sqlerr.WrongObjectType, "%s, but %s is not an aggregate function", what, name).At(e.Pos))
 }

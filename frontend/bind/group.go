@@ -45,6 +45,7 @@ func (g *grouping) build(n plan.Node, keys []expr.Expr) (plan.Node, plan.Node) {
 		agg.GroupBy = append(agg.GroupBy, pre.add(k))
 	}
 	for _, a := range g.coll.aggs {
+		g.checkDirect(a)
 		c := plan.AggCall{Sig: a.fn.Sig(), Result: a.result, Distinct: a.distinct, Filter: -1, Name: a.fn.Name}
 		var args []expr.Expr
 		n, args = g.placeAll(n, g.sc.id, a.args)
@@ -207,8 +208,7 @@ func (g *grouping) rewrite(e expr.Expr) expr.Expr {
 				next[x] = &expr.Col{Index: len(g.keys) + c.n, Ty: c.ty, Name: g.coll.aggs[c.n].fn.Name}
 			}
 		case *expr.Col:
-			fail(sqlerr.New(sqlerr.GroupingError, "column %q must appear in the GROUP BY clause or be used in an aggregate function",
-				g.nameOf(c.Index)).At(g.posOf(c)))
+			fail(g.ungrouped(c.Index, g.posOf(c)))
 		}
 		return true
 	})
@@ -221,6 +221,10 @@ func (g *grouping) rewrite(e expr.Expr) expr.Expr {
 		}
 		return x
 	})
+}
+
+func (g *grouping) ungrouped(idx, pos int) *sqlerr.Error {
+	return sqlerr.New(sqlerr.GroupingError, "column %q must appear in the GROUP BY clause or be used in an aggregate function", g.nameOf(idx)).At(pos)
 }
 
 func (g *grouping) posOf(e expr.Expr) int {

@@ -124,6 +124,9 @@ func (x *exprCtx) bindWindowAggregate(e *parser.FuncCall, name string, w *winCal
 	if e.OrderBy != nil {
 		fail(unsupported(e.Pos, "", "aggregate ORDER BY is not implemented for window functions"))
 	}
+	if e.WithinGroup != nil || expr.AggByName(name)[0].OrderedSet {
+		fail(unsupported(e.Pos, "", "OVER is not supported for ordered-set aggregate %s", name))
+	}
 	args := x.bindArgs(e)
 	fn := x.aggFunc(e, name, args)
 	sig, _ := expand(fn.Args, 0, fn.Variadic, len(args))

@@ -32,6 +32,11 @@ type AggFunc struct {
 	// Multiset: under retraction the result needs all live values of the group (min, max, string_agg,
 	// array_agg…): a stream keeps them in an OrderedMap and calls FromSorted or the object over them.
 	Multiset bool
+	// OrderedSet: called f(direct) WITHIN GROUP (ORDER BY values). Args lists the Direct direct arguments first, as calls
+	// do. The state sees the values first, sorted as the call says, and the direct arguments, the same in every row,
+	// behind them, so that a NULL first argument is a NULL value here, too.
+	OrderedSet bool
+	Direct     int
 }
 
 // States locates the fixed-width states of one aggregate inside blocks of slots.

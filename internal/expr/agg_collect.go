@@ -334,6 +334,31 @@ func collectAggs() []AggFunc {
 	}
 }
 
+// modeOf is the most frequent value, of several the first; rows are sorted.
+func modeOf(_ *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqltypes.Datum, error) {
+	best, most, begin := 0, 0, 0
+	for i := range rows {
+		if i > begin && sqlio.Compare(types[0], rows[begin][0], rows[i][0]) != 0 {
+			begin = i
+		}
+		if n := i - begin + 1; n > most {
+			best, most = begin, n
+		}
+	}
+	return rows[best][0], nil
+}
+
+// orderedSetAggs lists the aggregates called with WITHIN GROUP. The hypothetical-set ones are made of counts by the binder.
+func orderedSetAggs() []AggFunc {
+	mode := AggFunc{
+		Name: "mode", Args: ts(sqltypes.AnyElement), Result: sqltypes.AnyElement, IgnoresNulls: true, Ordered: true, Multiset: true,
+		OrderedSet: true, Doc: "most frequent value, the first of several",
+		ResultOf: func(args []sqltypes.Type) sqltypes.Type { return args[0] },
+		New:      func(types []sqltypes.Type) AggObject { return &collect{types: types, skip: true, finish: modeOf} },
+	}
+	return []AggFunc{mode}
+}
+
 // pickAggs lists the aggregates that pick one value.
 func pickAggs() []AggFunc {
 	var out []AggFunc

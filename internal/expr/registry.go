@@ -30,7 +30,7 @@ var allFamilies = sync.OnceValue(func() [][]Func {
 
 // aggregates lists the aggregate functions, family by family.
 var aggregates = sync.OnceValue(func() []AggFunc {
-	return slices.Concat(fixedAggs(), numericAggs(), floatAggs(), pickAggs(), collectAggs())
+	return slices.Concat(fixedAggs(), numericAggs(), floatAggs(), pickAggs(), collectAggs(), orderedSetAggs())
 })
 
 // tableFuncs lists the set-returning functions.
