@@ -39,6 +39,8 @@ func plainOutput(n plan.Node) bool {
 		return plainOutput(x.Input)
 	case *plan.Hop:
 		return plainOutput(x.Input)
+	case *plan.Expand:
+		return plainOutput(x.Input)
 	}
 	return false
 }
@@ -78,6 +80,8 @@ func (q *query) build(n plan.Node) (Operator, error) {
 		return newTableFunc(q, x)
 	case *plan.Hop:
 		return newHop(q, x)
+	case *plan.Expand:
+		return newExpand(q, x)
 	case *plan.MaxOneRow:
 		return newMaxOneRow(q, x)
 	}

@@ -322,6 +322,19 @@ func TestHop(t *testing.T) {
 	}
 }
 
+func TestExpand(t *testing.T) {
+	w := newWorld(t, 7)
+	v := &plan.Values{Out: columns([]sqltypes.Type{sqltypes.Int8, sqltypes.Text}), Rows: [][]expr.Expr{
+		{intConst(1), &expr.Const{Ty: sqltypes.Text, Val: "a"}}, {expr.Null(sqltypes.Int8), &expr.Const{Ty: sqltypes.Text, Val: "b"}},
+	}}
+	a, b := "a", "b"
+	w.same(&plan.Expand{Input: v, Keys: []int{1, 0}, Sets: [][]bool{{true, true}, {false, true}, {false, false}}}, []row{
+		{int64(1), a, a, int64(1), int64(0)}, {nil, b, b, nil, int64(0)},
+		{int64(1), a, nil, int64(1), int64(1)}, {nil, b, nil, nil, int64(1)},
+		{int64(1), a, nil, nil, int64(2)}, {nil, b, nil, nil, int64(2)},
+	}, false)
+}
+
 // TestCancel cancels in the middle of operators that would run for long.
 func TestCancel(t *testing.T) {
 	w := newWorld(t, 8)

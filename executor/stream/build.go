@@ -30,6 +30,8 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 		return union{}, nil
 	case *plan.Hop:
 		return newHop(x)
+	case *plan.Expand:
+		return newExpand(x), nil
 	case *plan.TableFunc:
 		return newTableFunc(x, env)
 	case *plan.Values:

@@ -68,6 +68,22 @@ func recompute(n plan.Node, tables []zset) rows {
 			}
 		}
 		return out
+	case *plan.Expand:
+		var out rows
+		for _, r := range recompute(x.Input, tables) {
+			for s, has := range x.Sets {
+				o := slices.Clone(r)
+				for k, c := range x.Keys {
+					if has[k] {
+						o = append(o, r[c])
+					} else {
+						o = append(o, nil)
+					}
+				}
+				out = append(out, append(o, int64(s)))
+			}
+		}
+		return out
 	case *plan.TableFunc: // generate_series(1, argument)
 		var out rows
 		for _, r := range recompute(x.Input, tables) {

@@ -433,6 +433,8 @@ func TestLinearEqualsRecompute(t *testing.T) {
 			Out: ints, Outer: outer, WithOrdinality: ord}
 	}
 	vals := &plan.Values{Rows: [][]expr.Expr{{intConst(1)}, {intConst(2)}, {expr.Null(sqltypes.Int8)}}, Out: ints}
+	sets := &plan.Expand{Input: in, Keys: []int{1, 0, 1}, Sets: [][]bool{{true, true, false}, {false, true, false}, {false, false, false}, {false, true, false}}}
+	w := len(in.Columns())
 	one := &plan.Filter{Input: in, Cond: less(column(in, 0), intConst(1))}
 	for _, n := range []plan.Node{
 		&plan.Hop{Input: in, TimeCol: 4, SizeMicros: 10, SlideMicros: 3, OffsetMicros: 1},
@@ -441,6 +443,11 @@ func TestLinearEqualsRecompute(t *testing.T) {
 		series(false, false), series(true, true), vals,
 		&plan.Union{Inputs: []plan.Node{vals, &plan.Project{Input: in, Exprs: []expr.Expr{column(in, 0)}, Names: []string{"v"}}}},
 		&plan.Join{Kind: plan.Anti, Left: vals, Right: in, LeftKeys: []int{0}, RightKeys: []int{0}},
+		sets,
+		&plan.Agg{Input: sets, GroupBy: []int{w, w + 1, w + 3}, Aggs: []plan.AggCall{
+			{Sig: "count()", Result: sqltypes.Int8, Filter: -1, Name: "n"},
+			{Sig: "sum(bigint)", Args: []int{0}, ArgTypes: []sqltypes.Type{sqltypes.Int8}, Result: sqltypes.Numeric, Filter: -1, Name: "s"},
+		}},
 		&plan.MaxOneRow{Input: one},
 		&plan.Join{Kind: plan.Inner, Left: in, Right: &plan.MaxOneRow{Input: one}},
 	} {

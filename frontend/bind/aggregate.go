@@ -14,6 +14,8 @@ type collector struct {
 	aggs []*aggCall
 	wins []*winCall
 	srfs []*srfCall
+	// groupings are the GROUPING calls.
+	groupings []*groupingCall
 	// noWindows and noSRFs restrict a clause (HAVING) that shares the collector.
 	noWindows, noSRFs bool
 	windows           map[string]*parser.WindowSpec
@@ -26,6 +28,7 @@ const (
 	slotAgg slotKind = iota
 	slotWindow
 	slotSRF
+	slotGrouping
 )
 
 // slot stands for the n-th result of its kind.

@@ -156,6 +156,12 @@ func (b *binder) pullUp(n plan.Node, scope int) (out plan.Node, conds []expr.Exp
 			m.Input, m.PartitionBy = in, append(x.PartitionBy[:len(x.PartitionBy):len(x.PartitionBy)], keys...)
 			return &m, len(x.Funcs)
 		})
+	case *plan.Expand:
+		return b.pullPartitioned(x.Input, scope, func(in plan.Node, _ []int) (plan.Node, int) {
+			m := *x
+			m.Input = in
+			return &m, len(x.Keys) + 1
+		})
 	case *plan.Limit:
 		if top := asTopN(x); top != nil {
 			return b.pullUp(top, scope)

@@ -215,7 +215,7 @@ func (x *exprCtx) special(e *parser.FuncCall, name string) expr.Expr {
 	case "greatest", "least":
 		return x.extreme(e)
 	case "grouping":
-		fail(unsupported(e.Pos, "", "GROUPING is not supported"))
+		return x.groupingCall(e)
 	}
 	return nil
 }

@@ -114,6 +114,10 @@ func (d *domain) push(n plan.Node) plan.Node {
 		m := *x
 		m.Input, m.TimeCol = d.push(x.Input), x.TimeCol+d.width
 		return &m
+	case *plan.Expand:
+		m := *x
+		m.Input, m.Keys = d.push(x.Input), shift(x.Keys, d.width)
+		return &m
 	case *plan.MaxOneRow:
 		in := d.push(x.Input)
 		if plan.Covers(in, d.with(x.PartitionBy)) {

@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -11,13 +13,14 @@ import (
 type grouping struct {
 	*selection
 	keys []expr.Expr
+	sets [][]int // of groupBy
 }
 
 // group puts the aggregation on n, rewrites the select list to its columns, and applies HAVING.
-func (s *selection) group(n plan.Node, keys []expr.Expr, having expr.Expr) plan.Node {
-	g := &grouping{s, keys}
+func (s *selection) group(n plan.Node, by *groupBy, having expr.Expr) plan.Node {
+	g := &grouping{s, by.keys, by.sets}
 	g.addDependent(having)
-	n, keys = s.placeAll(n, s.sc.id, g.keys)
+	n, keys := s.placeAll(n, s.sc.id, g.keys)
 	n, agg := g.build(n, keys)
 	for i := range s.out {
 		s.out[i].e = g.rewrite(s.out[i].e)
@@ -66,6 +69,9 @@ func (g *grouping) build(n plan.Node, keys []expr.Expr) (plan.Node, plan.Node) {
 		agg.Aggs = append(agg.Aggs, c)
 	}
 	agg.Input = pre.over(n)
+	if g.sets != nil {
+		agg.Input = g.expand(agg.Input, agg)
+	}
 	return n, agg
 }
 
@@ -100,6 +106,9 @@ func (g *grouping) addDependent(having expr.Expr) {
 			g.walkUngrouped(e, func(idx int, _ expr.Expr) {
 				if g.dependent(idx) {
 					c := g.sc.frame.node.Columns()[idx]
+					for i := range g.sets {
+						g.sets[i] = append(g.sets[i], len(g.keys))
+					}
 					g.keys = append(g.keys, &expr.Col{Index: idx, Ty: c.Type, Name: c.Name})
 				}
 			})
@@ -160,6 +169,12 @@ func (g *grouping) keyOfColumn(idx int) int {
 	return -1
 }
 
+// inAllSets says that column idx is a key of every grouping set.
+func (g *grouping) inAllSets(idx int) bool {
+	k := g.keyOfColumn(idx)
+	return k >= 0 && !slices.ContainsFunc(g.sets, func(set []int) bool { return !slices.Contains(set, k) })
+}
+
 // dependent says that column idx belongs to a table whose whole primary key is grouped.
 func (g *grouping) dependent(idx int) bool {
 	for _, it := range g.sc.frame.items {
@@ -168,7 +183,7 @@ func (g *grouping) dependent(idx int) bool {
 		}
 		all := true
 		for _, p := range it.primary {
-			all = all && g.keyOfColumn(it.cols[p].idx) >= 0
+			all = all && g.inAllSets(it.cols[p].idx)
 		}
 		if all {
 			return true
@@ -204,8 +219,11 @@ func (g *grouping) rewrite(e expr.Expr) expr.Expr {
 		}
 		switch c := x.(type) {
 		case *slot:
-			if c.kind == slotAgg {
-				next[x] = &expr.Col{Index: len(g.keys) + c.n, Ty: c.ty, Name: g.coll.aggs[c.n].fn.Name}
+			switch c.kind {
+			case slotAgg:
+				next[x] = &expr.Col{Index: g.firstAgg() + c.n, Ty: c.ty, Name: g.coll.aggs[c.n].fn.Name}
+			case slotGrouping:
+				next[x] = g.groupingValue(g.coll.groupings[c.n])
 			}
 		case *expr.Col:
 			fail(g.ungrouped(c.Index, g.posOf(c)))
@@ -225,6 +243,14 @@ func (g *grouping) rewrite(e expr.Expr) expr.Expr {
 
 func (g *grouping) ungrouped(idx, pos int) *sqlerr.Error {
 	return sqlerr.New(sqlerr.GroupingError, "column %q must appear in the GROUP BY clause or be used in an aggregate function", g.nameOf(idx)).At(pos)
+}
+
+// firstAgg is the column of the first aggregate: behind the keys and the number of the grouping set.
+func (g *grouping) firstAgg() int {
+	if g.sets != nil {
+		return len(g.keys) + 1
+	}
+	return len(g.keys)
 }
 
 func (g *grouping) posOf(e expr.Expr) int {

@@ -90,7 +90,7 @@ func (b *binder) selectQuery(q *parser.Query, sel *parser.Select, outer *scope, 
 	s.bindDistinctOn()
 	s.bindOrder()
 	n := f.node
-	if len(groups) > 0 || len(s.coll.aggs) > 0 || having != nil || len(sel.GroupBy) > 0 {
+	if groups.given || len(s.coll.aggs) > 0 || len(s.coll.groupings) > 0 || having != nil {
 		n = s.group(n, groups, having)
 	}
 	n = s.windows(n)
@@ -140,33 +140,8 @@ func (s *selection) bindHaving() expr.Expr {
 	own.noWindows, own.noSRFs = true, true
 	x.sel = &own
 	having := x.cond(s.sel.Having, "HAVING")
-	s.coll.aggs = own.aggs
+	s.coll.aggs, s.coll.groupings = own.aggs, own.groupings
 	return having
-}
-
-// bindGroups binds GROUP BY: ordinals, output names and expressions.
-func (s *selection) bindGroups() []expr.Expr {
-	var out []expr.Expr
-	for _, g := range s.sel.GroupBy {
-		if g.Kind == parser.GroupEmpty {
-			continue
-		}
-		if g.Kind != parser.GroupExpr {
-			fail(unsupported(g.Pos, "Write one query for each grouping and combine them with UNION ALL.", "GROUPING SETS, ROLLUP and CUBE are not supported"))
-		}
-		var e expr.Expr
-		if i := s.outputRef(g.Exprs[0], "GROUP BY", true); i >= 0 {
-			e = s.out[i].e
-			s.refuseInGroup(e, g.Exprs[0].At())
-		} else {
-			e = s.binder.ctx(s.sc, "GROUP BY").value(g.Exprs[0])
-		}
-		s.mustBeComparable(e.Type(), g.Exprs[0].At())
-		if !containsExpr(out, e) {
-			out = append(out, e)
-		}
-	}
-	return out
 }
 
 func (s *selection) refuseInGroup(e expr.Expr, pos int) {
@@ -177,20 +152,13 @@ func (s *selection) refuseInGroup(e expr.Expr, pos int) {
 				fail(sqlerr.New(sqlerr.GroupingError, "aggregate functions are not allowed in GROUP BY").At(pos))
 			case slotWindow:
 				fail(sqlerr.New(sqlerr.WindowingError, "window functions are not allowed in GROUP BY").At(pos))
+			case slotGrouping:
+				fail(sqlerr.New(sqlerr.GroupingError, "grouping operations are not allowed in GROUP BY").At(pos))
 			}
 			fail(unsupported(pos, "", "set-returning functions are not allowed in GROUP BY"))
 		}
 		return true
 	})
-}
-
-func containsExpr(list []expr.Expr, e expr.Expr) bool {
-	for _, x := range list {
-		if sameExpr(x, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // outputRef finds the select-list item that an ordinal or a bare name means, or −1. inputFirst: a column of the

@@ -33,6 +33,8 @@ func closure(n Node, set []bool) {
 	case *Filter, *TopN, *Hop, *Exchange, *Sort:
 		in := n.Children()[0]
 		closure(in, set[:len(in.Columns())])
+	case *Expand:
+		closureExpand(x, set)
 	case *TableFunc:
 		if x.Input != nil {
 			closure(x.Input, set[:len(x.Input.Columns())])
@@ -64,6 +66,15 @@ func closureProject(x *Project, set []bool) {
 		all := true
 		expr.Columns(e, func(c int) { all = all && below[c] })
 		set[i] = all
+	}
+}
+
+// closureExpand adds the copies whose key and set are known.
+func closureExpand(x *Expand, set []bool) {
+	w := len(x.Input.Columns())
+	closure(x.Input, set[:w])
+	for i, k := range x.Keys {
+		set[w+i] = set[w+i] || set[k] && set[w+len(x.Keys)]
 	}
 }
 

@@ -17,7 +17,7 @@ func AppendOnly(n Node) bool {
 		return x.AppendOnly && !x.Upsert
 	case *Values:
 		return true
-	case *Filter, *Project, *Hop, *Exchange, *Materialize, *Sink:
+	case *Filter, *Project, *Hop, *Expand, *Exchange, *Materialize, *Sink:
 		return AppendOnly(n.Children()[0])
 	case *TableFunc:
 		return x.Input == nil || AppendOnly(x.Input)

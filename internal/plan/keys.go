@@ -61,6 +61,8 @@ func UniqueKeys(n Node) [][]int {
 			return UniqueKeys(x.Input)
 		}
 		return tidy(extend(UniqueKeys(x.Input), len(x.Input.Columns())))
+	case *Expand:
+		return tidy(extend(UniqueKeys(x.Input), len(x.Columns())-1))
 	case *MaxOneRow:
 		return tidy(append(UniqueKeys(x.Input), x.PartitionBy))
 	case *Exchange:

@@ -88,6 +88,16 @@ func (n *Hop) Columns() []Column {
 	return append(in[:len(in):len(in)], Column{"window_start", t}, Column{"window_end", t})
 }
 
+// Columns implements Node.
+func (n *Expand) Columns() []Column {
+	in := n.Input.Columns()
+	out := in[:len(in):len(in)]
+	for _, k := range n.Keys {
+		out = append(out, in[k])
+	}
+	return append(out, Column{"grouping_set", sqltypes.Int8})
+}
+
 func (n *MaxOneRow) Columns() []Column   { return n.Input.Columns() }
 func (n *Exchange) Columns() []Column    { return n.Input.Columns() }
 func (n *Materialize) Columns() []Column { return n.Input.Columns() }
@@ -109,6 +119,7 @@ func (n *Union) Children() []Node       { return n.Inputs }
 func (n *SetOp) Children() []Node       { return []Node{n.Left, n.Right} }
 func (n *Window) Children() []Node      { return []Node{n.Input} }
 func (n *Hop) Children() []Node         { return []Node{n.Input} }
+func (n *Expand) Children() []Node      { return []Node{n.Input} }
 func (n *MaxOneRow) Children() []Node   { return []Node{n.Input} }
 func (n *Exchange) Children() []Node    { return []Node{n.Input} }
 func (n *Materialize) Children() []Node { return []Node{n.Input} }
@@ -138,6 +149,7 @@ func (n *Union) WithChildren(c []Node) Node       { return &Union{c} }
 func (n *SetOp) WithChildren(c []Node) Node       { m := *n; m.Left, m.Right = c[0], c[1]; return &m }
 func (n *Window) WithChildren(c []Node) Node      { m := *n; m.Input = c[0]; return &m }
 func (n *Hop) WithChildren(c []Node) Node         { m := *n; m.Input = c[0]; return &m }
+func (n *Expand) WithChildren(c []Node) Node      { m := *n; m.Input = c[0]; return &m }
 func (n *MaxOneRow) WithChildren(c []Node) Node   { m := *n; m.Input = c[0]; return &m }
 func (n *Exchange) WithChildren(c []Node) Node    { m := *n; m.Input = c[0]; return &m }
 func (n *Materialize) WithChildren(c []Node) Node { m := *n; m.Input = c[0]; return &m }

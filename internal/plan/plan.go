@@ -270,6 +270,14 @@ type Hop struct {
 	OffsetMicros int64
 }
 
+// Expand repeats each row for every grouping set. Output: the input columns, a copy of each of Keys that is NULL where
+// the set does not have it, and the set's number as a bigint column.
+type Expand struct {
+	Input Node
+	Keys  []int
+	Sets  [][]bool // Sets[s][k]: set s has Keys[k]
+}
+
 // MaxOneRow fails with 21000 when its input has more than one row, and yields one row of NULLs when it
 // has none: a scalar subquery. With PartitionBy (a correlated scalar subquery) each partition is such an
 // input of its own; there is no partition without rows, so no row of NULLs either.

@@ -115,6 +115,8 @@ func (p *printer) describe(n plan.Node) string {
 		return tableFunc(x)
 	case *plan.Hop:
 		return hop(x)
+	case *plan.Expand:
+		return expand(x)
 	case *plan.MaxOneRow:
 		return "MaxOneRow" + list(" per ", x.Input, x.PartitionBy)
 	case *plan.Exchange:
@@ -372,6 +374,20 @@ func hop(x *plan.Hop) string {
 		s += ", offset " + micros(x.OffsetMicros)
 	}
 	return s
+}
+
+func expand(x *plan.Expand) string {
+	sets := make([]string, len(x.Sets))
+	for i, has := range x.Sets {
+		var keys []int
+		for k, in := range has {
+			if in {
+				keys = append(keys, x.Keys[k])
+			}
+		}
+		sets[i] = "(" + cols(x.Input, keys) + ")"
+	}
+	return "Expand " + strings.Join(sets, ", ")
 }
 
 func exchange(x *plan.Exchange) string {

@@ -161,6 +161,8 @@ func prune(n plan.Node, need set) (plan.Node, mapping) {
 		return pruneTableFunc(x, need)
 	case *plan.Hop:
 		return pruneHop(x, need)
+	case *plan.Expand:
+		return pruneExpand(x, need)
 	case *plan.MaxOneRow:
 		need.add(x.PartitionBy...)
 		in, m := prune(x.Input, need)
@@ -491,4 +493,14 @@ func pruneHop(x *plan.Hop, need set) (plan.Node, mapping) {
 	y := *x
 	y.Input, y.TimeCol = in, m[x.TimeCol]
 	return &y, appended(m, w, len(in.Columns()), w+2)
+}
+
+func pruneExpand(x *plan.Expand, need set) (plan.Node, mapping) {
+	w := len(x.Input.Columns())
+	below := slices.Clone(need[:w])
+	below.add(x.Keys...)
+	in, m := prune(x.Input, below)
+	y := *x
+	y.Input, y.Keys = in, m.all(x.Keys)
+	return &y, appended(m, w, len(in.Columns()), len(need))
 }

@@ -43,7 +43,7 @@ func push(n plan.Node, preds []expr.Expr, m Mode) plan.Node {
 			out[i] = push(c, down, m)
 		}
 		return withFilter(n.WithChildren(out), up)
-	case *plan.Hop:
+	case *plan.Hop, *plan.Expand:
 		return pushInput(n, preds, m)
 	case *plan.TableFunc:
 		if x.Input != nil {

@@ -42,7 +42,7 @@ func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 	case *plan.Project:
 		in, sp := d.visit(x.Input)
 		return x.WithChildren([]plan.Node{in}), through(sp, x.Exprs)
-	case *plan.Filter, *plan.Hop, *plan.TableFunc: // keep their input's columns in place
+	case *plan.Filter, *plan.Hop, *plan.Expand, *plan.TableFunc: // keep their input's columns in place
 		ch := n.Children()
 		if len(ch) == 0 {
 			return n, spread{}
