@@ -116,7 +116,7 @@ func (x *exprCtx) bindAggregate(e *parser.FuncCall, name string) *aggCall {
 	x.refuseOuterAggregate(e, args)
 	a := &aggCall{fn: x.aggFunc(e, name, args), distinct: e.Distinct}
 	sig, _ := expand(a.fn.Args, 0, a.fn.Variadic, len(args))
-	a.args = x.coerceArgs(sig, args, e.Pos)
+	a.args = x.coerceArgs(sig, false, args, e.Pos)
 	a.result = aggResult(a.fn, a.args)
 	if a.fn.OrderedSet {
 		fail(sqlerr.New(sqlerr.WrongObjectType, "WITHIN GROUP is required for ordered-set aggregate %s", name).At(e.Pos))
@@ -178,7 +178,7 @@ func (x *exprCtx) aggFunc(e *parser.FuncCall, name string, args []expr.Expr) *ex
 	var cands []candidate
 	for _, f := range expr.AggByName(name) {
 		if sig, ok := expand(f.Args, 0, f.Variadic, len(args)); ok {
-			cands = append(cands, candidate{sig, f})
+			cands = append(cands, candidate{args: sig, of: f})
 		}
 	}
 	c, ambiguous := choose(cands, actual, false)
@@ -298,7 +298,7 @@ func (b *binder) tableFunc(shown, name string, args []expr.Expr, pos int) (*expr
 	var cands []candidate
 	for _, f := range expr.TableFuncsByName(name) {
 		if sig, ok := expand(f.Args, f.Optional, false, len(args)); ok {
-			cands = append(cands, candidate{sig, f})
+			cands = append(cands, candidate{args: sig, of: f})
 		}
 	}
 	c, ambiguous := choose(cands, actual, false)
@@ -309,7 +309,7 @@ func (b *binder) tableFunc(shown, name string, args []expr.Expr, pos int) (*expr
 	if c == nil {
 		fail(undefinedFunction(shown, args).At(pos))
 	}
-	return c.of.(*expr.TableFunc), b.coerceArgs(c.args, args, pos)
+	return c.of.(*expr.TableFunc), b.coerceArgs(c.args, false, args, pos)
 }
 
 func tableFuncCols(f *expr.TableFunc, args []expr.Expr) []plan.Column {

@@ -154,7 +154,7 @@ func (b *binder) tryFunction(name string, pos int, args []expr.Expr) expr.Expr {
 	var cands []candidate
 	for _, f := range fns {
 		if sig, ok := expand(f.Args, f.Optional, f.Variadic, len(args)); ok {
-			cands = append(cands, candidate{sig, f})
+			cands = append(cands, candidate{sig, f.Compatible, f})
 		}
 	}
 	c, ambiguous := choose(cands, actual, false)
@@ -249,6 +249,9 @@ func (x *exprCtx) nullIf(e *parser.FuncCall) expr.Expr {
 func (x *exprCtx) extreme(e *parser.FuncCall) expr.Expr {
 	name := e.Name.Last()
 	args, t := x.unify(strings.ToUpper(name), x.argValues(e))
+	if t.Kind == sqltypes.KJSON {
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify a comparison function for type %s", t.Base()))
+	}
 	out := x.function(name, e.Pos, args)
 	if c, ok := out.(*expr.Call); ok && c.Ty == t.Base() {
 		return &expr.Call{Sig: c.Sig, Args: c.Args, Ty: t}

@@ -129,12 +129,16 @@ func (b *binder) literal(text string, null bool, to sqltypes.Type, at level, pos
 	if to.Kind == sqltypes.KRecord && to.Row == nil {
 		fail(sqlerr.New(sqlerr.FeatureNotSupported, "input of anonymous composite types is not implemented").At(pos))
 	}
-	v, err := sqlio.ParseText(to.Base(), text, b.env.Settings)
-	if err == nil && to.Mod != 0 {
-		v, err = sqlio.ApplyTypmod(to, v, at == explicit)
+	read := to.Base()
+	if to.Kind == sqltypes.KInterval {
+		read = to // its fields say what a bare number counts
 	}
+	v, err := sqlio.ParseText(read, text, b.env.Settings)
 	if err != nil {
 		failAt(err, pos)
+	}
+	if v, err = sqlio.ApplyTypmod(to, v, at == explicit); err != nil {
+		failAt(err, -1) // PostgreSQL applies it later, when the place is not known any more
 	}
 	return &expr.Const{Ty: to, Val: v}
 }
@@ -259,13 +263,18 @@ func (b *binder) unify(what string, es []typed) ([]expr.Expr, sqltypes.Type) {
 	t := b.commonType(what, es)
 	out := make([]expr.Expr, len(es))
 	for i, x := range es {
-		c, ok := b.coerce(x.e, t, implicit, x.pos)
-		if !ok {
-			fail(sqlerr.New(sqlerr.CannotCoerce, "%s could not convert type %s to %s", what, x.e.Type(), t).At(x.pos))
-		}
-		out[i] = c
+		out[i] = b.toCommon(what, x, t)
 	}
 	return out, t
+}
+
+// toCommon coerces one of several to their common type.
+func (b *binder) toCommon(what string, x typed, t sqltypes.Type) expr.Expr {
+	out, ok := b.coerce(x.e, t, implicit, x.pos)
+	if !ok {
+		fail(sqlerr.New(sqlerr.CannotCoerce, "%s could not convert type %s to %s", what, x.e.Type(), t).At(x.pos))
+	}
+	return out
 }
 
 // castLevel says at which level a value of type from becomes one of type to; impossible if never.

@@ -3,10 +3,8 @@ package bind
 import (
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
-	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -230,7 +228,7 @@ func (x *exprCtx) isDistinct(e *parser.IsDistinct) expr.Expr {
 	case isNullConst(l):
 		out = &expr.IsNull{Arg: r, Negate: true}
 	default:
-		out = x.resolve("isdistinct", "=", e.Pos, []expr.Expr{l, r})
+		out = x.distinct(e.Pos, l, r)
 	}
 	if e.Not {
 		if n, ok := out.(*expr.IsNull); ok {
@@ -239,6 +237,14 @@ func (x *exprCtx) isDistinct(e *parser.IsDistinct) expr.Expr {
 		return &expr.Not{Arg: out}
 	}
 	return out
+}
+
+// distinct is IS DISTINCT FROM: what the = operator says, NULL counting as a value.
+func (x *exprCtx) distinct(pos int, l, r expr.Expr) expr.Expr {
+	if eq, ok := x.operator("=", pos, l, r).(*expr.Call); ok && len(eq.Args) == 2 {
+		l, r = eq.Args[0], eq.Args[1]
+	}
+	return x.resolve("isdistinct", "=", pos, []expr.Expr{l, r})
 }
 
 func isNullConst(e expr.Expr) bool {
@@ -316,9 +322,6 @@ func (x *exprCtx) cast(e *parser.Cast) expr.Expr {
 	}
 	pos := e.X.At()
 	arg := x.bind(e.X)
-	if to.Kind == sqltypes.KInterval && e.Type.IntervalFields != "" {
-		return x.intervalCast(arg, e.Type.IntervalFields, pos)
-	}
 	out, ok := x.coerce(arg, to, explicit, pos)
 	if !ok {
 		fail(sqlerr.New(sqlerr.CannotCoerce, "cannot cast type %s to %s", arg.Type().Base(), to.Base()).At(e.Pos))
@@ -326,48 +329,13 @@ func (x *exprCtx) cast(e *parser.Cast) expr.Expr {
 	return out
 }
 
-// intervalCast reads INTERVAL '10' SECOND and its kin: a bare number counts the last field, and what is
-// smaller than the last field is cut off.
-func (x *exprCtx) intervalCast(arg expr.Expr, fields string, pos int) expr.Expr {
-	last := fields[strings.LastIndexByte(fields, ' ')+1:]
-	text, null, ok := unknownText(arg)
-	if !ok {
-		return x.mustCoerce(arg, sqltypes.IntervalT, explicit, pos)
-	}
-	if _, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil {
-		text += " " + last
-	}
-	c := x.literal(text, null, sqltypes.IntervalT, explicit, pos).(*expr.Const)
-	if iv, ok := c.Val.(datetime.Interval); ok {
-		return &expr.Const{Ty: sqltypes.IntervalT, Val: truncateInterval(iv, last)}
-	}
-	return c
-}
-
-func truncateInterval(iv datetime.Interval, last string) datetime.Interval {
-	const minute, hour = 60_000_000, 3_600_000_000
-	switch last {
-	case "YEAR":
-		return datetime.Interval{Months: iv.Months / 12 * 12}
-	case "MONTH":
-		return datetime.Interval{Months: iv.Months}
-	case "DAY":
-		iv.Micros = 0
-	case "HOUR":
-		iv.Micros = iv.Micros / hour * hour
-	case "MINUTE":
-		iv.Micros = iv.Micros / minute * minute
-	}
-	return iv
-}
-
 func (x *exprCtx) subscript(e *parser.Subscript) expr.Expr {
-	base := x.value(e.X)
+	base := x.bind(e.X)
 	if base.Type().Kind == sqltypes.KJSONB {
 		return x.jsonSubscript(base, e)
 	}
 	if !isArray(base.Type()) {
-		fail(sqlerr.New(sqlerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", base.Type().Base()).At(e.X.At()))
+		fail(sqlerr.New(sqlerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", base.Type().Base()).At(leftmost(e.X)))
 	}
 	slice := false
 	for _, it := range e.Items {
@@ -413,7 +381,7 @@ func (x *exprCtx) jsonSubscript(base expr.Expr, e *parser.Subscript) expr.Expr {
 }
 
 func (x *exprCtx) fieldSelect(e *parser.FieldSelect) expr.Expr {
-	base := x.value(e.X)
+	base := x.bind(e.X)
 	if f := x.field(base, e.Field, e.Pos); f != nil {
 		return f
 	}
@@ -421,9 +389,9 @@ func (x *exprCtx) fieldSelect(e *parser.FieldSelect) expr.Expr {
 		fail(sqlerr.New(sqlerr.UndefinedColumn, "column %s.%s does not exist", ref.Parts[0], e.Field).At(ref.Pos))
 	}
 	if base.Type().Kind != sqltypes.KRecord {
-		fail(sqlerr.New(sqlerr.WrongObjectType, "column notation .%s applied to type %s, which is not a composite type", e.Field, base.Type().Base()).At(e.X.At()))
+		fail(sqlerr.New(sqlerr.WrongObjectType, "column notation .%s applied to type %s, which is not a composite type", e.Field, base.Type().Base()).At(leftmost(e.X)))
 	}
-	fail(sqlerr.New(sqlerr.UndefinedColumn, "could not identify column %q in record data type", e.Field).At(e.X.At()))
+	fail(sqlerr.New(sqlerr.UndefinedColumn, "could not identify column %q in record data type", e.Field).At(leftmost(e.X)))
 	return nil
 }
 
@@ -436,7 +404,7 @@ func (x *exprCtx) caseExpr(e *parser.Case) expr.Expr {
 	}
 	for i, w := range e.Whens {
 		if operand != nil {
-			out.Whens[i].Cond = x.toBool(x.operator("=", w.Cond.At(), operand, x.bind(w.Cond)), "CASE/WHEN", w.Cond.At())
+			out.Whens[i].Cond = x.toBool(x.operator("=", w.Pos, operand, x.bind(w.Cond)), "CASE/WHEN", w.Cond.At())
 		} else {
 			out.Whens[i].Cond = x.cond(w.Cond, "CASE/WHEN")
 		}
@@ -447,7 +415,15 @@ func (x *exprCtx) caseExpr(e *parser.Case) expr.Expr {
 	if e.Else != nil {
 		order = append([]typed{{x.bind(e.Else), leftmost(e.Else)}}, results...)
 	}
-	vals, t := x.unify("CASE", order)
+	t := x.commonType("CASE", order)
+	vals := make([]expr.Expr, len(order))
+	for i, r := range order {
+		what := "CASE/WHEN"
+		if i == 0 && e.Else != nil {
+			what = "CASE/ELSE"
+		}
+		vals[i] = x.toCommon(what, r, t)
+	}
 	if out.Ty = t.Base(); e.Else != nil {
 		out.Ty, out.Else, vals = t, vals[0], vals[1:]
 	}

@@ -110,7 +110,7 @@ func (b *binder) insertSource(r *catalog.Relation, s *parser.InsertStmt, cols []
 	have := n.Columns()
 	pos := make([]int, len(have))
 	for i := range pos {
-		pos[i] = q.At()
+		pos[i] = columnPos(q.Body, i)
 	}
 	cols = checkWidth(len(have), cols, s.Columns != nil, func(int) int { return q.At() })
 	ts := make([]sqltypes.Type, len(cols))

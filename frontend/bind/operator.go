@@ -52,7 +52,7 @@ func (b *binder) resolve(name, op string, pos int, args []expr.Expr) expr.Expr {
 	cands := make([]candidate, 0, len(fns))
 	for _, f := range fns {
 		if len(f.Args) == len(args) {
-			cands = append(cands, candidate{f.Args, f})
+			cands = append(cands, candidate{f.Args, f.Compatible, f})
 		}
 	}
 	c, ambiguous := choose(cands, actual, true)
@@ -96,20 +96,20 @@ next:
 
 // newCall coerces args to the declared types and builds the call.
 func (b *binder) newCall(f *expr.Func, declared []sqltypes.Type, args []expr.Expr, pos int) expr.Expr {
-	out := b.coerceArgs(declared, args, pos)
+	out := b.coerceArgs(declared, f.Compatible, args, pos)
 	c := expr.NewCall(f, out...)
 	c.Ty = c.Ty.Base()
 	return b.foldSession(c, f)
 }
 
 // coerceArgs converts arguments to what an overload declares, with anyelement and its kin filled in.
-func (b *binder) coerceArgs(declared []sqltypes.Type, args []expr.Expr, pos int) []expr.Expr {
+func (b *binder) coerceArgs(declared []sqltypes.Type, compatible bool, args []expr.Expr, pos int) []expr.Expr {
 	actual := make([]sqltypes.Type, len(args))
 	for i, a := range args {
 		actual[i] = a.Type()
 	}
-	elem, _ := polymorphic(declared, actual)
-	if elem.Kind == sqltypes.KUnknown {
+	elem, _ := polymorphic(declared, actual, compatible)
+	if elem.Kind == sqltypes.KUnknown && compatible {
 		elem = sqltypes.Text
 	}
 	out := make([]expr.Expr, len(args))
@@ -119,7 +119,7 @@ func (b *binder) coerceArgs(declared []sqltypes.Type, args []expr.Expr, pos int)
 		case sqltypes.KAnyElement, sqltypes.KAnyNonArray:
 			t = elem
 		case sqltypes.KAnyArray:
-			if !isUnknown(a) {
+			if !isUnknown(a) && (!compatible || elemType(a.Type()) == elem) {
 				out[i] = a
 				continue
 			}
@@ -132,6 +132,9 @@ func (b *binder) coerceArgs(declared []sqltypes.Type, args []expr.Expr, pos int)
 				out[i] = a
 				continue
 			}
+		}
+		if elem.Kind == sqltypes.KUnknown && t != declared[i] {
+			fail(sqlerr.New(sqlerr.DatatypeMismatch, "could not determine polymorphic type because input has type unknown"))
 		}
 		out[i] = b.mustCoerce(a, t, implicit, pos)
 	}

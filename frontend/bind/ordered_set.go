@@ -22,7 +22,7 @@ func (x *exprCtx) orderedSet(e *parser.FuncCall, name string) *aggCall {
 		x.noFunction(e, all)
 	}
 	sig, _ := expand(a.fn.Args, 0, a.fn.Variadic, len(all))
-	all = x.coerceArgs(sig, all, e.Pos)
+	all = x.coerceArgs(sig, false, all, e.Pos)
 	a.result = aggResult(a.fn, all)
 	a.args = append(all[n:len(all):len(all)], all[:n]...)
 	for i := range n {

@@ -3,6 +3,7 @@ package bind
 import (
 	"strings"
 
+	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
@@ -10,7 +11,9 @@ import (
 // ones left out, variadic ones repeated.
 type candidate struct {
 	args []sqltypes.Type
-	of   any // the library's entry
+	// compatible: polymorphic arguments meet in a common type instead of being of one.
+	compatible bool
+	of         any // the library's entry
 }
 
 // expand fits an entry's signature to n arguments; false if it does not take so many.
@@ -89,42 +92,57 @@ func accepts(c *candidate, actual []sqltypes.Type) bool {
 			return false
 		}
 	}
-	_, ok := polymorphic(c.args, actual)
+	_, ok := polymorphic(c.args, actual, c.compatible)
 	return ok
 }
 
 // polymorphic finds the type that stands for anyelement in a call, KUnknown when there is none or all
-// its arguments are untyped; ok is false when the arguments contradict each other.
-func polymorphic(declared, actual []sqltypes.Type) (elem sqltypes.Type, ok bool) {
+// its arguments are untyped; ok is false when the arguments contradict each other. compatible: they need only
+// have a common type.
+func polymorphic(declared, actual []sqltypes.Type, compatible bool) (elem sqltypes.Type, ok bool) {
+	var elems []typed
 	for k, d := range declared {
 		a := actual[k].Base()
-		if a.Kind == sqltypes.KUnknown {
+		if a.Kind == sqltypes.KUnknown || d.Kind != sqltypes.KAnyArray && d.Kind != sqltypes.KAnyElement && d.Kind != sqltypes.KAnyNonArray {
 			continue
 		}
-		switch d.Kind {
-		case sqltypes.KAnyArray:
+		if d.Kind == sqltypes.KAnyArray {
 			if !isArray(a) {
 				return elem, false
 			}
-			switch a.Kind {
-			case sqltypes.KInt2Vector:
-				a = sqltypes.Int2
-			case sqltypes.KOidVector:
-				a = sqltypes.Oid
-			default:
-				a = a.ElemType()
-			}
-		case sqltypes.KAnyElement, sqltypes.KAnyNonArray:
-		default:
-			continue
+			a = elemType(a)
 		}
+		elems = append(elems, typed{&expr.Col{Ty: a}, -1})
 		if elem.Kind == sqltypes.KUnknown {
 			elem = a
-		} else if elem != a {
+		} else if elem != a && !compatible {
+			return elem, false
+		}
+	}
+	if !compatible || len(elems) == 0 {
+		return elem, true
+	}
+	elem, err := commonTypeOf("", elems)
+	if err != nil {
+		return elem, false
+	}
+	for _, x := range elems {
+		if !canCoerce(x.e.Type(), elem, implicit) {
 			return elem, false
 		}
 	}
 	return elem, true
+}
+
+// elemType is the type of an array's elements.
+func elemType(array sqltypes.Type) sqltypes.Type {
+	switch array.Kind {
+	case sqltypes.KInt2Vector:
+		return sqltypes.Int2
+	case sqltypes.KOidVector:
+		return sqltypes.Oid
+	}
+	return array.ElemType()
 }
 
 // narrow keeps the best candidates, step by step as func_select_candidate does.

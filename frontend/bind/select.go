@@ -332,9 +332,9 @@ func (b *binder) limitExpr(e parser.Expr, what string, sc *scope) expr.Expr {
 	if hasColumns(v) {
 		fail(sqlerr.New(sqlerr.InvalidColumnReference, "argument of %s must not contain variables", what).At(e.At()))
 	}
-	out, ok := b.coerce(v, sqltypes.Int8, assignment, e.At())
+	out, ok := b.coerce(v, sqltypes.Int8, assignment, leftmost(e))
 	if !ok {
-		fail(sqlerr.New(sqlerr.DatatypeMismatch, "argument of %s must be type bigint, not type %s", what, v.Type().Base()).At(e.At()))
+		fail(sqlerr.New(sqlerr.DatatypeMismatch, "argument of %s must be type bigint, not type %s", what, v.Type().Base()).At(leftmost(e)))
 	}
 	if isNullConst(out) {
 		return nil

@@ -21,7 +21,9 @@ func TypeOf(t *parser.TypeName) (sqltypes.Type, error) {
 	if base.Kind == sqltypes.KArray || base.Base().OID() == 0 || base.Kind.Info().ArrayOID == 0 {
 		return base, sqlerr.New(sqlerr.UndefinedObject, "could not find array type for data type %s", base).At(t.Pos)
 	}
-	return sqltypes.ArrayOf(base), nil
+	array := sqltypes.ArrayOf(base)
+	array.Mod = base.Mod // as in PostgreSQL, that of the elements
+	return array, nil
 }
 
 func scalarType(t *parser.TypeName) (sqltypes.Type, error) {
@@ -37,7 +39,7 @@ func scalarType(t *parser.TypeName) (sqltypes.Type, error) {
 	if !ok {
 		return none, sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", t.Name.String()).At(t.Pos)
 	}
-	if len(t.Mods) == 0 {
+	if len(t.Mods) == 0 && t.IntervalFields == "" {
 		return base, nil
 	}
 	return withModifiers(base, t)
@@ -96,6 +98,9 @@ func withModifiers(base sqltypes.Type, t *parser.TypeName) (sqltypes.Type, error
 	case sqltypes.KNumeric:
 		return numericType(mods, invalid)
 	case sqltypes.KTime, sqltypes.KTimetz, sqltypes.KTimestamp, sqltypes.KTimestamptz, sqltypes.KInterval:
+		if base.Kind == sqltypes.KInterval && len(mods) == 0 {
+			return base.WithTypmod(sqltypes.IntervalTypmod(t.IntervalFields, -1)), nil
+		}
 		if len(mods) != 1 {
 			return invalid("invalid type modifier")
 		}
@@ -109,7 +114,7 @@ func withModifiers(base sqltypes.Type, t *parser.TypeName) (sqltypes.Type, error
 			return invalid("%s(%d)%s precision must not be negative", strings.ToUpper(head), mods[0], tail)
 		}
 		if base.Kind == sqltypes.KInterval {
-			return base, nil
+			return base.WithTypmod(sqltypes.IntervalTypmod(t.IntervalFields, min(mods[0], 6))), nil
 		}
 		return base.WithTypmod(min(mods[0], 6)), nil
 	}

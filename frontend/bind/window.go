@@ -100,18 +100,15 @@ func (x *exprCtx) bindPureWindow(e *parser.FuncCall, f *windowEntry, w *winCall)
 	if !ok {
 		x.noFunction(e, args)
 	}
-	if len(args) == 3 { // lag(x, n, default): value and default meet in a common type
-		both, _ := x.unify(f.name, []typed{{args[0], e.Pos}, {args[2], e.Pos}})
-		args = []expr.Expr{both[0], args[1], both[1]}
-	}
+	compatible := len(args) == 3 // lag(x, n, default): value and default meet in a common type
 	actual := make([]sqltypes.Type, len(args))
 	for i, a := range args {
 		actual[i] = a.Type().Base()
 	}
-	if !accepts(&candidate{args: sig}, actual) {
+	if !accepts(&candidate{args: sig, compatible: compatible}, actual) {
 		x.noFunction(e, args)
 	}
-	w.args = x.coerceArgs(sig, args, e.Pos)
+	w.args = x.coerceArgs(sig, compatible, args, e.Pos)
 	if w.result = f.result; f.result.Kind == sqltypes.KAnyElement {
 		w.result = w.args[0].Type()
 	}
@@ -130,7 +127,7 @@ func (x *exprCtx) bindWindowAggregate(e *parser.FuncCall, name string, w *winCal
 	args := x.bindArgs(e)
 	fn := x.aggFunc(e, name, args)
 	sig, _ := expand(fn.Args, 0, fn.Variadic, len(args))
-	w.args = x.coerceArgs(sig, args, e.Pos)
+	w.args = x.coerceArgs(sig, false, args, e.Pos)
 	w.sig, w.result = fn.Sig(), aggResult(fn, w.args)
 	if e.Filter != nil {
 		w.filter = x.cond(e.Filter, "FILTER")

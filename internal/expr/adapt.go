@@ -375,6 +375,8 @@ func (f Func) onNulls() Func { f.Nulls = OnNulls; return f }
 
 func (f Func) variadic() Func { f.Variadic = true; return f }
 
+func (f Func) compatible() Func { f.Compatible = true; return f }
+
 func (f Func) optional(n int) Func { f.Optional = n; return f }
 
 func (f Func) resultOf(r func([]sqltypes.Type) sqltypes.Type) Func { f.ResultOf = r; return f }

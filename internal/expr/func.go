@@ -40,7 +40,10 @@ type Func struct {
 	// Variadic: the last of Args may be repeated (its type is the element type; a VARIADIC array call
 	// is not supported by the kernel and is expanded or refused by the binder).
 	Variadic bool
-	Result   sqltypes.Type
+	// Compatible: arguments that are anyelement or anyarray need not be of one type but meet in a common one, as in
+	// PostgreSQL's anycompatible.
+	Compatible bool
+	Result     sqltypes.Type
 	// ResultOf overrides Result for polymorphic entries; it sees the actual argument types.
 	ResultOf   func(args []sqltypes.Type) sqltypes.Type
 	Volatility Volatility

@@ -28,12 +28,32 @@ func ApplyTypmod(t sqltypes.Type, d sqltypes.Datum, explicit bool) (sqltypes.Dat
 		return datetime.RoundTimetz(d.(int64), mod), nil
 	case sqltypes.KTimestamp, sqltypes.KTimestamptz:
 		return boxed(datetime.RoundTimestamp(d.(int64), mod))
+	case sqltypes.KArray:
+		return elementTypmods(t, d, explicit)
 	case sqltypes.KVarchar:
 		return boxed(FitVarchar(toBytes(d), int(mod)-4, explicit))
 	case sqltypes.KBpchar:
 		return boxed(FitBpchar(toBytes(d), int(mod)-4, explicit))
 	}
 	return d, nil
+}
+
+// elementTypmods applies the modifier of an array type to each element.
+func elementTypmods(t sqltypes.Type, d sqltypes.Datum, explicit bool) (sqltypes.Datum, error) {
+	r, err := ReadArray(t.Base(), toBytes(d))
+	if err != nil {
+		return nil, err
+	}
+	elem := t.ElemType()
+	elem.Mod = t.Mod
+	elems := r.Elems()
+	for i := range elems {
+		if elems[i], err = ApplyTypmod(elem, elems[i], explicit); err != nil {
+			return nil, err
+		}
+	}
+	dims, lower := r.Dims()
+	return boxed(MakeArrayDims(t.Base(), dims, lower, elems))
 }
 
 // FitVarchar cuts b to n characters; the result aliases b. Without explicit, cutting off anything but blanks is

@@ -268,7 +268,7 @@ func (t Type) IsPseudo() bool { return t.Kind >= KAny }
 // String is PostgreSQL's format_type: the name with its modifier.
 func (t Type) String() string {
 	if t.Kind == KArray {
-		return Type{Kind: t.Elem}.String() + "[]"
+		return Type{Kind: t.Elem, Mod: t.Mod}.String() + "[]"
 	}
 	in := infos[t.Kind]
 	if t.Mod <= 0 {
@@ -283,8 +283,50 @@ func (t Type) String() string {
 	case KTime, KTimestamp, KTimetz, KTimestamptz:
 		head, tail, _ := strings.Cut(in.Name, " ")
 		return fmt.Sprintf("%s(%d) %s", head, m, tail)
+	case KInterval:
+		return in.Name + intervalModifier(m)
 	}
 	return in.Name
+}
+
+// intervalFields names the restrictions of an interval's fields by the bits that PostgreSQL keeps in the upper half of
+// its atttypmod.
+var intervalFields = map[int32]string{
+	1 << 2: "YEAR", 1 << 1: "MONTH", 1 << 3: "DAY", 1 << 10: "HOUR", 1 << 11: "MINUTE", 1 << 12: "SECOND",
+	1<<2 | 1<<1:           "YEAR TO MONTH",
+	1<<3 | 1<<10:          "DAY TO HOUR",
+	1<<3 | 1<<10 | 1<<11:  "DAY TO MINUTE",
+	1<<3 | 7<<10:          "DAY TO SECOND",
+	1<<10 | 1<<11:         "HOUR TO MINUTE",
+	1<<10 | 1<<11 | 1<<12: "HOUR TO SECOND",
+	1<<11 | 1<<12:         "MINUTE TO SECOND",
+}
+
+const (
+	allIntervalFields = 0x7FFF
+	fullPrecision     = 0xFFFF
+)
+
+// IntervalTypmod packs fields ("DAY TO SECOND", "" for all) and precision (−1: full) as PostgreSQL does.
+func IntervalTypmod(fields string, precision int32) int32 {
+	bits := int32(allIntervalFields)
+	for b, name := range intervalFields {
+		if name == fields {
+			bits = b
+		}
+	}
+	return bits<<16 | precision&fullPrecision
+}
+
+func intervalModifier(typmod int32) string {
+	out := ""
+	if name, ok := intervalFields[typmod>>16&allIntervalFields]; ok {
+		out = " " + strings.ToLower(name)
+	}
+	if p := typmod & fullPrecision; p != fullPrecision {
+		out += fmt.Sprintf("(%d)", p)
+	}
+	return out
 }
 
 // NumericScale extracts the (possibly negative) scale from a numeric atttypmod, as PostgreSQL 15 packs it.

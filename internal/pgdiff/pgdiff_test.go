@@ -1,0 +1,141 @@
+package pgdiff
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/millrace/millrace/internal/e2e/harness"
+)
+
+var (
+	seed   = flag.Uint64("seed", 1, "where the random statements begin")
+	long   = flag.Duration("long", 0, "go on with further seeds for that long")
+	only   = flag.String("only", "", "only statements about what has this in its name")
+	ours   = flag.String("ours", "", "connection string of a Millrace to be used instead of one started here")
+	theirs = flag.String("theirs", "", "connection string of a PostgreSQL to be used instead of one started here")
+	show   = flag.Int("show", 40, "how many findings are printed")
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+// pair starts both servers. It skips the test unless MILLRACE_TEST_POSTGRES is set, as make test-postgres does.
+func pair(t *testing.T) *Pair {
+	t.Helper()
+	if os.Getenv("MILLRACE_TEST_POSTGRES") == "" {
+		t.Skip("MILLRACE_TEST_POSTGRES is not set: make test-postgres compares with a real PostgreSQL")
+	}
+	list, err := ReadDifferences("testdata/differences.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := func(url string) *Side {
+		s := &Side{Connect: func(ctx context.Context) (*pgconn.PgConn, error) { return pgconn.Connect(ctx, url) }}
+		t.Cleanup(s.Close)
+		return s
+	}
+	if *ours == "" {
+		*ours = harness.New(t).URL()
+	}
+	if *theirs == "" {
+		c := harness.Postgres(t)
+		if c == nil {
+			t.Fatal("there is no PostgreSQL 15: install postgresql-15")
+		}
+		*theirs = c.Config().ConnString()
+	}
+	return &Pair{Ours: side(*ours), Theirs: side(*theirs), Intended: list}
+}
+
+// TestExpressions compares a fixed number of generated expressions, and with -long further ones.
+func TestExpressions(t *testing.T) {
+	p := pair(t)
+	ctx := t.Context()
+	began := time.Now()
+	for s := *seed; ; s++ {
+		expressions(t, ctx, p, s)
+		if time.Since(began) > *long {
+			break
+		}
+	}
+	report(t, p)
+}
+
+func expressions(t *testing.T, ctx context.Context, p *Pair, seed uint64) {
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	g := &Exprs{Rand: rng}
+	check := func(err error) {
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+	check(p.Set(ctx))
+	for _, sql := range g.Table() {
+		a, b, err := p.both(ctx, Text, []string{sql})
+		check(err)
+		if a[0].Err != nil || b[0].Err != nil {
+			t.Fatalf("%s: %v, %v", sql, a[0].Err, b[0].Err)
+		}
+	}
+	var err error
+	g.Library, err = LoadLibrary(ctx, p.Ours.conn, p.Theirs.conn, p.Intended)
+	check(err)
+	var list []Statement
+	add := func(s Statement) {
+		if strings.Contains(s.Of, *only) {
+			list = append(list, s)
+		}
+	}
+	for _, f := range g.Library.Functions {
+		for range 3 {
+			add(g.Call(f))
+		}
+	}
+	for _, o := range g.Library.Operators {
+		for range 2 {
+			add(g.Operate(o))
+		}
+	}
+	for range 3000 {
+		add(g.Any())
+	}
+	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	const round = 300
+	for ; len(list) > 0; list = list[min(round, len(list)):] {
+		check(p.Set(ctx, pick(rng, settings[:8]), pick(rng, settings[8:12]), pick(rng, settings[12:20]), pick(rng, settings[20:22]), pick(rng, settings[22:])))
+		check(p.Check(ctx, list[:min(round, len(list))]))
+	}
+}
+
+// report fails the test with what was found, one of each kind.
+func report(t *testing.T, p *Pair) {
+	t.Logf("%d statements, %d of them refused by PostgreSQL, %d answered differently", p.Asked, p.Errors, len(p.Found))
+	seen := map[string]int{}
+	n := 0
+	for _, f := range p.Found {
+		key := f.Of + f.Differences[0].What
+		if seen[key]++; seen[key] > 2 {
+			continue
+		}
+		if n++; n > *show {
+			t.Errorf("… and more")
+			break
+		}
+		t.Error(f)
+	}
+	kinds := map[string]int{}
+	for _, f := range p.Found {
+		kinds[f.Differences[0].What]++
+	}
+	if len(kinds) > 0 {
+		t.Log(fmt.Sprint(kinds))
+	}
+}
