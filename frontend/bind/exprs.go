@@ -1,113 +1,30 @@
 package bind
 
 import (
-	"bytes"
-	"reflect"
 	"strings"
 
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
-	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // sameExpr reports whether two bound expressions are the same, names of columns aside.
 func sameExpr(a, b expr.Expr) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	if a.Type() != b.Type() && a.Type().Kind != sqltypes.KRecord {
-		return false
-	}
-	switch x := a.(type) {
-	case *expr.Col:
-		y, ok := b.(*expr.Col)
-		return ok && x.Index == y.Index
-	case *outerRef:
-		y, ok := b.(*outerRef)
-		return ok && x.scope == y.scope && x.idx == y.idx
-	case *innerCol:
-		y, ok := b.(*innerCol)
-		return ok && *x == *y
-	case *slot:
-		y, ok := b.(*slot)
-		return ok && x.kind == y.kind && x.n == y.n
-	case *expr.Const:
-		y, ok := b.(*expr.Const)
-		return ok && sameDatum(x.Val, y.Val)
-	case *expr.Param:
-		y, ok := b.(*expr.Param)
-		return ok && x.Index == y.Index
-	case *subquery:
-		return a == b
-	}
-	return reflect.TypeOf(a) == reflect.TypeOf(b) && sameHead(a, b) && sameChildren(a, b)
-}
-
-func sameChildren(a, b expr.Expr) bool {
-	x, y := expr.Children(a), expr.Children(b)
-	if len(x) != len(y) {
-		return false
-	}
-	for i := range x {
-		if !sameExpr(x[i], y[i]) {
-			return false
+	return expr.Same(a, b, func(a, b expr.Expr) (same, known bool) {
+		switch x := a.(type) {
+		case *outerRef:
+			y, ok := b.(*outerRef)
+			return ok && x.scope == y.scope && x.idx == y.idx, true
+		case *innerCol:
+			y, ok := b.(*innerCol)
+			return ok && *x == *y, true
+		case *slot:
+			y, ok := b.(*slot)
+			return ok && x.kind == y.kind && x.n == y.n, true
+		case *subquery:
+			return a == b, true
 		}
-	}
-	return true
-}
-
-// sameHead compares what two nodes of one Go type hold besides children and type.
-func sameHead(a, b expr.Expr) bool {
-	switch x := a.(type) {
-	case *expr.Call:
-		return x.Sig == b.(*expr.Call).Sig
-	case *expr.Cast:
-		return x.Explicit == b.(*expr.Cast).Explicit
-	case *expr.BoolOp:
-		return x.Or == b.(*expr.BoolOp).Or
-	case *expr.IsNull:
-		return x.Negate == b.(*expr.IsNull).Negate
-	case *expr.Case:
-		y := b.(*expr.Case)
-		return len(x.Whens) == len(y.Whens) && (x.Else == nil) == (y.Else == nil)
-	case *expr.InList:
-		y := b.(*expr.InList)
-		if x.Negate != y.Negate || x.HasNull != y.HasNull || len(x.Vals) != len(y.Vals) {
-			return false
-		}
-		for i := range x.Vals {
-			if !sameDatum(x.Vals[i], y.Vals[i]) {
-				return false
-			}
-		}
-	case *expr.AnyAll:
-		y := b.(*expr.AnyAll)
-		return x.Sig == y.Sig && x.All == y.All
-	case *expr.MakeArray:
-		return x.Nested == b.(*expr.MakeArray).Nested
-	case *expr.Field:
-		return x.Index == b.(*expr.Field).Index
-	}
-	return true
-}
-
-func sameDatum(a, b sqltypes.Datum) bool {
-	x, xok := rawBytes(a)
-	y, yok := rawBytes(b)
-	if xok || yok {
-		return xok && yok && bytes.Equal(x, y)
-	}
-	return reflect.DeepEqual(a, b)
-}
-
-func rawBytes(d sqltypes.Datum) ([]byte, bool) {
-	switch v := d.(type) {
-	case []byte:
-		return v, true
-	case string:
-		return []byte(v), true
-	}
-	return nil, false
+		return false, false
+	})
 }
 
 // isEquality says that a call is the = operator.

@@ -137,8 +137,14 @@ func (g *joinGraph) assign() (up []expr.Expr) {
 				l.preds, placed = append(l.preds, p), true
 			}
 		}
-		if !placed {
-			rest = append(rest, p)
+		if placed {
+			continue
+		}
+		rest = append(rest, p)
+		for _, l := range g.leaves {
+			if own := impliedOver(p, func(i int) bool { return i >= l.from && i < l.to }); own != nil && !filtered(l, own) {
+				l.preds = append(l.preds, own)
+			}
 		}
 	}
 	g.preds = rest
@@ -150,6 +156,12 @@ func (g *joinGraph) assign() (up []expr.Expr) {
 		}
 	}
 	return up
+}
+
+// filtered says that a leaf has the condition already, from an earlier pass.
+func filtered(l *leaf, cond expr.Expr) bool {
+	f, ok := l.node.(*plan.Filter)
+	return ok && contains(expr.Conjuncts(f.Cond), expr.MapColumns(cond, func(i int) int { return i - l.from }))
 }
 
 // joined is a part of the tree that has been joined; cols lists the tree's columns in its output order.

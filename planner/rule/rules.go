@@ -32,6 +32,7 @@ var phases = []struct {
 	run  func(plan.Node, Mode) plan.Node
 }{
 	{"fold constants", noMode(foldConstants)},    // first: later rules look for constants
+	{"factor ORs", noMode(factorOr)},             // before filters move: what it takes out can be pushed, and become a key
 	{"merge projections", noMode(mergeProjects)}, // before filters move, so that they pass one projection and not five
 	{"push filters", pushFilters},                // also orders joins, finds their keys and simplifies outer ones
 	{"windows to top-n", noMode(windowToTopN)},   // after filters have come to stand on windows
