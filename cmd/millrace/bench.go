@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strconv"
@@ -12,10 +13,14 @@ import (
 
 	"github.com/millrace/millrace/bench/latency"
 	"github.com/millrace/millrace/bench/nexmark"
+	"github.com/millrace/millrace/bench/peer"
+	"github.com/millrace/millrace/bench/tpch"
+	"github.com/millrace/millrace/internal/server"
 )
 
 type benchCmd struct {
 	Nexmark nexmarkCmd `cmd:"" help:"Measure the Nexmark queries on this machine."`
+	Tpch    tpchCmd    `cmd:"" help:"Run the queries of TPC-H here and on PostgreSQL 15, and compare answers and times."`
 	Latency latencyCmd `cmd:"" help:"Measure how soon an inserted row is durable and seen, and what an idle server costs."`
 }
 
@@ -89,4 +94,42 @@ func (c *latencyCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return latency.Run(ctx, latency.Options{Inserts: c.Inserts, Pause: c.Pause, Idle: c.Idle, Settle: time.Second, Object: c.ObjectStore, JSON: c.JSON}, os.Stdout)
+}
+
+type tpchCmd struct {
+	SF       float64       `help:"Scale factor; 1 is about 1 GB." default:"1" name:"sf"`
+	Queries  string        `help:"Which, such as 1,6,14. Default: all." placeholder:"1,2,…"`
+	Rounds   int           `help:"How often each query runs; medians are reported." default:"3"`
+	Seed     uint64        `help:"Seed of the data." default:"1"`
+	Postgres bool          `help:"Run PostgreSQL 15 too and compare all answers." default:"true" negatable:""`
+	Duckdb   bool          `help:"Time DuckDB too, where Python has its module." negatable:""`
+	Timeout  time.Duration `help:"Longest run of one query." default:"5m"`
+	Data     string        `help:"Folder where the generated files are kept. Default: a temporary one." type:"path"`
+	Profile  string        `help:"Folder for a processor profile of each query." type:"path"`
+	JSON     bool          `help:"Print results as JSON." name:"json"`
+	Child    bool          `hidden:"" help:"Be the server."`
+}
+
+func (c *tpchCmd) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if c.Child {
+		return peer.Serve(ctx, server.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	}
+	if c.SF <= 0 || c.Rounds < 1 {
+		return fmt.Errorf("--sf must be above 0, --rounds at least 1")
+	}
+	o := tpch.Options{Scale: c.SF, Seed: c.Seed, Rounds: c.Rounds, Postgres: c.Postgres, DuckDB: c.Duckdb, Timeout: c.Timeout, Data: c.Data,
+		Profile: c.Profile, JSON: c.JSON, Serve: []string{"bench", "tpch", "--child"}}
+	for q := range strings.SplitSeq(c.Queries, ",") {
+		if q = strings.TrimSpace(q); q == "" {
+			continue
+		}
+		n, err := strconv.Atoi(q)
+		if err != nil || n < 1 || n > 22 {
+			return fmt.Errorf("--queries: there is no query %q", q)
+		}
+		o.Queries = append(o.Queries, n)
+	}
+	return tpch.Run(ctx, o, os.Stdout)
 }
