@@ -90,6 +90,17 @@ type Batch struct {
 	Errors []RecordError
 	// Backlog estimates how many records lie ahead in the splits of this batch; −1: unknown.
 	Backlog int64
+	// Runs says which split the rows of Chunk came from, in their order; nil: all from that of Offsets[0].
+	Runs []Run
+	// Resting: the splits of this batch have been read to their end and may never get more. They do not hold
+	// back the watermark of the others.
+	Resting bool
+}
+
+// Run is a number of consecutive rows from one split.
+type Run struct {
+	Split string
+	Rows  int
 }
 
 // RecordError is one quarantined record.

@@ -20,8 +20,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the expected output of golden files anew")
 
-// TestGolden runs testdata/*.txt. A file is a list of cases: a line with commands (schema; logical, batch, stream, state:
-// which plans to print), SQL up to a line ----, and the expected output up to an empty line.
+// TestGolden runs testdata/*.txt. A file is a list of cases: a line with commands (schema; logical, batch, stream, state, and
+// close for EMIT ON WINDOW CLOSE: which plans to print), SQL up to a line ----, and the expected output up to an empty line.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -95,7 +95,7 @@ func runCase(cat *bindtest.Catalog, command, sql string) string {
 
 func planLines(cat *bindtest.Catalog, command, sql string) ([]string, error) {
 	env := cat.Env()
-	env.Streaming = command == "stream" || command == "state"
+	env.Streaming = command == "stream" || command == "state" || command == "close"
 	stmt, err := parser.ParseOne(sql)
 	if err != nil {
 		return nil, err
@@ -113,8 +113,8 @@ func planLines(cat *bindtest.Catalog, command, sql string) ([]string, error) {
 			return nil, err
 		}
 		return explain.Lines(n, explain.Batch), nil
-	case "stream", "state":
-		n, _, err = stream.Plan(n, stream.Root{Table: 1}, cat.Parallelism)
+	case "stream", "state", "close":
+		n, _, err = stream.Plan(n, stream.Root{Table: 1, EmitOnClose: command == "close"}, cat.Parallelism)
 		if err != nil {
 			return nil, err
 		}

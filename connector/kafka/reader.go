@@ -150,13 +150,22 @@ func (r *Reader) fetchError(p *partition, err error) error {
 // decode makes a batch of pending records.
 func (r *Reader) decode() *connector.Batch {
 	var errs []connector.RecordError
+	var runs []connector.Run
 	n := 0
 	for ; n < len(r.pending); n++ {
 		rec := r.pending[n]
 		p := r.parts[rec.Partition]
 		p.next, p.moved = rec.Offset+1, true
+		before := r.rows.Len()
 		if err := r.dec.Decode(r.record(rec), r.rows); err != nil {
 			errs = append(errs, recordError(p, rec, err))
+		}
+		if rows := r.rows.Len() - before; rows > 0 {
+			if k := len(runs) - 1; k >= 0 && runs[k].Split == p.name {
+				runs[k].Rows += rows
+			} else {
+				runs = append(runs, connector.Run{Split: p.name, Rows: rows})
+			}
 		}
 		if n%64 == 63 && r.rows.Bytes() > maxBatchBytes {
 			n++
@@ -167,7 +176,7 @@ func (r *Reader) decode() *connector.Batch {
 	clear(r.pending[rest:]) // let go of the records
 	r.pending = r.pending[:rest]
 	b := r.batch()
-	b.Chunk, b.Errors = r.rows.Take(), errs
+	b.Chunk, b.Errors, b.Runs = r.rows.Take(), errs, runs
 	return b
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 // engine lists options that the engine reads itself; every connector accepts and ignores them.
-var engine = []string{"on_error", "source_rate_limit", "sink_rate_limit", "snapshot", "appendonly"}
+var engine = []string{"on_error", "source_rate_limit", "sink_rate_limit", "snapshot", "appendonly", "watermark_idle_timeout"}
 
 // Set is the options of one source, sink or format while they are being read.
 type Set struct {

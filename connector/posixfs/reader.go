@@ -54,6 +54,7 @@ type input struct {
 	next    int64 // bytes or rows read
 	size    int64 // at which there was nothing more to read; −1: not looked at yet
 	resting bool  // its last line has no end and was left alone
+	rests   bool  // it was read to its end, and that has been told
 	gone    bool
 	file    *os.File // of a Parquet file that is being read
 	parquet *codec.ParquetReader
@@ -187,7 +188,7 @@ func (r *Reader) readText(f *input, st os.FileInfo) (*connector.Batch, error) {
 		}
 		break
 	}
-	if f.next == start && len(b.Errors) == 0 {
+	if f.next == start && len(b.Errors) == 0 && (f.next < st.Size() || f.rests) {
 		return nil, nil
 	}
 	return r.batch(f, b, st.Size(), start), nil
@@ -267,6 +268,8 @@ func (r *Reader) batch(f *input, b *connector.Batch, size, start int64) *connect
 	n := int64(r.rows.Len())
 	b.Chunk = r.rows.Take()
 	b.Offsets = []connector.SplitOffset{{Split: f.name, Offset: offset.Encode(f.next)}}
+	f.rests = f.next >= size
+	b.Resting = f.rests
 	if took := f.next - start; took > 0 && n > 0 { // as many rows in the rest as in what was read
 		b.Backlog = int64(float64(size-f.next) / float64(took) * float64(n))
 	}

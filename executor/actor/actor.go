@@ -36,6 +36,8 @@ type Message struct {
 	input   int
 	Chunk   *delta.Chunk
 	Barrier *stream.Barrier
+	// Marks are the sender's watermarks that hold after Barrier.
+	Marks stream.Marks
 	// Meta goes to the leaf operator before the chunk (split offsets of a source).
 	Meta any
 	// Open: the message ends in the middle of a source's transaction; no barrier may cut in before the next.
@@ -71,7 +73,7 @@ func (e *Edge) Send(ctx context.Context, m Message) error {
 // Output is where an actor's results go.
 type Output interface {
 	Send(ctx context.Context, c *delta.Chunk) error
-	Barrier(ctx context.Context, b *stream.Barrier) error
+	Barrier(ctx context.Context, b *stream.Barrier, m stream.Marks) error
 }
 
 // Leaf is an operator at the edge of a fragment that wants a message's Meta.
@@ -79,9 +81,16 @@ type Leaf interface{ OnMeta(meta any) }
 
 // Node is one operator in an actor's tree.
 type Node struct {
-	Op   stream.Operator
-	emit stream.Emit
+	Op     stream.Operator
+	emit   stream.Emit
+	parent *Node // nil: the actor's output
+	port   int   // of parent
+	rules  *stream.MarkRules
+	in     []stream.Marks // by port, at the barrier under way
 }
+
+// CarryMarks says how the operator's output gets its watermarks from its inputs.
+func (n *Node) CarryMarks(r *stream.MarkRules) { n.rules = r }
 
 // Ack reports that an actor has finished an epoch; d holds its state changes when b is a checkpoint.
 type Ack struct {
@@ -112,14 +121,17 @@ type input struct {
 	leaf    int
 	sem     chan struct{}
 	aligned bool
-	open    bool              // in the middle of a source transaction
-	held    []*stream.Barrier // barriers that came while open
+	marks   stream.Marks // that came with the barrier
+	open    bool         // in the middle of a source transaction
+	held    []Message    // barriers that came while open
 	stash   []Message
 }
 
 type leaf struct {
-	emit stream.Emit
-	meta Leaf
+	emit   stream.Emit
+	meta   Leaf
+	parent *Node
+	port   int
 }
 
 // New makes an actor without inputs or operators; onAck is called from its goroutine.
@@ -130,7 +142,7 @@ func New(id int, name string, onAck func(Ack)) *Actor {
 // AddNode adds an operator whose output goes to port of parent, which was added before, or to the actor's
 // output when parent is nil.
 func (a *Actor) AddNode(op stream.Operator, parent *Node, port int) *Node {
-	n := &Node{Op: op, emit: a.emitTo(parent, port)}
+	n := &Node{Op: op, emit: a.emitTo(parent, port), parent: parent, port: port}
 	a.nodes = append(a.nodes, n)
 	return n
 }
@@ -154,7 +166,7 @@ func (a *Actor) emitTo(parent *Node, port int) stream.Emit {
 
 // AddLeaf declares a leaf of the tree, feeding port of parent (nil: the output).
 func (a *Actor) AddLeaf(parent *Node, port int) int {
-	l := leaf{emit: a.emitTo(parent, port)}
+	l := leaf{emit: a.emitTo(parent, port), parent: parent, port: port}
 	if parent != nil {
 		l.meta, _ = parent.Op.(Leaf)
 	}
@@ -232,10 +244,10 @@ func (a *Actor) receive(m Message) (stop bool, err error) {
 func (a *Actor) step(in *input, m Message) error {
 	if m.Barrier != nil {
 		if in.open {
-			in.held = append(in.held, m.Barrier)
+			in.held = append(in.held, m)
 			return nil
 		}
-		a.align(in, m.Barrier)
+		a.align(in, m)
 		return nil
 	}
 	l := &a.leaves[in.leaf]
@@ -249,26 +261,40 @@ func (a *Actor) step(in *input, m Message) error {
 	}
 	<-in.sem
 	if len(in.held) > 0 && !in.open {
-		for _, b := range in.held[1:] {
-			in.stash = append(in.stash, Message{Barrier: b})
-		}
+		in.stash = append(in.stash, in.held[1:]...)
 		a.align(in, in.held[0])
 		in.held = nil
 	}
 	return err
 }
 
-func (a *Actor) align(in *input, b *stream.Barrier) {
-	in.aligned = true
-	a.barrier = b
+func (a *Actor) align(in *input, m Message) {
+	in.aligned, in.marks = true, m.Marks
+	a.barrier = m.Barrier
 	a.aligned++
 }
 
 // finish ends the epoch: operators, state, output, acknowledgement.
 func (a *Actor) finish(b *stream.Barrier) error {
+	marks := a.leafMarks()
 	for _, n := range a.nodes {
+		if w, ok := n.Op.(stream.Watermarker); ok {
+			for port, m := range n.in {
+				w.OnWatermarks(port, m)
+			}
+		}
 		if err := n.Op.OnBarrier(*b, n.emit); err != nil {
 			return err
+		}
+		out := n.rules.Out(n.in)
+		if w, ok := n.Op.(stream.Marker); ok {
+			out = append(out, w.Marks()...)
+		}
+		clear(n.in)
+		if n.parent == nil {
+			marks = out
+		} else {
+			n.parent.mark(n.port, out)
 		}
 	}
 	ack := Ack{Actor: a.ID, Barrier: *b}
@@ -285,12 +311,43 @@ func (a *Actor) finish(b *stream.Barrier) error {
 		a.lastBytes, a.lastEntries = len(ack.Delta.Buf)*9/8, len(ack.Delta.Entries)*9/8
 	}
 	if a.out != nil {
-		if err := a.out.Barrier(a.ctx, b); err != nil {
+		if err := a.out.Barrier(a.ctx, b, marks); err != nil {
 			return err
 		}
 	}
 	a.onAck(ack)
 	return nil
+}
+
+// leafMarks hands the operators above the leaves what holds for all inputs of a leaf. It returns the marks of a leaf that
+// is the actor's output itself.
+func (a *Actor) leafMarks() (out stream.Marks) {
+	seen := make([]bool, len(a.leaves))
+	marks := make([]stream.Marks, len(a.leaves))
+	for i := range a.inputs {
+		in := &a.inputs[i]
+		if seen[in.leaf] {
+			marks[in.leaf] = marks[in.leaf].Merge(in.marks)
+		} else {
+			seen[in.leaf], marks[in.leaf] = true, in.marks
+		}
+	}
+	for i, l := range a.leaves {
+		if l.parent == nil {
+			out = marks[i]
+		} else {
+			l.parent.mark(l.port, marks[i])
+		}
+	}
+	return out
+}
+
+// mark notes the watermarks of a port for the barrier under way.
+func (n *Node) mark(port int, m stream.Marks) {
+	for len(n.in) <= port {
+		n.in = append(n.in, nil)
+	}
+	n.in[port] = m
 }
 
 // unstash begins the next epoch: what each input sent ahead is taken up to its next barrier.

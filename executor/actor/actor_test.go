@@ -53,7 +53,7 @@ func (r *recorder) Send(_ context.Context, c *delta.Chunk) error {
 	return nil
 }
 
-func (r *recorder) Barrier(_ context.Context, b *stream.Barrier) error {
+func (r *recorder) Barrier(_ context.Context, b *stream.Barrier, _ stream.Marks) error {
 	r.note("|%d", b.Epoch)
 	return nil
 }
@@ -333,7 +333,7 @@ func (b blocked) Send(ctx context.Context, _ *delta.Chunk) error {
 	}
 }
 
-func (b blocked) Barrier(context.Context, *stream.Barrier) error { return nil }
+func (b blocked) Barrier(context.Context, *stream.Barrier, stream.Marks) error { return nil }
 
 // TestBackPressure: when the output waits, senders come to wait for credits, and all go on when it goes on.
 func TestBackPressure(t *testing.T) {

@@ -22,10 +22,11 @@ import (
 	"github.com/millrace/millrace/internal/delta"
 )
 
-// Entry is one epoch of one actor: consolidated changes, then its barrier.
+// Entry is one epoch of one actor: consolidated changes, then its barrier, and the watermarks that hold after it.
 type Entry struct {
 	Barrier stream.Barrier
 	Chunks  []*delta.Chunk
+	Marks   stream.Marks
 }
 
 // Log is the changelog of one partition of a relation.

@@ -71,9 +71,9 @@ func (d *Dispatcher) Send(ctx context.Context, c *delta.Chunk) error {
 }
 
 // Barrier implements actor.Output.
-func (d *Dispatcher) Barrier(ctx context.Context, b *stream.Barrier) error {
+func (d *Dispatcher) Barrier(ctx context.Context, b *stream.Barrier, m stream.Marks) error {
 	for _, e := range d.edges {
-		if err := e.Send(ctx, actor.Message{Barrier: b}); err != nil {
+		if err := e.Send(ctx, actor.Message{Barrier: b, Marks: m}); err != nil {
 			return err
 		}
 	}

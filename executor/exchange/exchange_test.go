@@ -94,7 +94,7 @@ func drive(t *testing.T, n int, chunks []*delta.Chunk, make func([]*actor.Edge) 
 			t.Fatal(err)
 		}
 		if i%5 == 4 || i == len(chunks)-1 {
-			if err := d.Barrier(t.Context(), &stream.Barrier{Epoch: stream.Epoch(i), Stop: i == len(chunks)-1}); err != nil {
+			if err := d.Barrier(t.Context(), &stream.Barrier{Epoch: stream.Epoch(i), Stop: i == len(chunks)-1}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

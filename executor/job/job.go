@@ -70,6 +70,7 @@ type Job struct {
 	scans    []*scanPump
 	sources  []*sourcePump
 	stats    []*sourceScan
+	marks    []*watermark
 	backfill *Backfill
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
@@ -139,6 +140,15 @@ func (j *Job) Sources() []SourceStatus {
 	return out
 }
 
+// Watermarks reports on the watermarks that the job makes.
+func (j *Job) Watermarks() []WatermarkStatus {
+	var out []WatermarkStatus
+	for _, w := range j.marks {
+		out = append(out, w.status()...)
+	}
+	return out
+}
+
 // SourcesPlaced reports whether every source inside the job has a position: after a checkpoint a restart goes
 // on from there, whatever the configured start then means. True for a job without sources.
 func (j *Job) SourcesPlaced() bool {
@@ -156,7 +166,7 @@ func (j *Job) HasSources() bool { return len(j.stats) > 0 }
 // Build makes the actors of a plan; nothing runs yet.
 func Build(cfg Config) (*Job, error) {
 	j := &Job{ID: cfg.Rel.ID, cfg: cfg, inbox: inbox{wake: make(chan struct{}, 1)}}
-	b := &builder{job: j, cfg: &cfg}
+	b := &builder{job: j, cfg: &cfg, floors: map[*plan.Watermark]*floor{}}
 	if _, err := b.fragment(cfg.Plan, nil); err != nil {
 		return nil, fmt.Errorf("build job %d: %w", cfg.Rel.ID, err)
 	}
@@ -292,8 +302,9 @@ func (j *Job) Wait() error {
 
 // builder makes actors from a plan, one fragment after the other, downstream first.
 type builder struct {
-	job *Job
-	cfg *Config
+	job    *Job
+	cfg    *Config
+	floors map[*plan.Watermark]*floor
 }
 
 // target is where a fragment's results go: one edge per actor of the downstream fragment, for each upstream actor.
@@ -366,6 +377,7 @@ type instance struct {
 	index int
 	width int
 	env   *stream.Env
+	marks []*watermark // above what is built next
 }
 
 func (b *builder) env(index, width int) *stream.Env {
@@ -417,6 +429,11 @@ func (b *builder) tree(n plan.Node, insts []*instance, parents []*actor.Node, po
 			return err
 		}
 		nodes[i] = in.actor.AddNode(op, parents[i], port)
+		rules, err := stream.NewMarkRules(n, in.env)
+		if err != nil {
+			return err
+		}
+		nodes[i].CarryMarks(rules)
 		if src, ok := n.(*plan.SourceScan); ok {
 			if err := b.source(src, op.(*sourceScan), in, nodes[i]); err != nil {
 				return err
@@ -434,6 +451,11 @@ func (b *builder) tree(n plan.Node, insts []*instance, parents []*actor.Node, po
 			return err
 		}
 	}
+	if _, ok := n.(*plan.Watermark); ok { // what is built next does not lie below it
+		for _, in := range insts {
+			in.marks = in.marks[:len(in.marks)-1]
+		}
+	}
 	return nil
 }
 
@@ -448,8 +470,23 @@ func (in *instance) operator(n plan.Node) (stream.Operator, error) {
 		if err == nil {
 			s.report, s.policy = in.b.cfg.Quarantine, x.Connector.Options["on_error"]
 			in.b.job.stats = append(in.b.job.stats, s)
+			for _, w := range in.marks {
+				w.reads(s)
+			}
 		}
 		return s, err
+	case *plan.Watermark:
+		f := in.b.floors[x]
+		if f == nil {
+			f = newFloor(in.width)
+			in.b.floors[x] = f
+		}
+		w, err := newWatermark(x, in.env, f, in.index)
+		if err == nil {
+			in.marks = append(in.marks, w)
+			in.b.job.marks = append(in.b.job.marks, w)
+		}
+		return w, err
 	}
 	return stream.Build(n, in.env)
 }

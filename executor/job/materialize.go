@@ -32,6 +32,7 @@ type materialize struct {
 	cmds    commands
 	out     *delta.Builder
 	saved   *change.Set // snapshot phase: what Flush hands out
+	marks   stream.Marks
 }
 
 type materializeMode uint8
@@ -83,6 +84,9 @@ func (m *materialize) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
 	return nil
 }
 
+// OnWatermarks implements stream.Watermarker: they go on to those who read the relation.
+func (m *materialize) OnWatermarks(_ int, marks stream.Marks) { m.marks = marks }
+
 // OnBarrier implements stream.Operator.
 func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	set := &change.Set{}
@@ -106,7 +110,7 @@ func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 		return nil
 	}
 	m.tables.Apply(m.rel.ID, table.NewLayer(uint64(b.Epoch), set))
-	m.log.Append(changelog.Entry{Barrier: b, Chunks: chunks})
+	m.log.Append(changelog.Entry{Barrier: b, Chunks: chunks, Marks: m.marks})
 	return nil
 }
 

@@ -73,10 +73,23 @@ func (p *scanPump) run(ctx context.Context, barriers <-chan *stream.Barrier) err
 			}
 		}
 		b := e.Barrier
-		if err := p.edge.Send(ctx, actor.Message{Barrier: &b}); err != nil {
+		if err := p.edge.Send(ctx, actor.Message{Barrier: &b, Marks: p.marks(e.Marks)}); err != nil {
 			return err
 		}
 	}
+}
+
+// marks renumbers an upstream's watermarks. While the snapshot is read there are none: its rows may be older.
+func (p *scanPump) marks(m stream.Marks) stream.Marks {
+	var out stream.Marks
+	for _, i := range p.node.Watermarks {
+		v, ok := m.Of(p.node.Cols[i])
+		if !ok {
+			v = stream.NoMark
+		}
+		out = append(out, stream.Mark{Col: i, Origin: p.node.State, Value: v})
+	}
+	return out
 }
 
 // drain passes on the remaining barriers of the snapshot phase.

@@ -31,12 +31,14 @@ type sourceScan struct {
 	failure string // of the outside world, while it lasts
 	backlog int64
 	report  func([]connector.RecordError)
-	policy  string // what happens to records that do not decode: quarantine, skip or fail
-	fatal   error  // policy fail: the record that ends the job at the next barrier
+	policy  string           // what happens to records that do not decode: quarantine, skip or fail
+	fatal   error            // policy fail: the record that ends the job at the next barrier
+	resting map[string]bool  // splits that were read to their end
+	current *connector.Batch // whose chunk is on its way through the actor's tree
 }
 
 func newSourceScan(cfg state.Config) (*sourceScan, error) {
-	s := &sourceScan{cfg: cfg, offsets: map[string][]byte{}, dirty: map[string]struct{}{}}
+	s := &sourceScan{cfg: cfg, offsets: map[string][]byte{}, dirty: map[string]struct{}{}, resting: map[string]bool{}}
 	if cfg.Store == nil {
 		return s, nil
 	}
@@ -53,11 +55,13 @@ func newSourceScan(cfg state.Config) (*sourceScan, error) {
 // OnMeta implements actor.Leaf.
 func (s *sourceScan) OnMeta(meta any) {
 	b := meta.(*connector.Batch)
+	s.current = b
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range b.Offsets {
 		s.offsets[o.Split] = o.Offset
 		s.dirty[o.Split] = struct{}{}
+		s.resting[o.Split] = b.Resting
 	}
 	s.backlog = b.Backlog
 	if n := len(b.Errors); n > 0 {
@@ -77,7 +81,9 @@ func (s *sourceScan) OnDelta(_ int, c *delta.Chunk, emit stream.Emit) error {
 	s.mu.Lock()
 	s.rows += int64(c.Len())
 	s.mu.Unlock()
-	return emit(c)
+	err := emit(c)
+	s.current = nil
+	return err
 }
 
 // OnBarrier implements stream.Operator. An epoch with a record that may not be left out does not complete: the
@@ -112,6 +118,23 @@ func (s *sourceScan) placed() bool {
 		}
 	}
 	return s.mine != nil
+}
+
+// owned lists the splits that the actor reads; not ok while it does not know them.
+func (s *sourceScan) owned() (names []string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for split := range s.mine {
+		names = append(names, split)
+	}
+	return names, s.mine != nil
+}
+
+// rests reports whether a split was read to its end and may get no more.
+func (s *sourceScan) rests(split string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.resting[split]
 }
 
 func splitVNode(split string) uint16 { return uint16(key.Hash([]byte(split)) & 255) }

@@ -379,3 +379,30 @@ func (m *OrderedMap) Flush(d *Delta) {
 func (m *OrderedMap) Stats() Stats {
 	return Stats{Rows: m.n, Loads: m.loads, Bytes: len(m.blocks)*blockSlots*24 + m.n*5 + m.mem.memory()}
 }
+
+// LoadAll brings every entry of the table with an owned vnode into memory; the container is complete afterwards.
+func (m *OrderedMap) LoadAll(owns func(vnode uint16) bool) error {
+	if m.complete {
+		return nil
+	}
+	m.loads++
+	r := key.TableRange(m.cfg.Table)
+	err := m.cfg.Store.Scan(r.Lo, r.Hi, func(full, v []byte) bool {
+		_, vnode, k, err := key.Split(full)
+		if err != nil || !owns(vnode) {
+			return true
+		}
+		if _, ok := m.find(k); ok {
+			return true // memory is newer
+		}
+		e := m.newEntry(vnode, k, v)
+		m.meta(e).flags = flagStored
+		m.insert(e)
+		m.n++
+		return true
+	})
+	if err == nil {
+		m.complete = true
+	}
+	return err
+}

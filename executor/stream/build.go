@@ -32,6 +32,8 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 		return newHop(x)
 	case *plan.Expand:
 		return newExpand(x), nil
+	case *plan.EmitOnClose:
+		return newEmitOnClose(x, env), nil
 	case *plan.TableFunc:
 		return newTableFunc(x, env)
 	case *plan.Values:

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -68,16 +69,24 @@ type sim struct {
 	saved  bool
 	out    []*delta.Chunk // of the running epoch
 	errs   map[string]int64
+	marks  map[catalog.ID]int64 // of column 0 of a table
+	late   int
 }
 
 type simNode struct {
-	op   Operator
-	emit Emit
+	op     Operator
+	emit   Emit
+	rules  *MarkRules
+	parent int // −1: none
+	port   int
+	in     []Marks
 }
 
 type simLeaf struct {
-	table *plan.TableScan
-	emit  Emit
+	table  *plan.TableScan
+	emit   Emit
+	parent int
+	port   int
 }
 
 // numberStates gives each node tables of its own, as many as the planner does.
@@ -109,13 +118,17 @@ func numberStates(n plan.Node) plan.Node {
 			m := *x
 			m.State = take(1)
 			return &m
+		case *plan.EmitOnClose:
+			m := *x
+			m.State = take(1)
+			return &m
 		}
 		return n
 	})
 }
 
 func newSim(n plan.Node) (*sim, error) {
-	s := &sim{plan: numberStates(n), store: &memStore{map[string][]byte{}}, errs: map[string]int64{}}
+	s := &sim{plan: numberStates(n), store: &memStore{map[string][]byte{}}, errs: map[string]int64{}, marks: map[catalog.ID]int64{}}
 	return s, s.start()
 }
 
@@ -133,6 +146,7 @@ func (s *sim) start() error {
 		Owns:           func(uint16) bool { return true },
 		Ctx:            &expr.Ctx{},
 		Report:         func(w int64, err *sqlerr.Error) { s.errs[err.Message] += w },
+		Late:           func(n int) { s.late += n },
 		StartEpoch:     s.epoch,
 		SingletonVNode: 7,
 		AppendOnly:     plan.AppendOnly,
@@ -143,13 +157,13 @@ func (s *sim) start() error {
 			return nil, false
 		},
 	}
-	return s.build(s.plan, env, func(c *delta.Chunk) error {
+	return s.build(s.plan, env, -1, 0, func(c *delta.Chunk) error {
 		s.out = append(s.out, c)
 		return nil
 	})
 }
 
-func (s *sim) build(n plan.Node, env *Env, emit Emit) error {
+func (s *sim) build(n plan.Node, env *Env, parent, at int, emit Emit) error {
 	some := func(c *delta.Chunk) error {
 		if c.Len() == 0 {
 			return nil
@@ -157,16 +171,21 @@ func (s *sim) build(n plan.Node, env *Env, emit Emit) error {
 		return emit(c)
 	}
 	if scan, ok := n.(*plan.TableScan); ok {
-		s.leaves = append(s.leaves, simLeaf{scan, some})
+		s.leaves = append(s.leaves, simLeaf{scan, some, parent, at})
 		return nil
 	}
 	op, err := Build(n, env)
 	if err != nil {
 		return err
 	}
-	s.nodes = append(s.nodes, simNode{op, some})
+	rules, err := NewMarkRules(n, env)
+	if err != nil {
+		return err
+	}
+	self := len(s.nodes)
+	s.nodes = append(s.nodes, simNode{op, some, rules, parent, at, make([]Marks, len(n.Children()))})
 	for port, c := range n.Children() {
-		if err := s.build(c, env, func(c *delta.Chunk) error { return op.OnDelta(port, c, some) }); err != nil {
+		if err := s.build(c, env, self, port, func(c *delta.Chunk) error { return op.OnDelta(port, c, some) }); err != nil {
 			return err
 		}
 	}
@@ -189,9 +208,23 @@ func (s *sim) push(table int, c *delta.Chunk) error {
 func (s *sim) barrier(checkpoint bool) ([]*delta.Chunk, error) {
 	s.epoch++
 	b := Barrier{Epoch: s.epoch, Checkpoint: checkpoint}
+	for _, l := range s.leaves {
+		if v, ok := s.marks[l.table.Table]; ok && l.parent >= 0 {
+			s.nodes[l.parent].in[l.port] = Marks{{Origin: int(l.table.Table), Value: v}}
+		}
+	}
 	for i := len(s.nodes) - 1; i >= 0; i-- {
-		if err := s.nodes[i].op.OnBarrier(b, s.nodes[i].emit); err != nil {
+		n := &s.nodes[i]
+		if w, ok := n.op.(Watermarker); ok {
+			for port, m := range n.in {
+				w.OnWatermarks(port, m)
+			}
+		}
+		if err := n.op.OnBarrier(b, n.emit); err != nil {
 			return nil, err
+		}
+		if n.parent >= 0 {
+			s.nodes[n.parent].in[n.port] = n.rules.Out(n.in)
 		}
 	}
 	if checkpoint {

@@ -23,11 +23,30 @@ func newHop(n *plan.Hop) (Operator, error) {
 	if n.SlideMicros <= 0 || n.SizeMicros <= 0 {
 		return nil, sqlerr.New(sqlerr.InvalidParameterValue, "window size and slide must be positive")
 	}
+	return hopOf(n), nil
+}
+
+func hopOf(n *plan.Hop) *hop {
 	h := &hop{n: n, ty: plan.Types(n.Input)[n.TimeCol], unit: 1}
 	if h.ty.Kind == sqltypes.KDate {
 		h.unit = microsPerDay
 	}
-	return h, nil
+	return h
+}
+
+// first returns the start of the earliest window with t in it, both in microseconds: the smallest start above t − size.
+func (h *hop) first(t int64) int64 {
+	s := t - h.n.SizeMicros
+	return s + h.n.SlideMicros - floorMod(s-h.n.OffsetMicros, h.n.SlideMicros)
+}
+
+// earliest returns the bounds of the earliest window with t in it, or of one that begins at t when slides leave gaps.
+func (h *hop) earliest(t int64) (start, end int64) {
+	if !h.finite(t) {
+		return t, t
+	}
+	s := h.first(t * h.unit)
+	return floorDiv(s, h.unit), floorDiv(s+h.n.SizeMicros, h.unit)
 }
 
 // OnDelta implements Operator.
@@ -50,9 +69,7 @@ func (h *hop) OnDelta(_ int, c *delta.Chunk, emit Emit) error {
 			continue
 		}
 		t := times.Ints[i] * h.unit
-		// The earliest window with t in it has the smallest start above t − size.
-		s := t - h.n.SizeMicros
-		for s += h.n.SlideMicros - floorMod(s-h.n.OffsetMicros, h.n.SlideMicros); s <= t; s += h.n.SlideMicros {
+		for s := h.first(t); s <= t; s += h.n.SlideMicros {
 			idx, starts = append(idx, int32(i)), append(starts, s)
 			if len(idx) >= 2*delta.BatchRows {
 				if err := flush(); err != nil {

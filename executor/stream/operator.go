@@ -60,10 +60,15 @@ type Operator interface {
 	Stats() state.Stats
 }
 
-// Watermarker is an Operator that makes use of watermarks: no later change on port concerns a row whose
-// column col is below value.
+// Watermarker is an Operator that makes use of watermarks. It is told of those of each port that hold after the
+// barrier for which OnBarrier is called next.
 type Watermarker interface {
-	OnWatermark(port, col int, value int64, emit Emit) error
+	OnWatermarks(port int, m Marks)
+}
+
+// Marker is an Operator that makes watermarks of its own; it is asked after OnBarrier.
+type Marker interface {
+	Marks() Marks
 }
 
 // Env is what operators of one actor are built with.
@@ -76,6 +81,8 @@ type Env struct {
 	Ctx *expr.Ctx
 	// Report is told of rows whose expressions failed (the value became NULL); weight is the row's.
 	Report func(weight int64, err *sqlerr.Error)
+	// Late is told of rows below a watermark that an operator has acted on; nil: nobody wants to know.
+	Late func(rows int)
 	// StartEpoch is the epoch the actor starts after; row numbers of append-only state derive from it.
 	StartEpoch Epoch
 	// Singleton vnode for operators that run in one actor: tables without a distribution key.
@@ -97,6 +104,12 @@ func (e *Env) report(c *delta.Chunk) {
 func (e *Env) fail(weight int64, err *sqlerr.Error) {
 	if e.Report != nil {
 		e.Report(weight, err)
+	}
+}
+
+func (e *Env) late(rows int) {
+	if rows > 0 && e.Late != nil {
+		e.Late(rows)
 	}
 }
 

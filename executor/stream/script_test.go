@@ -19,12 +19,15 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the outputs that were found into the scripts")
 
 // Script tables: t0 (a bigint, b text, n numeric) is a bag, t1 of the same columns only grows, and t2, which
-// only grows too, has a as a unique key.
+// only grows too, has a as a unique key. t3 and t4 only grow and have a watermark for a.
 func scriptScan(i int) *plan.TableScan {
 	s := &plan.TableScan{Table: tableID(i), AppendOnly: i > 0, Out: []plan.Column{
 		{Name: "a", Type: sqltypes.Int8}, {Name: "b", Type: sqltypes.Text}, {Name: "n", Type: sqltypes.Numeric}}}
 	if i == 2 {
 		s.UniqueKeys = [][]int{{0}}
+	}
+	if i >= 3 {
+		s.Watermarks = []int{0}
 	}
 	return s
 }
@@ -86,6 +89,14 @@ var scriptPlans = map[string]func() plan.Node{
 	"agg_append": func() plan.Node {
 		return scriptAgg(1, 1, call("max(bigint)", sqltypes.Int8, 0), call("min(numeric)", sqltypes.Numeric, 2))
 	},
+	"close_agg": func() plan.Node {
+		return &plan.EmitOnClose{Cols: []int{0}, Dist: []int{0},
+			Input: scriptAgg(3, 0, call("count()", sqltypes.Int8), call("max(text)", sqltypes.Text, 1))}
+	},
+	"close_sort": func() plan.Node { return &plan.EmitOnClose{Cols: []int{0}, Dist: []int{1}, Input: scriptScan(3)} },
+	"close_join": func() plan.Node {
+		return &plan.EmitOnClose{Cols: []int{0}, Input: scriptJoin(plan.Left, 3, 4)}
+	},
 	"join_inner":      func() plan.Node { return scriptJoin(plan.Inner, 0, 1) },
 	"join_pending":    func() plan.Node { return scriptJoin(plan.Inner, 1, 2) },
 	"join_left":       func() plan.Node { return scriptJoin(plan.Left, 0, 1) },
@@ -136,6 +147,7 @@ var scriptPlans = map[string]func() plan.Node{
 //	checkpoint      the same, and saves the state
 //	restart         goes back to the last checkpoint
 //	state           prints the number of rows in state
+//	mark t3 7       the watermark of a table from the next barrier on
 //
 // Lines that begin with > are output, those that begin with # are comments.
 func TestScripts(t *testing.T) {
@@ -198,6 +210,11 @@ func (s *script) command(w []string) error {
 		}
 		var err error
 		s.sim, err = newSim(p())
+		return err
+	}
+	if w[0] == "mark" {
+		v, err := strconv.ParseInt(w[2], 10, 64)
+		s.sim.marks[tableID(int(w[1][1]-'0'))] = v
 		return err
 	}
 	if len(w[0]) == 2 && w[0][0] == 't' {
@@ -275,6 +292,10 @@ func (s *script) print(out []*delta.Chunk) {
 		}
 	}
 	clear(s.sim.errs)
+	if s.sim.late > 0 {
+		lines = append(lines, fmt.Sprintf("> late %d\n", s.sim.late))
+	}
+	s.sim.late = 0
 	sort.Strings(lines)
 	s.out.WriteString(strings.Join(lines, ""))
 }

@@ -236,7 +236,11 @@ func (b *binder) sourceScan(r *catalog.Relation, pos int) plan.Node {
 		fail(unsupported(pos, "Use CREATE TABLE with the same connector instead: a table keeps the rows that later records change.",
 			"source %q has FORMAT %s, whose records change earlier ones", r.Name, f))
 	}
-	return b.sourceRows(r)
+	n := b.sourceRows(r)
+	for _, w := range b.watermarks(r) {
+		n = w.WithChildren([]plan.Node{n})
+	}
+	return n
 }
 
 func format(r *catalog.Relation) string {

@@ -72,6 +72,22 @@ func (b *binder) generate(r *catalog.Relation, row []expr.Expr) {
 	}
 }
 
+// Watermarks are the nodes, without input, that make a relation's watermarks from rows of all its columns.
+func Watermarks(env *Env, r *catalog.Relation) (out []*plan.Watermark, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	return b.watermarks(r), nil
+}
+
+func (b *binder) watermarks(r *catalog.Relation) []*plan.Watermark {
+	var out []*plan.Watermark
+	for _, w := range r.WatermarkFor {
+		c := &r.Columns[w.Col]
+		out = append(out, &plan.Watermark{Col: w.Col, Bound: b.storedExpr(w.Expr, c.Type, c.Name, columnsOf(r)), IdleMicros: w.IdleMicros})
+	}
+	return out
+}
+
 func hasGenerated(r *catalog.Relation) bool {
 	for i := range r.Columns {
 		if r.Columns[i].Generated != "" {

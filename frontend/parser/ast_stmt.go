@@ -311,8 +311,9 @@ type CreateMatViewStmt struct {
 	Columns     []Ident
 	Options     []Option
 	Query       *Query
-	// EmitOnWindowClose is EMIT ON WINDOW CLOSE.
+	// EmitOnWindowClose is EMIT ON WINDOW CLOSE, which stands at EmitAt.
 	EmitOnWindowClose bool
+	EmitAt            Loc
 	// NoData is WITH NO DATA.
 	NoData bool
 }
@@ -329,6 +330,7 @@ type CreateSinkStmt struct {
 	From              Name
 	Query             *Query
 	EmitOnWindowClose bool
+	EmitAt            Loc
 	Options           []Option
 	Format            *ConnectorFormat
 }

@@ -98,6 +98,7 @@ func (p *parser) createMatView(h createHead) Stmt {
 	s.Options = p.withOptions()
 	p.expect("as")
 	s.Query = p.query()
+	s.EmitAt = p.loc()
 	s.EmitOnWindowClose = p.emitOnWindowClose()
 	s.NoData = p.withData()
 	return s

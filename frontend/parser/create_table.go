@@ -120,6 +120,7 @@ func (p *parser) createSink(h createHead) Stmt {
 		p.expect("as")
 		s.Query = p.query()
 	}
+	s.EmitAt = p.loc()
 	s.EmitOnWindowClose = p.emitOnWindowClose()
 	s.Options = p.withOptions()
 	if p.is("format") {

@@ -43,6 +43,9 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 	if len(r.Columns) == 0 && r.Connector != nil {
 		return "", sqlerr.New(sqlerr.InvalidTableDefinition, "table %q has no columns", r.Name).At(x.Name.Pos)
 	}
+	if err := s.watermarks(r, x.Watermarks); err != nil {
+		return "", err
+	}
 	return "CREATE TABLE", s.createTableJob(ctx, snap, r)
 }
 
@@ -215,10 +218,7 @@ func (s *Session) columnDef(r *catalog.Relation, d *parser.ColumnDef) error {
 
 // checkDefaults binds defaults and generated columns, so that a bad one fails at CREATE.
 func (s *Session) checkDefaults(r *catalog.Relation, t *parser.TableElements) error {
-	cols := make([]plan.Column, len(r.Columns))
-	for i, c := range r.Columns {
-		cols[i] = plan.Column{Name: c.Name, Type: c.Type}
-	}
+	cols := relationColumns(r)
 	pos := func(name string) int {
 		for _, d := range t.Columns {
 			if d.Name == name {
@@ -375,6 +375,9 @@ func (s *Session) createSource(ctx context.Context, x *parser.CreateSourceStmt) 
 	}
 	if len(r.Columns) == 0 {
 		return sqlerr.New(sqlerr.InvalidTableDefinition, "source %q has no columns", r.Name).At(x.Name.Pos)
+	}
+	if err := s.watermarks(r, x.Watermarks); err != nil {
+		return err
 	}
 	return s.create(ctx, snap, r, nil)
 }

@@ -128,9 +128,6 @@ func (s *Session) createMatView(ctx context.Context, x *parser.CreateMatViewStmt
 	if skip, err := s.exists(snap, r, x.IfNotExists, x.Name.Pos); skip || err != nil {
 		return err
 	}
-	if x.EmitOnWindowClose {
-		return sqlerr.New(sqlerr.FeatureNotSupported, "EMIT ON WINDOW CLOSE is not supported").At(x.Pos)
-	}
 	n, err := s.streamQuery(r, x.Query)
 	if err != nil {
 		return err
@@ -139,12 +136,21 @@ func (s *Session) createMatView(ctx context.Context, x *parser.CreateMatViewStmt
 		return err
 	}
 	return s.create(ctx, snap, r, func(id catalog.ID) (int, error) {
-		p, f, err := stream.Plan(n, stream.Root{Table: id}, r.Parallelism)
+		p, f, err := stream.Plan(n, stream.Root{Table: id, EmitOnClose: x.EmitOnWindowClose}, r.Parallelism)
 		if err != nil {
-			return 0, err
+			return 0, planError(err, x.EmitOnWindowClose, x.EmitAt)
 		}
 		return setJob(r, p, f)
 	})
+}
+
+// planError gives an error of the stream planner the place of EMIT ON WINDOW CLOSE, if it is about that.
+func planError(err error, emit bool, at parser.Loc) error {
+	e := sqlerr.From(err)
+	if !emit || e.Position != 0 || e.Code != sqlerr.FeatureNotSupported || !strings.HasPrefix(e.Message, "EMIT ON WINDOW CLOSE") {
+		return err
+	}
+	return e.At(at.Pos)
 }
 
 // createIndex runs CREATE INDEX.
@@ -280,9 +286,9 @@ func (s *Session) createSink(ctx context.Context, x *parser.CreateSinkStmt) erro
 		return err
 	}
 	return s.create(ctx, snap, r, func(id catalog.ID) (int, error) {
-		p, f, err := stream.Plan(n, stream.Root{Table: id, Sink: &sink}, r.Parallelism)
+		p, f, err := stream.Plan(n, stream.Root{Table: id, Sink: &sink, EmitOnClose: x.EmitOnWindowClose}, r.Parallelism)
 		if err != nil {
-			return 0, err
+			return 0, planError(err, x.EmitOnWindowClose, x.EmitAt)
 		}
 		b, err := plan.Encode(p)
 		r.Plan, r.AppendOnly = b, f.AppendOnly
@@ -311,7 +317,7 @@ func (s *Session) sinkTo(ctx context.Context, r *catalog.Relation, x *parser.Cre
 	r.Connector, sink.Connector = c, *c
 	kind := strings.ToLower(c.Options["type"])
 	force := strings.EqualFold(c.Options["force_append_only"], "true") || strings.EqualFold(c.FormatOptions["force_append_only"], "true")
-	appendOnly := plan.AppendOnly(n)
+	appendOnly := plan.AppendOnly(n) || x.EmitOnWindowClose
 	sink.ForceAppendOnly = force
 	sink.AppendOnly = kind == "append-only" || c.Format == "PLAIN" || c.Format == "" && kind == "" && appendOnly
 	if sink.AppendOnly && !appendOnly && !force && c.Name != "blackhole" {

@@ -70,8 +70,11 @@ func (s *Session) explained(ast parser.Stmt) (n plan.Node, m explain.Mode, err e
 		if err != nil {
 			return nil, 0, err
 		}
-		n, _, err = stream.Plan(n, stream.Root{}, max(s.m.Parallelism, 1))
-		return n, explain.Stream, err
+		n, _, err = stream.Plan(n, stream.Root{EmitOnClose: x.EmitOnWindowClose}, max(s.m.Parallelism, 1))
+		if err != nil {
+			return nil, 0, planError(err, x.EmitOnWindowClose, x.EmitAt)
+		}
+		return n, explain.Stream, nil
 	}
 	return nil, 0, unsupported(ast)
 }

@@ -17,7 +17,7 @@ func setJob(r *catalog.Relation, n plan.Node, f *stream.Facts) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.Plan, r.Key, r.Dist, r.UniqueKeys, r.AppendOnly = b, f.Key, f.Dist, f.UniqueKeys, f.AppendOnly
+	r.Plan, r.Key, r.Dist, r.UniqueKeys, r.AppendOnly, r.Watermarks = b, f.Key, f.Dist, f.UniqueKeys, f.AppendOnly, f.Watermarks
 	return f.States, nil
 }
 
@@ -30,6 +30,10 @@ func (s *Session) setTableJob(r *catalog.Relation) (int, error) {
 			return 0, err
 		}
 	}
-	n, f := stream.TableJob(r, src, r.Parallelism)
+	marks, err := bind.Watermarks(s.env(nil), r)
+	if err != nil {
+		return 0, err
+	}
+	n, f := stream.TableJob(r, src, marks, r.Parallelism)
 	return setJob(r, n, f)
 }

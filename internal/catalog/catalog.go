@@ -100,6 +100,10 @@ type Relation struct {
 	Variants []Variant `json:",omitempty"`
 	// AppendOnly: rows are never updated or deleted.
 	AppendOnly bool `json:",omitempty"`
+	// WatermarkFor says how the watermarks of a source or table are made.
+	WatermarkFor []Watermark `json:",omitempty"`
+	// Watermarks lists the columns of a stored relation whose watermarks readers get with its changes.
+	Watermarks []int `json:",omitempty"`
 	// OnConflict is "overwrite", "ignore" or "" (23505) for a table's primary key.
 	OnConflict string `json:",omitempty"`
 
@@ -152,6 +156,14 @@ func (r *Relation) Types() []sqltypes.Type {
 		ts[i] = r.Columns[i].Type
 	}
 	return ts
+}
+
+// Watermark is WATERMARK FOR column AS expression.
+type Watermark struct {
+	Col  int
+	Expr string // SQL text over the columns
+	// IdleMicros is after how long without rows a split no longer holds the watermark back; 0: never.
+	IdleMicros int64 `json:",omitempty"`
 }
 
 // Variant is one kind of record: the rows in which column Col, an integer, has Value. Among those the columns

@@ -17,7 +17,9 @@ func AppendOnly(n Node) bool {
 		return x.AppendOnly && !x.Upsert
 	case *Values:
 		return true
-	case *Filter, *Project, *Hop, *Expand, *Exchange, *Materialize, *Sink:
+	case *EmitOnClose:
+		return true
+	case *Filter, *Project, *Hop, *Expand, *Exchange, *Materialize, *Sink, *Watermark:
 		return AppendOnly(n.Children()[0])
 	case *TableFunc:
 		return x.Input == nil || AppendOnly(x.Input)
@@ -35,13 +37,17 @@ func AppendOnly(n Node) bool {
 func VariantKeys(f *Filter) [][]int {
 	in := f.Input
 	conds := expr.Conjuncts(f.Cond)
+below:
 	for {
-		g, ok := in.(*Filter)
-		if !ok {
-			break
+		switch g := in.(type) {
+		case *Filter:
+			conds = append(conds, expr.Conjuncts(g.Cond)...)
+			in = g.Input
+		case *Watermark:
+			in = g.Input
+		default:
+			break below
 		}
-		conds = append(conds, expr.Conjuncts(g.Cond)...)
-		in = g.Input
 	}
 	s, ok := in.(*SourceScan)
 	if !ok {

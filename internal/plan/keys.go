@@ -65,8 +65,8 @@ func UniqueKeys(n Node) [][]int {
 		return tidy(extend(UniqueKeys(x.Input), len(x.Columns())-1))
 	case *MaxOneRow:
 		return tidy(append(UniqueKeys(x.Input), x.PartitionBy))
-	case *Exchange:
-		return UniqueKeys(x.Input)
+	case *Exchange, *Watermark, *EmitOnClose:
+		return UniqueKeys(n.Children()[0])
 	case *Materialize:
 		return UniqueKeys(x.Input)
 	}

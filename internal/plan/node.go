@@ -102,6 +102,8 @@ func (n *MaxOneRow) Columns() []Column   { return n.Input.Columns() }
 func (n *Exchange) Columns() []Column    { return n.Input.Columns() }
 func (n *Materialize) Columns() []Column { return n.Input.Columns() }
 func (n *Sink) Columns() []Column        { return n.Input.Columns() }
+func (n *Watermark) Columns() []Column   { return n.Input.Columns() }
+func (n *EmitOnClose) Columns() []Column { return n.Input.Columns() }
 
 func (n *TableScan) Children() []Node   { return nil }
 func (n *SourceScan) Children() []Node  { return nil }
@@ -124,6 +126,8 @@ func (n *MaxOneRow) Children() []Node   { return []Node{n.Input} }
 func (n *Exchange) Children() []Node    { return []Node{n.Input} }
 func (n *Materialize) Children() []Node { return []Node{n.Input} }
 func (n *Sink) Children() []Node        { return []Node{n.Input} }
+func (n *Watermark) Children() []Node   { return []Node{n.Input} }
+func (n *EmitOnClose) Children() []Node { return []Node{n.Input} }
 
 // Children implements Node.
 func (n *TableFunc) Children() []Node {
@@ -154,6 +158,8 @@ func (n *MaxOneRow) WithChildren(c []Node) Node   { m := *n; m.Input = c[0]; ret
 func (n *Exchange) WithChildren(c []Node) Node    { m := *n; m.Input = c[0]; return &m }
 func (n *Materialize) WithChildren(c []Node) Node { m := *n; m.Input = c[0]; return &m }
 func (n *Sink) WithChildren(c []Node) Node        { m := *n; m.Input = c[0]; return &m }
+func (n *Watermark) WithChildren(c []Node) Node   { m := *n; m.Input = c[0]; return &m }
+func (n *EmitOnClose) WithChildren(c []Node) Node { m := *n; m.Input = c[0]; return &m }
 
 // WithChildren implements Node.
 func (n *TableFunc) WithChildren(c []Node) Node {
@@ -212,6 +218,8 @@ func Exprs(n Node) []expr.Expr {
 		}
 	case *TableFunc:
 		return x.Args
+	case *Watermark:
+		return []expr.Expr{x.Bound}
 	case *Values:
 		var out []expr.Expr
 		for _, r := range x.Rows {
@@ -260,6 +268,10 @@ func MapExprs(n Node, f func(expr.Expr) expr.Expr) Node {
 	case *TableFunc:
 		m := *x
 		m.Args = all(x.Args)
+		return &m
+	case *Watermark:
+		m := *x
+		m.Bound = f(x.Bound)
 		return &m
 	case *Values:
 		m := *x

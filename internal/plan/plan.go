@@ -52,6 +52,8 @@ type TableScan struct {
 	Dist       []int // output columns whose hash gives the vnode; nil if one of them is not output
 	Singleton  bool
 	State      int // stream: backfill progress
+	// Watermarks lists the output columns with a watermark.
+	Watermarks []int
 }
 
 // SourceScan reads an external source inside a streaming job.

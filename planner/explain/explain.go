@@ -72,6 +72,9 @@ func facts(n plan.Node) string {
 			out = append(out, "unique ("+cols(n, keys[0])+")")
 		}
 	}
+	if marks := plan.MarkCols(n); len(marks) > 0 {
+		out = append(out, "watermark ("+cols(n, marks)+")")
+	}
 	if len(out) == 0 {
 		return ""
 	}
@@ -117,6 +120,10 @@ func (p *printer) describe(n plan.Node) string {
 		return hop(x)
 	case *plan.Expand:
 		return expand(x)
+	case *plan.Watermark:
+		return "Watermark " + cols(x.Input, []int{x.Col}) + ": " + format(x.Bound, x.Input)
+	case *plan.EmitOnClose:
+		return "EmitOnClose by " + cols(x.Input, x.Cols)
 	case *plan.MaxOneRow:
 		return "MaxOneRow" + list(" per ", x.Input, x.PartitionBy)
 	case *plan.Exchange:

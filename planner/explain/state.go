@@ -36,6 +36,10 @@ func keeps(n plan.Node) string {
 		return "progress of the first snapshot; bounded"
 	case *plan.SourceScan:
 		return "one offset per split; bounded"
+	case *plan.Watermark:
+		return "one watermark per split; bounded"
+	case *plan.EmitOnClose:
+		return "the rows that no watermark has passed yet; bounded by the watermark"
 	case *plan.Join:
 		return joinKeeps(x)
 	case *plan.Agg:

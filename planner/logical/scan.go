@@ -17,7 +17,7 @@ func Scan(r *catalog.Relation) *plan.TableScan {
 	n := &plan.TableScan{
 		Table: r.ID, Name: r.Name, Cols: plan.Span(0, len(r.Columns)), Out: make([]plan.Column, len(r.Columns)),
 		Key: r.Key, UniqueKeys: r.UniqueKeys, AppendOnly: r.AppendOnly, Dist: r.Dist,
-		Singleton: len(r.Key) > 0 && len(r.Dist) == 0,
+		Singleton: len(r.Key) > 0 && len(r.Dist) == 0, Watermarks: r.Watermarks,
 	}
 	for i, c := range r.Columns {
 		n.Out[i] = plan.Column{Name: c.Name, Type: c.Type}

@@ -163,6 +163,13 @@ func prune(n plan.Node, need set) (plan.Node, mapping) {
 		return pruneHop(x, need)
 	case *plan.Expand:
 		return pruneExpand(x, need)
+	case *plan.Watermark:
+		need.add(x.Col)
+		need.addExpr(x.Bound)
+		in, m := prune(x.Input, need)
+		y := *x
+		y.Input, y.Col, y.Bound = in, m[x.Col], m.expr(x.Bound)
+		return &y, m
 	case *plan.MaxOneRow:
 		need.add(x.PartitionBy...)
 		in, m := prune(x.Input, need)
@@ -227,6 +234,7 @@ func pruneTableScan(x *plan.TableScan, need set) (plan.Node, mapping) {
 		y.Key = append(y.Key, k)
 	}
 	y.UniqueKeys = keepKeys(x.UniqueKeys, m)
+	y.Watermarks = slices.DeleteFunc(m.all(x.Watermarks), func(c int) bool { return c < 0 })
 	y.Dist = m.all(x.Dist)
 	if slices.Contains(y.Dist, -1) {
 		y.Dist = nil

@@ -42,13 +42,15 @@ func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 	case *plan.Project:
 		in, sp := d.visit(x.Input)
 		return x.WithChildren([]plan.Node{in}), through(sp, x.Exprs)
-	case *plan.Filter, *plan.Hop, *plan.Expand, *plan.TableFunc: // keep their input's columns in place
+	case *plan.Filter, *plan.Hop, *plan.Expand, *plan.TableFunc, *plan.Watermark: // keep their input's columns in place
 		ch := n.Children()
 		if len(ch) == 0 {
 			return n, spread{}
 		}
 		in, sp := d.visit(ch[0])
 		return n.WithChildren([]plan.Node{in}), sp
+	case *plan.EmitOnClose:
+		return d.emitOnClose(x)
 	case *plan.Join:
 		return d.join(x)
 	case *plan.Agg:
@@ -110,6 +112,20 @@ func (d *distributor) partitioned(n plan.Node, cols []int) (plan.Node, spread) {
 		in, sp = d.hash(in, sp, cols)
 	}
 	return n.WithChildren([]plan.Node{in}), sp
+}
+
+// emitOnClose leaves rows where they are; if that is by no rule, equal rows must be brought together.
+func (d *distributor) emitOnClose(x *plan.EmitOnClose) (plan.Node, spread) {
+	in, sp := d.visit(x.Input)
+	if sp.kind == anyhow {
+		in, sp = d.hash(in, sp, comparable(in))
+	}
+	y := *x
+	y.Input, y.Dist = in, nil
+	if sp.kind == byHash {
+		y.Dist = sp.cols
+	}
+	return &y, sp
 }
 
 // join spreads both inputs by the keys. The order of the keys is free, so it follows an input that is spread by them already.

@@ -9,8 +9,8 @@ import (
 )
 
 // TableJob is the plan of a table: its contents are what DML writes and, for a table with a connector, what source
-// (nil: none; bind.Source makes it) delivers.
-func TableJob(r *catalog.Relation, source plan.Node, parallelism int) (plan.Node, *Facts) {
+// (nil: none; bind.Source makes it) delivers. marks are its watermarks, without input (bind.Watermarks).
+func TableJob(r *catalog.Relation, source plan.Node, marks []*plan.Watermark, parallelism int) (plan.Node, *Facts) {
 	d := &distributor{parallelism: parallelism}
 	dml := &plan.DML{Table: r.ID, Out: make([]plan.Column, len(r.Columns))}
 	for i, c := range r.Columns {
@@ -37,6 +37,10 @@ func TableJob(r *catalog.Relation, source plan.Node, parallelism int) (plan.Node
 			m.OnConflict = "overwrite"
 		}
 	}
+	for _, w := range marks {
+		in = w.WithChildren([]plan.Node{in})
+	}
+	facts.Watermarks = plan.MarkCols(in)
 	m.Input, _ = d.hash(in, spread{}, m.Dist)
 	facts.Key, facts.Dist = m.Key, m.Dist
 	top, states := number(m)

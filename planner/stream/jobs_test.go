@@ -64,7 +64,7 @@ func TestTableJob(t *testing.T) {
 			"Materialize key (k) dist (k) upserts on conflict overwrite\n└ Exchange (hash: k)\n  └ Union\n    └ DML (k, v, twice)\n" +
 				"    └ Project k, v, (k * 2) AS twice {unique (k)}\n      └ SourceScan up (k, v) upsert {unique (k)}", 2},
 	} {
-		n, facts := stream.TableJob(tc.rel, tc.source, 2)
+		n, facts := stream.TableJob(tc.rel, tc.source, nil, 2)
 		if got := text(n); got != tc.want {
 			t.Errorf("%s:\n%s\nwant\n%s", tc.name, got, tc.want)
 		}

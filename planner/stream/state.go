@@ -29,7 +29,8 @@ func StateTables(n plan.Node) int {
 		return 2
 	case *plan.Agg:
 		return aggTables(x)
-	case *plan.TableScan, *plan.SourceScan, *plan.TopN, *plan.MaxOneRow, *plan.Window, *plan.Materialize, *plan.Sink:
+	case *plan.TableScan, *plan.SourceScan, *plan.TopN, *plan.MaxOneRow, *plan.Window, *plan.Materialize, *plan.Sink,
+		*plan.Watermark, *plan.EmitOnClose:
 		return 1
 	}
 	return 0
@@ -90,6 +91,14 @@ func withState(n plan.Node, s int) plan.Node {
 		m.State = s
 		return &m
 	case *plan.Sink:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.Watermark:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.EmitOnClose:
 		m := *x
 		m.State = s
 		return &m

@@ -33,6 +33,8 @@ type Root struct {
 	Dist []int
 	// Sink is the node on top of a sink's job, without Input and State; nil: the result is materialized.
 	Sink *plan.Sink
+	// EmitOnClose: rows leave once, when watermarks have passed them.
+	EmitOnClose bool
 }
 
 // Facts describe the job's relation, for the catalog.
@@ -41,6 +43,7 @@ type Facts struct {
 	Dist       []int
 	UniqueKeys [][]int
 	AppendOnly bool
+	Watermarks []int // columns
 	// States is how many state tables the job has: ordinals 1 … States.
 	States int
 }
@@ -53,6 +56,11 @@ func Plan(n plan.Node, root Root, parallelism int) (plan.Node, *Facts, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if root.EmitOnClose {
+		if n, err = emitOnClose(n); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := check(n); err != nil {
 		return nil, nil, err
 	}
@@ -63,7 +71,7 @@ func Plan(n plan.Node, root Root, parallelism int) (plan.Node, *Facts, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	facts.AppendOnly = plan.AppendOnly(n)
+	facts.AppendOnly, facts.Watermarks = plan.AppendOnly(n), plan.MarkCols(n)
 	top, facts.States = number(top)
 	return top, facts, nil
 }

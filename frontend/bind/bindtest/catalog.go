@@ -71,7 +71,11 @@ func (c *Catalog) add(s parser.Stmt) error {
 	case *parser.CreateTableStmt:
 		r.Name, r.Kind, r.AppendOnly = x.Name.Last(), catalog.Table, x.AppendOnly
 		if err = columns(r, &x.TableElements); err == nil {
-			_, f := stream.TableJob(r, nil, c.Parallelism)
+			marks, bad := bind.Watermarks(c.Env(), r)
+			if bad != nil {
+				return bad
+			}
+			_, f := stream.TableJob(r, nil, marks, c.Parallelism)
 			apply(r, f)
 		}
 	case *parser.CreateSourceStmt:
@@ -102,7 +106,7 @@ func (c *Catalog) add(s parser.Stmt) error {
 }
 
 func apply(r *catalog.Relation, f *stream.Facts) {
-	r.Key, r.Dist, r.UniqueKeys, r.AppendOnly = f.Key, f.Dist, f.UniqueKeys, f.AppendOnly
+	r.Key, r.Dist, r.UniqueKeys, r.AppendOnly, r.Watermarks = f.Key, f.Dist, f.UniqueKeys, f.AppendOnly, f.Watermarks
 }
 
 func columns(r *catalog.Relation, e *parser.TableElements) error {
@@ -138,6 +142,10 @@ func columns(r *catalog.Relation, e *parser.TableElements) error {
 	}
 	if r.PrimaryKey != nil {
 		r.UniqueKeys = [][]int{r.PrimaryKey}
+	}
+	for _, w := range e.Watermarks {
+		col, _ := r.Column(w.Column.Name)
+		r.WatermarkFor = append(r.WatermarkFor, catalog.Watermark{Col: col, Expr: parser.Format(w.Expr)})
 	}
 	return nil
 }

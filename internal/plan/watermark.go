@@ -1,0 +1,271 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/internal/datetime"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// Watermark stands above a source or the writes to a table. For each split, in the order of its offsets, the
+// watermark is the greatest value of Bound so far; a row whose Col is below it, or NULL, is late and dropped.
+type Watermark struct {
+	Input Node
+	Col   int
+	Bound expr.Expr // over the input's columns, of Col's type
+	// IdleMicros: a split without rows for so long no longer holds the others back; 0: never.
+	IdleMicros int64
+	State      int // per split: watermark, late rows
+}
+
+// EmitOnClose holds the changes of its input back until the watermarks of all the columns Cols have passed a row, when
+// nothing can change it any more; then the row leaves, once.
+type EmitOnClose struct {
+	Input Node
+	Cols  []int
+	Dist  []int // columns by whose hash the input is spread; nil: one actor
+	State int
+}
+
+// Mark says how the watermark of an output column follows from those of the inputs: it is the least of From. A leaf's
+// mark has no From: the leaf makes it.
+type Mark struct {
+	Col  int
+	From []MarkFrom
+}
+
+// MarkFrom is the watermark of an input's column, carried over by a function that never falls.
+type MarkFrom struct {
+	Port, Col int
+	Expr      expr.Expr // over the input's columns, of which it reads Col only; nil: as it is
+	Hop       *Hop      // the bound of the earliest window with the watermark in it
+	End       bool      // its end rather than its start
+}
+
+// Marks lists the output columns of n that have a watermark: from some time on, no change concerns a row in which the
+// column is below it.
+func Marks(n Node) []Mark {
+	switch x := n.(type) {
+	case *TableScan:
+		out := make([]Mark, len(x.Watermarks))
+		for i, c := range x.Watermarks {
+			out[i] = Mark{Col: c}
+		}
+		return out
+	case *Watermark:
+		out := slices.DeleteFunc(keepMarks(x.Input, nil), func(m Mark) bool { return m.Col == x.Col })
+		return append(out, Mark{Col: x.Col})
+	case *EmitOnClose:
+		return keepMarks(x.Input, x.Cols)
+	case *Filter, *Exchange, *Materialize, *Sink, *Sort:
+		return keepMarks(n.Children()[0], nil)
+	case *TableFunc:
+		if x.Input != nil {
+			return keepMarks(x.Input, nil)
+		}
+	case *Hop:
+		return hopMarks(x)
+	case *Expand:
+		return expandMarks(x)
+	case *Project:
+		return projectMarks(x)
+	case *Agg:
+		return groupMarks(x.Input, x.GroupBy)
+	case *TopN:
+		return partitionMarks(x.Input, x.PartitionBy)
+	case *MaxOneRow:
+		return partitionMarks(x.Input, x.PartitionBy)
+	case *Window:
+		return partitionMarks(x.Input, x.PartitionBy)
+	case *Union:
+		return commonMarks(x.Inputs)
+	case *SetOp:
+		return commonMarks([]Node{x.Left, x.Right})
+	case *Join:
+		return joinMarks(x)
+	}
+	return nil
+}
+
+// MarkCols lists the columns of n that have a watermark, ascending.
+func MarkCols(n Node) []int {
+	marks := Marks(n)
+	out := make([]int, len(marks))
+	for i, m := range marks {
+		out[i] = m.Col
+	}
+	slices.Sort(out)
+	return out
+}
+
+// keepMarks are those of an operator that keeps its input's columns, restricted to only (nil: all).
+func keepMarks(in Node, only []int) []Mark {
+	var out []Mark
+	for _, c := range MarkCols(in) {
+		if only == nil || slices.Contains(only, c) {
+			out = append(out, Mark{Col: c, From: []MarkFrom{{Col: c}}})
+		}
+	}
+	return out
+}
+
+// partitionMarks: a row may change when another of its partition comes, so only the partition's columns keep theirs.
+func partitionMarks(in Node, partition []int) []Mark {
+	if len(partition) == 0 {
+		return nil
+	}
+	return keepMarks(in, partition)
+}
+
+func groupMarks(in Node, groups []int) []Mark {
+	have := MarkCols(in)
+	var out []Mark
+	for i, g := range groups {
+		if slices.Contains(have, g) {
+			out = append(out, Mark{Col: i, From: []MarkFrom{{Col: g}}})
+		}
+	}
+	return out
+}
+
+func hopMarks(x *Hop) []Mark {
+	out := keepMarks(x.Input, nil)
+	if !slices.ContainsFunc(out, func(m Mark) bool { return m.Col == x.TimeCol }) {
+		return out
+	}
+	w := len(x.Input.Columns())
+	return append(out, Mark{Col: w, From: []MarkFrom{{Col: x.TimeCol, Hop: x}}},
+		Mark{Col: w + 1, From: []MarkFrom{{Col: x.TimeCol, Hop: x, End: true}}})
+}
+
+// expandMarks: the copy of a key that every grouping set has is never made NULL.
+func expandMarks(x *Expand) []Mark {
+	out := keepMarks(x.Input, nil)
+	for _, m := range out {
+		k := slices.Index(x.Keys, m.Col)
+		if k >= 0 && !slices.ContainsFunc(x.Sets, func(s []bool) bool { return !s[k] }) {
+			out = append(out, Mark{Col: len(x.Input.Columns()) + k, From: m.From})
+		}
+	}
+	return out
+}
+
+func projectMarks(x *Project) []Mark {
+	have := MarkCols(x.Input)
+	if len(have) == 0 {
+		return nil
+	}
+	var out []Mark
+	for i, e := range x.Exprs {
+		c, ok := rising(e)
+		if !ok || !slices.Contains(have, c) {
+			continue
+		}
+		from := MarkFrom{Col: c}
+		if _, plain := e.(*expr.Col); !plain {
+			from.Expr = e
+		}
+		out = append(out, Mark{Col: i, From: []MarkFrom{from}})
+	}
+	return out
+}
+
+// rising recognises an expression that never falls when the only column that it reads rises. Months are of different
+// lengths and days of a time zone too, so adding them may turn the order of two times round.
+func rising(e expr.Expr) (col int, ok bool) {
+	switch x := e.(type) {
+	case *expr.Col:
+		return x.Index, true
+	case *expr.Cast:
+		from, to := x.Arg.Type().Kind, x.Ty.Kind
+		if isTimeLine(from) && isTimeLine(to) && (from == sqltypes.KTimestamptz) == (to == sqltypes.KTimestamptz) {
+			return rising(x.Arg)
+		}
+	case *expr.Call:
+		name, _, _ := strings.Cut(x.Sig, "(")
+		switch {
+		case len(x.Args) == 2 && (name == "+" || name == "-") && isTimeLine(x.Args[0].Type().Kind) && fixedLength(x.Args[1], x.Args[0].Type()):
+			return rising(x.Args[0])
+		case len(x.Args) == 2 && name == "+" && isTimeLine(x.Args[1].Type().Kind) && fixedLength(x.Args[0], x.Args[1].Type()):
+			return rising(x.Args[1])
+		case name == "date_trunc" && len(x.Args) == 2 && x.Args[1].Type().Kind == sqltypes.KTimestamp && isConst(x.Args[0]):
+			return rising(x.Args[1])
+		}
+	}
+	return 0, false
+}
+
+func isTimeLine(k sqltypes.Kind) bool {
+	return k == sqltypes.KTimestamp || k == sqltypes.KTimestamptz || k == sqltypes.KDate
+}
+
+func isConst(e expr.Expr) bool {
+	c, ok := e.(*expr.Const)
+	return ok && c.Val != nil
+}
+
+// fixedLength recognises a constant that moves every value of a time type by the same length.
+func fixedLength(e expr.Expr, t sqltypes.Type) bool {
+	c, ok := e.(*expr.Const)
+	if !ok {
+		return false
+	}
+	switch v := c.Val.(type) {
+	case datetime.Interval:
+		return v.Months == 0 && (v.Days == 0 || t.Kind != sqltypes.KTimestamptz)
+	case int64:
+		return t.Kind == sqltypes.KDate
+	}
+	return false
+}
+
+// commonMarks: rows of any input may change an output row.
+func commonMarks(inputs []Node) []Mark {
+	var out []Mark
+	for _, c := range MarkCols(inputs[0]) {
+		m := Mark{Col: c}
+		for port, in := range inputs {
+			if !slices.Contains(MarkCols(in), c) {
+				m.From = nil
+				break
+			}
+			m.From = append(m.From, MarkFrom{Port: port, Col: c})
+		}
+		if m.From != nil {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// joinMarks: a row of one side changes the rows that it meets, whatever their times, unless their times are equal. A
+// side that is padded with NULL has no watermarks in the output.
+func joinMarks(x *Join) []Mark {
+	if x.Kind == Full || x.Kind == NullAnti {
+		return nil
+	}
+	l, r := MarkCols(x.Left), MarkCols(x.Right)
+	lw := len(x.Left.Columns())
+	var out []Mark
+	add := func(m Mark) {
+		if !slices.ContainsFunc(out, func(o Mark) bool { return o.Col == m.Col }) {
+			out = append(out, m)
+		}
+	}
+	for i, lk := range x.LeftKeys {
+		rk := x.RightKeys[i]
+		if !slices.Contains(l, lk) || !slices.Contains(r, rk) || x.Left.Columns()[lk].Type.Kind != x.Right.Columns()[rk].Type.Kind {
+			continue
+		}
+		from := []MarkFrom{{Port: 0, Col: lk}, {Port: 1, Col: rk}}
+		if x.Kind != Right {
+			add(Mark{Col: lk, From: from})
+		}
+		if x.Kind == Inner || x.Kind == Right {
+			add(Mark{Col: lw + rk, From: from})
+		}
+	}
+	return out
+}
