@@ -79,8 +79,12 @@ func (a *aggCall) same(c *aggCall) bool {
 
 // aggregate binds an aggregate call into the collector.
 func (x *exprCtx) aggregate(e *parser.FuncCall, name string) expr.Expr {
+	a := x.bindAggregate(e, name)
+	if s := x.owner(a); s != nil {
+		return x.outerAggregate(e, a, s)
+	}
 	x.checkAggregateAllowed(e)
-	return x.addAggregate(x.bindAggregate(e, name))
+	return x.addAggregate(a)
 }
 
 // addAggregate puts a call into the collector, once.
@@ -113,7 +117,6 @@ func (x *exprCtx) bindAggregate(e *parser.FuncCall, name string) *aggCall {
 	in := *x
 	in.inAgg = true
 	args := in.bindArgs(e)
-	x.refuseOuterAggregate(e, args)
 	a := &aggCall{fn: x.aggFunc(e, name, args), distinct: e.Distinct}
 	sig, _ := expand(a.fn.Args, 0, a.fn.Variadic, len(args))
 	a.args = x.coerceArgs(sig, false, args, e.Pos)
@@ -236,24 +239,83 @@ func (b *binder) mustBeComparable(t sqltypes.Type, pos int) {
 	}
 }
 
-// refuseOuterAggregate tells of an aggregate that belongs to an enclosing query: its arguments name only
-// columns of that one.
-func (x *exprCtx) refuseOuterAggregate(e *parser.FuncCall, args []expr.Expr) {
-	outer, own := false, len(args) == 0
-	for _, a := range args {
-		expr.Walk(a, func(n expr.Expr) bool {
-			switch n.(type) {
+// exprs lists what an aggregate is computed from.
+func (a *aggCall) exprs() []*expr.Expr {
+	var out []*expr.Expr
+	for i := range a.args {
+		out = append(out, &a.args[i])
+	}
+	for i := range a.order {
+		out = append(out, &a.order[i].e)
+	}
+	for i := range a.direct {
+		out = append(out, &a.direct[i].e)
+	}
+	if a.filter != nil {
+		out = append(out, &a.filter)
+	}
+	return out
+}
+
+// owner is the enclosing scope that an aggregate belongs to: the nearest of those whose columns it names, unless
+// it names columns of its own query. nil: its own.
+func (x *exprCtx) owner(a *aggCall) *scope {
+	own, outer := false, map[int]bool{}
+	note := func(o *outerRef) bool {
+		own = own || o.scope == x.sc.id
+		outer[o.scope] = true
+		return false
+	}
+	for _, e := range a.exprs() {
+		expr.Walk(*e, func(n expr.Expr) bool {
+			switch y := n.(type) {
 			case *outerRef:
-				outer = true
-			case *expr.Col:
+				note(y)
+			case *expr.Col, *slot:
 				own = true
+			case *subquery:
+				anyRef(y.node, note)
 			}
 			return true
 		})
 	}
-	if outer && !own {
-		fail(unsupported(e.Pos, "", "aggregates over columns of an enclosing query are not supported"))
+	if own {
+		return nil
 	}
+	for s := x.sc.parent; s != nil; s = s.parent {
+		if outer[s.id] {
+			return s
+		}
+	}
+	return nil
+}
+
+// outerAggregate puts an aggregate into the collector of the enclosing query that it belongs to.
+func (x *exprCtx) outerAggregate(e *parser.FuncCall, a *aggCall, s *scope) expr.Expr {
+	at := s.place
+	if at == nil {
+		fail(sqlerr.New(sqlerr.GroupingError, "aggregate functions are not allowed in FROM clause of their own query level").At(e.Pos))
+	}
+	at.checkAggregateAllowed(e)
+	for _, p := range a.exprs() {
+		*p = expr.Transform(*p, func(n expr.Expr) expr.Expr {
+			switch y := n.(type) {
+			case *outerRef:
+				if y.scope == s.id && !y.agg {
+					c := &expr.Col{Index: y.idx, Ty: y.ty, Name: y.name}
+					x.pos[c] = y.pos
+					return c
+				}
+			case *subquery:
+				c := *y
+				c.scope = s.id
+				return &c
+			}
+			return n
+		})
+	}
+	sl := at.addAggregate(a).(*slot)
+	return &outerRef{scope: s.id, idx: sl.n, agg: true, ty: sl.ty, name: a.fn.Name, pos: e.Pos}
 }
 
 // setReturning binds a set-returning function in a select list.

@@ -13,7 +13,7 @@ func sameExpr(a, b expr.Expr) bool {
 		switch x := a.(type) {
 		case *outerRef:
 			y, ok := b.(*outerRef)
-			return ok && x.scope == y.scope && x.idx == y.idx, true
+			return ok && x.scope == y.scope && x.idx == y.idx && x.agg == y.agg, true
 		case *innerCol:
 			y, ok := b.(*innerCol)
 			return ok && *x == *y, true

@@ -141,7 +141,7 @@ func (g *grouping) walkUngrouped(e expr.Expr, f func(idx int, at expr.Expr)) {
 			f(c.Index, c)
 		case *subquery:
 			anyRef(c.node, func(o *outerRef) bool {
-				if o.scope == g.sc.id && g.keyOfColumn(o.idx) < 0 {
+				if o.scope == g.sc.id && !o.agg && g.keyOfColumn(o.idx) < 0 {
 					f(o.idx, o)
 				}
 				return false
@@ -265,6 +265,9 @@ func (g *grouping) rewriteSubquery(s *subquery) expr.Expr {
 	c := *s
 	c.node = mapRefs(s.node, g.sc.id, func(o *outerRef) expr.Expr {
 		i := g.keyOfColumn(o.idx)
+		if o.agg {
+			i = g.firstAgg() + o.idx
+		}
 		if i < 0 {
 			fail(sqlerr.New(sqlerr.GroupingError, "subquery uses ungrouped column %q from outer query", g.nameOf(o.idx)).At(o.pos))
 		}

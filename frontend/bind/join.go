@@ -52,7 +52,8 @@ func (b *binder) joinRef(x *parser.JoinRef, left, outer *scope) *frame {
 	return f
 }
 
-// joinOn joins on a condition. Conjuncts with subqueries are applied after an inner join.
+// joinOn joins on a condition. Conjuncts with subqueries are applied after an inner join, and to the side that is padded
+// in an outer one.
 func (b *binder) joinOn(x *parser.JoinRef, kind plan.JoinKind, l *frame, beside *scope, r *frame, outer *scope) *frame {
 	if x.On == nil {
 		return b.joined(kind, l, beside.id, r, nil)
@@ -68,14 +69,92 @@ func (b *binder) joinOn(x *parser.JoinRef, kind plan.JoinKind, l *frame, beside 
 			plain = append(plain, c)
 		}
 	}
+	if len(rest) > 0 && kind != plan.Inner {
+		o := &outerJoin{binder: b, l: l.node, r: r.node, left: beside.id, right: b.newScope(r, nil).id, both: sc.id, width: len(l.node.Columns())}
+		names.node = o.join(kind, expr.And(plain), expr.And(rest))
+		return names
+	}
 	f := b.joined(kind, l, beside.id, r, expr.And(plain))
 	if len(rest) > 0 {
-		if kind != plan.Inner {
-			fail(unsupported(x.On.At(), "Join a subquery in FROM instead.", "subqueries in the condition of an outer join are not supported"))
-		}
 		f.node = b.filter(f.node, sc.id, expr.And(rest))
 	}
 	return f
+}
+
+// outerJoin is an outer join whose condition has subqueries: those conjuncts become a filter on the side that is padded,
+// which refers to the other side as a LATERAL query does.
+type outerJoin struct {
+	*binder
+	l, r        plan.Node
+	left, right int // scopes of the sides
+	both        int // scope of the condition: l's columns, then r's
+	width       int // of l
+}
+
+func (o *outerJoin) join(kind plan.JoinKind, plain, rest expr.Expr) plan.Node {
+	rw := len(o.r.Columns())
+	swap := func(i int) int {
+		if i < o.width {
+			return i + rw
+		}
+		return i - o.width
+	}
+	turned := plain
+	if plain != nil {
+		turned = expr.MapColumns(plain, swap)
+	}
+	fromLeft := func() plan.Node {
+		return o.apply(plan.Left, o.l, o.left, o.filter(o.r, o.right, o.onSide(rest, false)), plain)
+	}
+	fromRight := func(kind plan.JoinKind) plan.Node {
+		return o.apply(kind, o.r, o.right, o.filter(o.l, o.left, o.onSide(rest, true)), turned)
+	}
+	switch kind {
+	case plan.Left:
+		return fromLeft()
+	case plan.Right:
+		return pick(fromRight(plan.Left), append(seq(rw, rw+o.width), seq(0, rw)...))
+	}
+	// A full join is the left one and the right rows that have no partner.
+	alone := fromRight(plan.Anti)
+	p := &plan.Project{Input: alone}
+	for _, c := range o.l.Columns() {
+		p.Exprs, p.Names = append(p.Exprs, expr.Null(c.Type)), append(p.Names, c.Name)
+	}
+	es, names := columnExprs(alone, 0, rw)
+	p.Exprs, p.Names = append(p.Exprs, es...), append(p.Names, names...)
+	return &plan.Union{Inputs: []plan.Node{fromLeft(), p}}
+}
+
+// onSide moves a condition to one side: the other side's columns become references to its scope.
+func (o *outerJoin) onSide(cond expr.Expr, left bool) expr.Expr {
+	own := func(i int) bool { return i < o.width == left }
+	ref := func(i int, ty sqltypes.Type, name string, pos int) *outerRef {
+		r := &outerRef{scope: o.left, idx: i, ty: ty, name: name, pos: pos}
+		if i >= o.width {
+			r.scope, r.idx = o.right, i-o.width
+		}
+		return r
+	}
+	return expr.Transform(cond, func(e expr.Expr) expr.Expr {
+		switch c := e.(type) {
+		case *expr.Col:
+			r := ref(c.Index, c.Ty, c.Name, -1)
+			if own(c.Index) {
+				return &expr.Col{Index: r.idx, Ty: c.Ty, Name: c.Name}
+			}
+			return r
+		case *subquery:
+			s := *c
+			s.scope = o.left
+			if !left {
+				s.scope = o.right
+			}
+			s.node = mapRefs(c.node, o.both, func(x *outerRef) expr.Expr { return ref(x.idx, x.ty, x.name, x.pos) })
+			return &s
+		}
+		return e
+	})
 }
 
 // joinedNames is the frame of l and r side by side, for resolving names in a join condition.

@@ -48,6 +48,8 @@ type scope struct {
 	frame  *frame
 	parent *scope
 	ctes   *cteList
+	// place is the expression context in which a subquery stands, for aggregates in it that belong to this scope; nil: in FROM.
+	place *exprCtx
 	// sealed: the frame is a neighbour in the same FROM clause that may not be referred to from here.
 	sealed bool
 }
@@ -100,9 +102,11 @@ func (f *frame) shifted(n int) *frame {
 type outerRef struct {
 	scope int
 	idx   int
-	ty    sqltypes.Type
-	name  string
-	pos   int
+	// agg: idx is an aggregate of that query, by its place in the collector, until grouping makes it a column.
+	agg  bool
+	ty   sqltypes.Type
+	name string
+	pos  int
 }
 
 // Type implements expr.Expr.

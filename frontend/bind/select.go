@@ -287,67 +287,6 @@ func (s *selection) finish(n plan.Node) plan.Node {
 	return firstColumns(n, s.visible)
 }
 
-// sortLimit puts order and limits on n.
-func (b *binder) sortLimit(q *parser.Query, n plan.Node, keys []plan.SortKey, sc *scope) plan.Node {
-	limit := b.limitExpr(q.Limit, "LIMIT", sc)
-	offset := b.limitExpr(q.Offset, "OFFSET", sc)
-	if q.WithTies {
-		return b.withTies(q, n, keys, limit, offset)
-	}
-	if len(keys) > 0 {
-		n = &plan.Sort{Input: n, Keys: keys}
-	}
-	if limit != nil || offset != nil {
-		n = &plan.Limit{Input: n, Limit: limit, Offset: offset}
-	}
-	return n
-}
-
-func (b *binder) withTies(q *parser.Query, n plan.Node, keys []plan.SortKey, limit, offset expr.Expr) plan.Node {
-	if len(keys) == 0 {
-		fail(sqlerr.New(sqlerr.SyntaxError, "WITH TIES cannot be specified without ORDER BY clause").At(q.Limit.At()))
-	}
-	l, ok := constInt(limit)
-	off := int64(0)
-	if offset != nil {
-		var known bool
-		off, known = constInt(offset)
-		ok = ok && known
-	}
-	if !ok {
-		fail(unsupported(q.Limit.At(), "", "FETCH FIRST … WITH TIES needs constants"))
-	}
-	return &plan.Sort{Input: &plan.TopN{Input: n, OrderBy: keys, Limit: l, Offset: off, WithTies: true}, Keys: keys}
-}
-
-// limitExpr binds the count of LIMIT or OFFSET; NULL means none.
-func (b *binder) limitExpr(e parser.Expr, what string, sc *scope) expr.Expr {
-	if e == nil {
-		return nil
-	}
-	v := b.ctx(sc, what).bind(e)
-	if hasSubquery(v) {
-		fail(unsupported(e.At(), "", "subqueries in %s are not supported", what))
-	}
-	if hasColumns(v) {
-		fail(sqlerr.New(sqlerr.InvalidColumnReference, "argument of %s must not contain variables", what).At(e.At()))
-	}
-	out, ok := b.coerce(v, sqltypes.Int8, assignment, leftmost(e))
-	if !ok {
-		fail(sqlerr.New(sqlerr.DatatypeMismatch, "argument of %s must be type bigint, not type %s", what, v.Type().Base()).At(leftmost(e)))
-	}
-	if isNullConst(out) {
-		return nil
-	}
-	if c, isConst := out.(*expr.Const); isConst && c.Val.(int64) < 0 {
-		if what == "LIMIT" {
-			fail(sqlerr.New(sqlerr.InvalidRowCountInLimit, "LIMIT must not be negative"))
-		}
-		fail(sqlerr.New(sqlerr.InvalidRowCountInOffset, "OFFSET must not be negative"))
-	}
-	return out
-}
-
 // oneRow is the plan of no FROM clause: one row without columns.
 func oneRow() *plan.Values { return &plan.Values{Rows: [][]expr.Expr{{}}} }
 

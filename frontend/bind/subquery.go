@@ -16,6 +16,7 @@ const (
 	subExists
 	subAny // some row passes test
 	subAll // every row passes test
+	subRow // test over the one row
 )
 
 // subquery stands for the value of a subquery until it is joined to the plan around it (place, filter).
@@ -23,7 +24,7 @@ type subquery struct {
 	kind  subKind
 	node  plan.Node
 	scope int // the enclosing query's scope: the columns that node's outerRefs name
-	// test, of subAny and subAll, is over the enclosing query's columns, with innerCol for node's.
+	// test, of subAny, subAll and subRow, is over the enclosing query's columns, with innerCol for node's.
 	test expr.Expr
 	ty   sqltypes.Type
 	pos  int
@@ -74,16 +75,23 @@ func (x *exprCtx) subqueryExpr(e *parser.Subquery) expr.Expr {
 	x.allowSubquery(e.Pos)
 	switch e.Kind {
 	case parser.Exists:
-		return &subquery{kind: subExists, node: x.query(e.Query, x.sc, true).node, scope: x.sc.id, ty: sqltypes.Bool, pos: e.Pos}
+		return &subquery{kind: subExists, node: x.subquery(e.Query).node, scope: x.sc.id, ty: sqltypes.Bool, pos: e.Pos}
 	case parser.ArrayOf:
 		return x.arrayQuery(e)
 	}
-	n := x.query(e.Query, x.sc, true).node
+	n := x.subquery(e.Query).node
 	cols := n.Columns()
 	if len(cols) != 1 {
 		fail(sqlerr.New(sqlerr.SyntaxError, "subquery must return only one column").At(e.Pos))
 	}
 	return &subquery{kind: subScalar, node: n, scope: x.sc.id, ty: cols[0].Type, pos: e.Pos}
+}
+
+// subquery binds a query that stands in an expression.
+func (x *exprCtx) subquery(q *parser.Query) *relation {
+	sc := *x.sc
+	sc.place = x
+	return x.query(q, &sc, true)
 }
 
 func (x *exprCtx) allowSubquery(pos int) {
@@ -97,7 +105,7 @@ func (x *exprCtx) allowSubquery(pos int) {
 
 // arrayQuery is array_agg over the query, and an empty array where that is NULL.
 func (x *exprCtx) arrayQuery(e *parser.Subquery) expr.Expr {
-	n := x.query(e.Query, x.sc, true).node
+	n := x.subquery(e.Query).node
 	cols := n.Columns()
 	if len(cols) != 1 {
 		fail(sqlerr.New(sqlerr.SyntaxError, "subquery must return only one column").At(e.Pos))
@@ -143,7 +151,7 @@ func (x *exprCtx) comparedQuery(left parser.Expr, op string, q *parser.Query, po
 		operands = r.Elems
 	}
 	l := x.bindAll(operands)
-	n := x.query(q, x.sc, true).node
+	n := x.subquery(q).node
 	cols := n.Columns()
 	if len(cols) < len(l) {
 		fail(sqlerr.New(sqlerr.SyntaxError, "subquery has too few columns").At(pos))
@@ -166,12 +174,10 @@ func (x *exprCtx) compareRowsOr(op string, l, r []typed, pos int) expr.Expr {
 	return x.compareRows(op, l, r, pos)
 }
 
-// rowSubquery compares a row with the one row of a subquery: it has at most one row, so ANY says the same but
-// for NULL when there is none, which no condition can tell apart from false.
+// rowSubquery compares a row with the one row of a subquery; where it has none, with one of NULLs.
 func (x *exprCtx) rowSubquery(e *parser.Binary, left *parser.Row, q *parser.Subquery) expr.Expr {
 	s := x.comparedQuery(left, e.Op, q.Query, e.Pos)
-	s.kind = subAny
-	s.node = maxOneRow(s.node)
+	s.kind = subRow
 	return s
 }
 
@@ -218,7 +224,7 @@ func (b *binder) filterBySubquery(n plan.Node, scope int, c expr.Expr) plan.Node
 		}
 		return b.apply(kind, n, scope, forExists(s.node), nil)
 	}
-	if !ok || s.kind == subScalar || hasSubquery(s.test) {
+	if !ok || s.kind == subScalar || s.kind == subRow || hasSubquery(s.test) {
 		n, e := b.place(n, scope, c)
 		return &plan.Filter{Input: n, Cond: e}
 	}
@@ -332,6 +338,8 @@ func (b *binder) placeOne(n plan.Node, scope int, s *subquery) (plan.Node, expr.
 	case subScalar:
 		out := b.applyScalar(n, scope, maxOneRow(s.node))
 		return out, &expr.Col{Index: width, Ty: s.ty}
+	case subRow:
+		return b.applyScalar(n, scope, maxOneRow(s.node)), joined(s.test, width)
 	case subExists:
 		if always, known := b.existsAlways(s.node); known {
 			return n, &expr.Const{Ty: sqltypes.Bool, Val: always}
