@@ -234,7 +234,7 @@ func (x *exprCtx) checkDistinct(e *parser.FuncCall, a *aggCall) {
 
 // mustBeComparable refuses types without an equality operator where rows are told apart.
 func (b *binder) mustBeComparable(t sqltypes.Type, pos int) {
-	if t.Kind == sqltypes.KJSON {
+	if t.Kind == sqltypes.KJSON || t.Kind == sqltypes.KJSONPath {
 		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify an equality operator for type %s", t.Base()).At(pos))
 	}
 }

@@ -1,6 +1,7 @@
 package bind
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
@@ -98,35 +99,46 @@ func (x *exprCtx) bindArgs(e *parser.FuncCall) []expr.Expr {
 	return args
 }
 
-// namedParams lists the parameter names of the functions that people call by name.
-var namedParams = map[string][]string{
-	"make_interval": {"years", "months", "weeks", "days", "hours", "mins", "secs"},
-	"make_date":     {"year", "month", "day"},
-	"make_time":     {"hour", "min", "sec"},
-}
-
+// namedArgs puts named arguments into their places; what a call leaves out in between takes its default.
 func (x *exprCtx) namedArgs(e *parser.FuncCall) []expr.Expr {
-	names := namedParams[e.Name.Last()]
-	var args []expr.Expr
+	params := expr.Params(e.Name.Last())
+	args := make([]expr.Expr, len(params))
+	fits, last := true, 0
 	for i, a := range e.Args {
 		at := i
 		if a.Name != "" {
-			at = -1
-			for k, n := range names {
-				if n == a.Name {
-					at = k
-				}
-			}
+			at = slices.IndexFunc(params, func(p expr.NamedParam) bool { return p.Name == a.Name })
 		}
-		if at < 0 {
-			fail(sqlerr.New(sqlerr.UndefinedFunction, "function %s has no parameter named %q", e.Name.String(), a.Name).At(e.Pos))
-		}
-		for len(args) <= at {
-			args = append(args, &expr.Const{Ty: sqltypes.Int4, Val: int64(0)})
+		if at < 0 || at >= len(args) || args[at] != nil {
+			fits = false
+			break
 		}
 		args[at] = x.bind(a.Value)
+		last = max(last, at)
 	}
-	return args
+	for i := range min(last, len(args)) {
+		if args[i] == nil {
+			fits = fits && params[i].Default != ""
+			args[i] = &expr.Const{Ty: sqltypes.Unknown, Val: []byte(params[i].Default)}
+		}
+	}
+	if !fits {
+		x.noNamedFunction(e)
+	}
+	return args[:last+1]
+}
+
+// noNamedFunction is noFunction for a call with named arguments.
+func (x *exprCtx) noNamedFunction(e *parser.FuncCall) {
+	list := make([]string, len(e.Args))
+	for i, a := range e.Args {
+		list[i] = x.bind(a.Value).Type().Base().String()
+		if a.Name != "" {
+			list[i] = a.Name + " => " + list[i]
+		}
+	}
+	fail(sqlerr.New(sqlerr.UndefinedFunction, "function %s(%s) does not exist", e.Name.String(), strings.Join(list, ", ")).At(e.Pos).
+		WithHint("No function matches the given name and argument types. You might need to add explicit type casts."))
 }
 
 // function calls a library function that must exist for these arguments.

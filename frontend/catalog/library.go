@@ -147,18 +147,37 @@ func funcProc(f *expr.Func) *proc {
 	p := &proc{name: f.Name, kind: 'f', args: oidsOf(f.Args), optional: f.Optional, result: int64(f.Result.OID()),
 		volatility: "isv"[f.Volatility], strict: f.Nulls == expr.Strict, language: oidInternal, doc: f.Doc, callable: true}
 	p.makeVariadic(f.Variadic)
+	p.names = paramNames(f.Name, len(f.Args))
 	return p
+}
+
+// paramNames are the names of a function's n parameters, nil when it has none.
+func paramNames(name string, n int) []string {
+	params := expr.Params(name)
+	if len(params) == 0 {
+		return nil
+	}
+	out := make([]string, n)
+	for i := range out {
+		if i < len(params) {
+			out[i] = params[i].Name
+		}
+	}
+	return out
 }
 
 func tableProc(f *expr.TableFunc) *proc {
 	p := &proc{name: f.Name, kind: 'f', args: oidsOf(f.Args), optional: f.Optional, set: true, volatility: "isv"[f.Volatility],
 		strict: !f.CalledOnNull, language: oidInternal, doc: f.Doc, callable: true, result: int64(sqltypes.AnyElement.OID())}
+	p.names = paramNames(f.Name, len(f.Args))
 	switch {
 	case len(f.Cols) == 1:
 		p.result = int64(f.Cols[0].Type.OID())
 	case len(f.Cols) > 1:
 		p.result = int64(sqltypes.Record.OID())
-		p.names = make([]string, len(f.Args))
+		if p.names == nil {
+			p.names = make([]string, len(f.Args))
+		}
 		for _, c := range f.Cols {
 			p.columns = append(p.columns, int64(c.Type.OID()))
 			p.names = append(p.names, c.Name)

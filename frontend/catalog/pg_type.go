@@ -59,6 +59,7 @@ var typeDetails = map[sqltypes.Kind]typeDetail{
 	sqltypes.KAnyNonArray:  {true, 'i', 'p', 0, 2777, 2778, 0, 0, 0, 0, 0, 0, ""},
 	sqltypes.KUUID:         {false, 'c', 'p', 0, 2952, 2953, 2961, 2962, 0, 0, 10065, 2968, "uuid_ops"},
 	sqltypes.KJSONB:        {false, 'i', 'x', 0, 3806, 3804, 3805, 3803, 0, 0, 10088, 4033, "jsonb_ops"},
+	sqltypes.KJSONPath:     {false, 'i', 'x', 0, 4001, 4003, 4002, 4004, 0, 0, 0, 0, ""},
 	sqltypes.KRegnamespace: {true, 'i', 'p', 0, 4084, 4085, 4087, 4088, 0, 0, 0, 0, ""},
 }
 

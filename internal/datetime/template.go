@@ -100,6 +100,7 @@ type node struct {
 	th     byte // 't' or 'T': ordinal suffix in that case
 	// Of literals: the character and what it is to the parser.
 	text      string
+	bare      bool // outside quotes
 	separator bool
 	space     bool
 }
@@ -238,7 +239,7 @@ func literal(nodes []node, format string) ([]node, string) {
 		format = format[1:]
 	}
 	_, n := utf8.DecodeRuneInString(format)
-	lit := node{text: format[:n]}
+	lit := node{text: format[:n], bare: true}
 	if n == 1 {
 		lit.space = isSpace(format[0])
 		lit.separator = isSeparator(format[0])

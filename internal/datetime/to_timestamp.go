@@ -14,7 +14,9 @@ import (
 type reader struct {
 	text  string
 	fixed bool // FX
-	nodes []node
+	// standard: every character of the template must be met, and nothing may be left.
+	standard bool
+	nodes    []node
 
 	hh, mi, ss, ssss     int
 	ms, us               int
@@ -91,10 +93,14 @@ func (r *reader) fields() error {
 			r.fixed = true
 		}
 	}
+	r.fixed = r.fixed || r.standard
 	extra := 0 // blanks skipped in the text that the template may still account for
 	for i := range r.nodes {
 		n := &r.nodes[i]
 		if r.text == "" {
+			if r.standard {
+				return errValue("input string is too short for datetime format")
+			}
 			return nil
 		}
 		if !r.fixed && (n.id != pNone || i == 0 || n.space || n.separator) && n.id != pFX {
@@ -102,6 +108,10 @@ func (r *reader) fields() error {
 		}
 		switch {
 		case n.id == pFX:
+		case n.id == pNone && r.standard:
+			if err := r.exactly(n); err != nil {
+				return err
+			}
 		case n.id != pNone:
 			if err := r.field(n, i); err != nil {
 				return err
@@ -125,6 +135,25 @@ func (r *reader) fields() error {
 			r.skipRune()
 		}
 	}
+	if r.standard {
+		if r.skipSpace(); r.text != "" {
+			return errValue("trailing characters remain in input string after datetime format")
+		}
+	}
+	return nil
+}
+
+// exactly takes a literal of the template in standard mode.
+func (r *reader) exactly(n *node) error {
+	rest, ok := strings.CutPrefix(r.text, n.text)
+	if !ok {
+		what := "character"
+		if n.space || n.separator {
+			what = "separator"
+		}
+		return errValue("unmatched format %s \"%s\"", what, n.text)
+	}
+	r.text = rest
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/jsonpath"
 	"github.com/millrace/millrace/internal/regex"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
@@ -112,7 +113,8 @@ type Ctx struct {
 	Session      Session
 	Errs         []RowError
 	regexps      map[string]*regex.Regexp // compiled patterns, see regex_funcs.go
-	rng          *rand.Rand               // set by setseed
+	paths        map[string]*jsonpath.Path
+	rng          *rand.Rand // set by setseed
 }
 
 var defaultSettings = sqlio.DefaultSettings()

@@ -21,6 +21,7 @@ var allFamilies = sync.OnceValue(func() [][]Func {
 		datetimeFuncs(),
 		jsonFuncs(),
 		jsonbFuncs(),
+		jsonPathFuncs(),
 		arrayFuncs(),
 		sessionFuncs(),
 		catalogFuncs(),
@@ -35,5 +36,5 @@ var aggregates = sync.OnceValue(func() []AggFunc {
 
 // tableFuncs lists the set-returning functions.
 var tableFuncs = sync.OnceValue(func() []TableFunc {
-	return slices.Concat(seriesFuncs(), arrayTableFuncs(), textTableFuncs(), jsonTableFuncs())
+	return slices.Concat(seriesFuncs(), arrayTableFuncs(), textTableFuncs(), jsonTableFuncs(), jsonPathTableFuncs())
 })

@@ -19,7 +19,7 @@
 // Bytes from Parse, Builder and the editing functions are well-formed; Check tells for bytes from elsewhere.
 // The encoding is persisted: it may change only with the storage format.
 //
-// SQL/JSON path is not here. Start at Parse and Field.
+// SQL/JSON path is internal/jsonpath. Start at Parse and Field.
 package jsonb
 
 import (

@@ -92,6 +92,8 @@ func appendBytesBinary(dst []byte, t sqltypes.Type, b []byte) []byte {
 	switch t.Kind {
 	case sqltypes.KJSONB:
 		return jsonb.AppendText(append(dst, jsonbVersion), b)
+	case sqltypes.KJSONPath:
+		return appendJSONPath(append(dst, jsonbVersion), b)
 	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
 		return appendArrayBinary(dst, t, b)
 	case sqltypes.KRecord:
@@ -231,12 +233,12 @@ func parseBytesBinary(t sqltypes.Type, b []byte) ([]byte, error) {
 		return parseArrayBinary(t, b)
 	case sqltypes.KRecord:
 		return parseRecordBinary(t, b)
-	case sqltypes.KJSONB:
+	case sqltypes.KJSONB, sqltypes.KJSONPath:
 		if len(b) == 0 {
 			return nil, errShortBinary()
 		}
 		if b[0] != jsonbVersion {
-			return nil, sqlerr.New(sqlerr.InternalError, "unsupported jsonb version number %d", b[0])
+			return nil, sqlerr.New(sqlerr.InternalError, "unsupported %s version number %d", t, b[0])
 		}
 		b = b[1:]
 	}
@@ -246,6 +248,8 @@ func parseBytesBinary(t sqltypes.Type, b []byte) ([]byte, error) {
 	switch t.Kind {
 	case sqltypes.KJSONB:
 		return jsonb.Parse(b)
+	case sqltypes.KJSONPath:
+		return parseBytesKind(t, string(b), nil)
 	case sqltypes.KJSON:
 		return append([]byte{}, b...), jsonb.Validate(b)
 	case sqltypes.KName:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/jsonb"
+	"github.com/millrace/millrace/internal/jsonpath"
 	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -74,6 +75,9 @@ func parseBytesKind(t sqltypes.Type, text string, s *Settings) ([]byte, error) {
 		return jsonb.Parse([]byte(text))
 	case sqltypes.KJSON:
 		return []byte(text), jsonb.Validate([]byte(text))
+	case sqltypes.KJSONPath:
+		_, err := jsonpath.Parse(text)
+		return []byte(text), err
 	case sqltypes.KUUID:
 		return parseUUID(text)
 	case sqltypes.KArray:

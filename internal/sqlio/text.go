@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/jsonb"
+	"github.com/millrace/millrace/internal/jsonpath"
 	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -201,6 +202,8 @@ func appendBytesText(dst []byte, t sqltypes.Type, b []byte, s *Settings) []byte 
 		return appendByteaText(dst, b, s.ByteaEscape)
 	case sqltypes.KJSONB:
 		return jsonb.AppendText(dst, b)
+	case sqltypes.KJSONPath:
+		return appendJSONPath(dst, b)
 	case sqltypes.KUUID:
 		return appendUUID(dst, b)
 	case sqltypes.KArray:
@@ -228,6 +231,15 @@ func appendByteaText(dst, b []byte, escape bool) []byte {
 		}
 	}
 	return dst
+}
+
+// appendJSONPath prints a path as it was read, not as it was written.
+func appendJSONPath(dst, b []byte) []byte {
+	p, err := jsonpath.Parse(string(b))
+	if err != nil { // it was checked when it came in
+		return append(dst, b...)
+	}
+	return append(dst, p.String()...)
 }
 
 func appendUUID(dst, b []byte) []byte {

@@ -56,6 +56,7 @@ const (
 	KVoid                     // Phys Bytes, always empty
 	KInt2Vector               // Phys Bytes: as an int2 array, printed with spaces
 	KOidVector                // Phys Bytes: as an oid array, printed with spaces
+	KJSONPath                 // Phys Bytes: the path as it was written, see internal/jsonpath
 
 	// Pseudo-types, in function signatures only.
 	KAny
@@ -124,6 +125,7 @@ var (
 	IntervalT   = Type{Kind: KInterval}
 	JSONB       = Type{Kind: KJSONB}
 	JSON        = Type{Kind: KJSON}
+	JSONPath    = Type{Kind: KJSONPath}
 	UUID        = Type{Kind: KUUID}
 	Oid         = Type{Kind: KOid}
 	Regclass    = Type{Kind: KRegclass}
@@ -219,6 +221,7 @@ var infos = [kindCount]Info{
 	{KVoid, "void", "void", 2278, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KInt2Vector, "int2vector", "int2vector", 22, 1006, -1, PhysBytes, CatArray, false, nil},
 	{KOidVector, "oidvector", "oidvector", 30, 1013, -1, PhysBytes, CatArray, false, nil},
+	{KJSONPath, "jsonpath", "jsonpath", 4072, 4073, -1, PhysBytes, CatUser, false, nil},
 	{KAny, "\"any\"", "any", 2276, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyElement, "anyelement", "anyelement", 2283, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyArray, "anyarray", "anyarray", 2277, 0, -1, PhysBytes, CatPseudo, false, nil},
