@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlio"
@@ -125,14 +124,5 @@ func TestRangeOffsets(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestNegativeOffsets(t *testing.T) {
-	if !negative(sqltypes.IntervalT, datetime.Interval{Days: -1}) || negative(sqltypes.IntervalT, datetime.Interval{Micros: 1}) {
-		t.Error("sign of an interval is wrong")
-	}
-	if !negative(sqltypes.Float8, -0.5) || negative(sqltypes.Float8, 0.0) {
-		t.Error("sign of a float is wrong")
 	}
 }

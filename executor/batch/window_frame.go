@@ -1,8 +1,6 @@
 package batch
 
 import (
-	"fmt"
-
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -44,31 +42,15 @@ func (f *frame) prepare(p *partition) error {
 
 func hasOffset(b plan.FrameBound) bool { return b.Kind == plan.Preceding || b.Kind == plan.Following }
 
-// offset evaluates the offset of a bound and refuses NULL.
-func (f *frame) offset(b plan.FrameBound, which string) (sqltypes.Datum, error) {
-	d, err := f.q.evalConst(b.Offset)
-	if err == nil && d == nil {
-		err = sqlerr.New(sqlerr.NullValueNotAllowed, "frame %s offset must not be null", which)
-	}
-	return d, err
-}
-
 func (f *frame) rowOffset(b plan.FrameBound, which string) (int64, error) {
 	if !hasOffset(b) {
 		return 0, nil
 	}
-	d, err := f.offset(b, which)
+	d, err := f.q.evalConst(b.Offset)
 	if err != nil {
 		return 0, err
 	}
-	n, ok := d.(int64)
-	switch {
-	case !ok:
-		return 0, fmt.Errorf("evaluate frame %s offset of type %s", which, b.Offset.Type())
-	case n < 0:
-		return 0, sqlerr.New(sqlerr.PrecedingOrFollowingInvalid, "frame %s offset must not be negative", which)
-	}
-	return n, nil
+	return expr.RowsOffset(d, which)
 }
 
 // prepareRange computes key ± offset for all rows.
@@ -98,85 +80,13 @@ func (f *frame) prepareRange(p *partition) error {
 
 // bound computes one bound for all rows; key becomes comparable with it.
 func (f *frame) bound(p *partition, b plan.FrameBound, which string) (*delta.Vec, error) {
-	d, err := f.offset(b, which)
+	d, err := f.q.evalConst(b.Offset)
 	if err != nil {
 		return nil, err
 	}
-	offType := b.Offset.Type()
-	if negative(offType, d) {
-		return nil, sqlerr.New(sqlerr.PrecedingOrFollowingInvalid, "invalid preceding or following size in window function")
-	}
 	minus := (b.Kind == plan.Preceding) != f.order[0].Desc
-	col := p.cols[f.order[0].Col]
-	if off, ok := d.(int64); ok && col.Type.IsInteger() {
-		return shifted(col, off, minus), nil
-	}
-	return f.boundByLibrary(p, col, &expr.Const{Ty: offType, Val: d}, minus)
-}
-
-// negative reports whether an offset is below zero (or NaN).
-func negative(t sqltypes.Type, d sqltypes.Datum) bool {
-	zero := &delta.Vec{Type: t}
-	switch x := d.(type) {
-	case int64:
-		return x < 0
-	case float64:
-		return !(x >= 0)
-	}
-	zero.AppendDatum(d)
-	at := delta.NewVec(t, 1)
-	c := comparer{class: classOf(t)}
-	return c.compare(zero, 0, at, 0) < 0
-}
-
-// shifted adds or subtracts an integer, stopping at the ends of int64, which changes no comparison.
-func shifted(v *delta.Vec, off int64, minus bool) *delta.Vec {
-	out := make([]int64, v.Len())
-	for i, x := range v.Ints[:v.Len()] {
-		y := x + off
-		if minus {
-			y = x - off
-		}
-		switch {
-		case !minus && y < x:
-			y = 1<<63 - 1
-		case minus && y > x:
-			y = -1 << 63
-		}
-		out[i] = y
-	}
-	return delta.IntVec(v.Type, out)
-}
-
-// boundByLibrary computes column ± offset with the function library, for numeric, float, date and time columns.
-func (f *frame) boundByLibrary(p *partition, col *delta.Vec, off *expr.Const, minus bool) (*delta.Vec, error) {
-	op := "+"
-	if minus {
-		op = "-"
-	}
-	for _, fn := range expr.ByName(op) {
-		if len(fn.Args) != 2 || fn.Args[0].Base() != col.Type.Base() || fn.Args[1].Base() != off.Ty.Base() {
-			continue
-		}
-		key := &expr.Col{Index: f.order[0].Col, Ty: col.Type}
-		call := expr.NewCall(fn, key, off)
-		v, err := f.eval(p, call)
-		if err != nil {
-			return nil, err
-		}
-		if call.Ty.Base() != col.Type.Base() { // date ± interval is a timestamp
-			if f.key, err = f.eval(p, &expr.Cast{Arg: key, Ty: call.Ty}); err != nil {
-				return nil, err
-			}
-		}
-		return v, nil
-	}
-	return nil, sqlerr.New(sqlerr.FeatureNotSupported,
-		"RANGE with offset PRECEDING/FOLLOWING is not supported for column type %s and offset type %s", col.Type, off.Ty)
-}
-
-func (f *frame) eval(p *partition, e expr.Expr) (*delta.Vec, error) {
-	prog, err := expr.Compile(e)
+	key := &expr.Col{Index: f.order[0].Col, Ty: p.cols[f.order[0].Col].Type}
+	rb, err := expr.NewRangeBound(key, d, b.Offset.Type(), minus, which)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +94,15 @@ func (f *frame) eval(p *partition, e expr.Expr) (*delta.Vec, error) {
 	if len(p.cols) > 0 {
 		n = p.cols[0].Len()
 	}
-	v := prog.Eval(f.q.c, &delta.Chunk{Cols: p.cols, Rows: n})
+	ch := &delta.Chunk{Cols: p.cols, Rows: n}
+	v := rb.Eval(f.q.c, ch)
+	if rb.CastsKey(key.Ty) {
+		prog, err := expr.Compile(&expr.Cast{Arg: key, Ty: rb.Type})
+		if err != nil {
+			return nil, err
+		}
+		f.key = prog.Eval(f.q.c, ch)
+	}
 	return v, f.q.check()
 }
 
@@ -223,26 +141,16 @@ func (f *frame) bounded(p *partition, i int, b plan.FrameBound, n int64, bounds 
 	switch f.spec.Mode {
 	case 'R':
 		if isEnd {
-			n = satAdd(n, 1)
+			n = expr.SatAdd(n, 1)
 		}
-		return int(min(max(satAdd(int64(i), n), int64(p.lo)), int64(p.hi)))
+		return int(min(max(expr.SatAdd(int64(i), n), int64(p.lo)), int64(p.hi)))
 	case 'G':
 		if isEnd {
-			n = satAdd(n, 1)
+			n = expr.SatAdd(n, 1)
 		}
-		return p.groupAt(satAdd(int64(p.peers[i]), n))
+		return p.groupAt(expr.SatAdd(int64(p.peers[i]), n))
 	}
 	return f.rangeBound(p, i, bounds, isEnd, from)
-}
-
-func satAdd(a, b int64) int64 {
-	if s := a + b; (s > a) == (b > 0) || b == 0 {
-		return s
-	}
-	if b > 0 {
-		return 1<<63 - 1
-	}
-	return -1 << 63
 }
 
 // groupAt is the first row of group g, cut to the partition.

@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -63,14 +64,10 @@ func (f floatRank) eval(_ context.Context, p *partition, out *delta.Vec) error {
 }
 
 func percentRank(p *partition, i int) float64 {
-	if p.hi-p.lo <= 1 {
-		return 0
-	}
-	return float64(p.peerStart(i)-p.lo) / float64(p.hi-p.lo-1)
+	return expr.PercentRank(int64(p.peerStart(i)-p.lo), int64(p.hi-p.lo))
 }
 
-// ntile divides a partition into buckets whose sizes differ by one at most, the larger ones first. The number of
-// buckets is that of the partition's first row.
+// ntile divides a partition into buckets; their number is that of the partition's first row.
 type ntile struct{ arg int }
 
 func (*ntile) prepare(*partition) error { return nil }
@@ -84,16 +81,12 @@ func (f *ntile) eval(_ context.Context, p *partition, out *delta.Vec) error {
 		return nil
 	}
 	buckets, n := v.Ints[p.lo], int64(p.hi-p.lo)
-	if buckets <= 0 {
-		return sqlerr.New(sqlerr.InvalidArgumentForNtile, "argument of ntile must be greater than zero")
-	}
-	size, larger := n/buckets, n%buckets
 	for k := range n {
-		if head := larger * (size + 1); k < head {
-			out.AppendInt(k/(size+1) + 1)
-		} else {
-			out.AppendInt(larger + (k-head)/size + 1)
+		tile, err := expr.Ntile(k, n, buckets)
+		if err != nil {
+			return err
 		}
+		out.AppendInt(tile)
 	}
 	return nil
 }
@@ -146,7 +139,7 @@ func (f *shift) eval(_ context.Context, p *partition, out *delta.Vec) error {
 // source is the row by rows after row i, if there is one.
 func (f *shift) source(p *partition, i int, by int64) (int, bool) {
 	if !f.f.IgnoreNulls || by == 0 {
-		at := satAdd(int64(i), by)
+		at := expr.SatAdd(int64(i), by)
 		return int(at), at >= int64(p.lo) && at < int64(p.hi)
 	}
 	k := int64(sort.SearchInts(f.solid, i)) // first row with a value at or after i
@@ -156,7 +149,7 @@ func (f *shift) source(p *partition, i int, by int64) (int, bool) {
 		}
 		by--
 	}
-	at := satAdd(k, by)
+	at := expr.SatAdd(k, by)
 	if at < 0 || at >= int64(len(f.solid)) {
 		return 0, false
 	}
