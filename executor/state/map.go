@@ -35,6 +35,8 @@ const (
 	flagDirty  = 1 << 0 // in the dirty list
 	flagDead   = 1 << 1 // deleted, tombstone not yet flushed
 	flagStored = 1 << 2 // the store may hold the key
+	// flagTouched is an OrderedMap's: the running epoch changed the entry of a tracked map.
+	flagTouched = 1 << 3
 )
 
 // NoSlot is the answer for a key that is not there.

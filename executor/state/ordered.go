@@ -24,6 +24,7 @@ type OrderedMap struct {
 	complete bool
 	loads    int
 	n        int
+	track    *tracking // nil: neither versions nor sums are kept
 }
 
 type entryMeta struct {
@@ -45,6 +46,7 @@ type node struct {
 	entries []uint32
 	seps    [][]byte
 	kids    []*node
+	sums    *nodeSums // of a tracked map
 }
 
 // NewOrderedMap makes an OrderedMap.
@@ -78,12 +80,30 @@ func (m *OrderedMap) Ensure(vnode uint16, prefix []byte) error {
 	full := append(key.AppendPrefix(nil, m.cfg.Table, vnode), prefix...)
 	r := key.PrefixRange(full)
 	return m.cfg.Store.Scan(r.Lo, r.Hi, func(k, v []byte) bool {
-		e := m.newEntry(vnode, k[len(full)-len(prefix):], v)
+		e := m.restore(vnode, k[len(full)-len(prefix):], v)
 		m.meta(e).flags = flagStored
-		m.insert(e)
-		m.n++
 		return true
 	})
+}
+
+// Loaded reports whether a group is in memory.
+func (m *OrderedMap) Loaded(prefix []byte) bool {
+	if m.complete {
+		return true
+	}
+	_, ok := m.loaded.lookup(key.Hash(prefix), prefix)
+	return ok
+}
+
+// Restore adds an entry that has been there all along: it is neither dirty nor a change. Its key must not be there.
+func (m *OrderedMap) Restore(vnode uint16, k, v []byte) { m.restore(vnode, k, v) }
+
+func (m *OrderedMap) restore(vnode uint16, k, v []byte) uint32 {
+	e := m.newEntry(vnode, k, v)
+	m.reshapedPath(m.keyOf(e))
+	m.insert(e)
+	m.n++
+	return e
 }
 
 func (m *OrderedMap) newEntry(vnode uint16, k, v []byte) uint32 {
@@ -168,13 +188,16 @@ func (m *OrderedMap) Get(k []byte) ([]byte, bool) {
 func (m *OrderedMap) Put(vnode uint16, k, v []byte) {
 	leaf, i, ok := m.locate(k)
 	if !ok {
+		m.touching(k, 0, false)
 		e := m.newEntry(vnode, k, v)
+		m.created(e)
 		m.insertAt(leaf, i, e)
 		m.n++
 		m.mark(e)
 		return
 	}
 	e := leaf.entries[i]
+	m.touching(k, e, true)
 	x := m.meta(e)
 	if x.flags&flagDead != 0 {
 		m.n++
@@ -199,6 +222,7 @@ func (m *OrderedMap) Delete(k []byte) {
 	if !ok || m.meta(e).flags&flagDead != 0 {
 		return
 	}
+	m.touching(k, e, true)
 	m.meta(e).flags |= flagDead
 	m.n--
 	m.mark(e)
@@ -313,6 +337,7 @@ func (m *OrderedMap) insertInto(n *node, e uint32, k []byte) (*node, []byte) {
 		}
 		right := &node{entries: append(make([]uint32, 0, leafMax+1), n.entries[half:]...)}
 		n.entries = n.entries[:half]
+		n.reshaped()
 		return right, bytes.Clone(m.keyOf(right.entries[0]))
 	}
 	i := child(n, k)
@@ -329,6 +354,7 @@ func (m *OrderedMap) insertInto(n *node, e uint32, k []byte) (*node, []byte) {
 	up := n.seps[half]
 	r := &node{seps: slices.Clone(n.seps[half+1:]), kids: slices.Clone(n.kids[half+1:])}
 	n.seps, n.kids = slices.Clip(n.seps[:half]), slices.Clip(n.kids[:half+1])
+	n.reshaped()
 	return r, up
 }
 

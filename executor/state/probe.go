@@ -73,9 +73,11 @@ func (m *OrderedMap) Upsert(vnode uint16, k []byte, width int) (v []byte, create
 	if ok {
 		e = leaf.entries[i]
 	}
+	m.touching(k, e, ok)
 	switch {
 	case !ok:
 		e = m.newEntry(vnode, k, make([]byte, width))
+		m.created(e)
 		m.insertAt(leaf, i, e)
 		m.n++
 		created = true
