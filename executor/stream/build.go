@@ -26,6 +26,8 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 		return newSetOp(x, env)
 	case *plan.MaxOneRow:
 		return newMaxOneRow(x, env)
+	case *plan.Window:
+		return newWindow(x, env)
 	case *plan.Union:
 		return union{}, nil
 	case *plan.Hop:

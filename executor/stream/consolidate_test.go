@@ -94,8 +94,7 @@ func TestConsolidatorStopsOnError(t *testing.T) {
 func TestBuildRefuses(t *testing.T) {
 	in := scanOf(plainTable)
 	for name, n := range map[string]plan.Node{
-		"Sort is not supported in a streaming query":   &plan.Sort{Input: in},
-		"Window is not supported in a streaming query": &plan.Window{Input: in},
+		"Sort is not supported in a streaming query": &plan.Sort{Input: in},
 		"aggregate max(text) cannot be split in a streaming query": &plan.Agg{Input: in, Phase: plan.AggPartial,
 			Aggs: []plan.AggCall{{Sig: "max(text)", Args: []int{0}, Filter: -1, Result: sqltypes.Text}}},
 		"function nosuch(bigint) does not exist": &plan.Agg{Input: in, Aggs: []plan.AggCall{{Sig: "nosuch(bigint)"}}},

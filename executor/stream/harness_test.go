@@ -110,6 +110,10 @@ func numberStates(n plan.Node) plan.Node {
 			m := *x
 			m.State = take(1)
 			return &m
+		case *plan.Window:
+			m := *x
+			m.State = take(1)
+			return &m
 		case *plan.SetOp:
 			m := *x
 			m.State = take(2)

@@ -50,6 +50,8 @@ func recompute(n plan.Node, tables []zset) rows {
 		return aggRows(x, recompute(x.Input, tables))
 	case *plan.TopN:
 		return topRows(x, recompute(x.Input, tables))
+	case *plan.Window:
+		return windowRows(x, recompute(x.Input, tables))
 	case *plan.SetOp:
 		return setRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
 	case *plan.MaxOneRow:
@@ -303,14 +305,21 @@ func aggValue(a *plan.AggCall, g rows, types []sqltypes.Type) sqltypes.Datum {
 		order = append(order, plan.SortKey{Col: c})
 	}
 	sortRows(in, types, order)
+	return aggOver(a, fn, in, types)
+}
+
+// aggOver evaluates an aggregate over rows in the order given.
+func aggOver(a *plan.AggCall, fn *expr.AggFunc, in rows, types []sqltypes.Type) sqltypes.Datum {
 	seen := map[string]bool{}
 	b := delta.NewBuilder(types)
 	for _, r := range in {
-		k := keyString(r, types, a.Args)
-		if a.Distinct && seen[k] {
-			continue
+		if a.Distinct {
+			k := keyString(r, types, a.Args)
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
 		}
-		seen[k] = true
 		b.AppendDatums(r, 1)
 	}
 	c := b.Take()

@@ -181,9 +181,11 @@ func (p *planner) node(depth int) plan.Node {
 	if depth == 0 {
 		return scanOf(p.r.Intn(tableKinds))
 	}
-	switch p.r.Intn(13) {
+	switch p.r.Intn(15) {
 	case 12:
 		return p.oneRow(p.node(depth - 1))
+	case 13, 14:
+		return p.window(p.node(depth - 1))
 	case 0:
 		return p.filter(p.node(depth - 1))
 	case 1:
@@ -374,8 +376,10 @@ func TestViewEqualsRecompute(t *testing.T) {
 	if testing.Short() {
 		seeds = 100
 	}
+	defer func(s, n int64) { smallPartition, nearRows = s, n }(smallPartition, nearRows)
 	for seed := int64(1); seed <= int64(seeds); seed++ {
 		r := rand.New(rand.NewSource(seed))
+		smallPartition, nearRows = []int64{0, 4, 48}[r.Intn(3)], []int64{1, 128}[r.Intn(2)]
 		n := (&planner{r}).node(1 + r.Intn(3))
 		runProperty(t, fmt.Sprintf("seed %d: %s", seed, describe(n)), n, r, 12)
 	}
@@ -389,7 +393,7 @@ func TestOperatorEqualsRecompute(t *testing.T) {
 		for table := range tableKinds {
 			in := scanOf(table)
 			for range 4 {
-				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.setOp(in), p.oneRow(in), p.join(in, scanOf(r.Intn(tableKinds))),
+				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.window(in), p.setOp(in), p.oneRow(in), p.join(in, scanOf(r.Intn(tableKinds))),
 					p.join(scanOf(r.Intn(tableKinds)), in)} {
 					runProperty(t, fmt.Sprintf("seed %d table %d: %s", seed, table, describe(n)), n, r, 6)
 				}
@@ -471,6 +475,12 @@ func describe(n plan.Node) string {
 			fmt.Fprintf(&b, " by %v %+v", x.GroupBy, x.Aggs)
 		case *plan.TopN:
 			fmt.Fprintf(&b, " by %v order %v limit %d offset %d ties %v numbers %v", x.PartitionBy, x.OrderBy, x.Limit, x.Offset, x.WithTies, x.RowNumber)
+		case *plan.Window:
+			fmt.Fprintf(&b, " by %v order %v", x.PartitionBy, x.OrderBy)
+			for _, f := range x.Funcs {
+				fmt.Fprintf(&b, " %s%s%v filter %d frame %c %v exclude %q nulls %v;", f.Name, f.Sig, f.Args, f.Filter, f.Frame.Mode,
+					[]any{f.Frame.Start.Kind, shown(f.Frame.Start.Offset), f.Frame.End.Kind, shown(f.Frame.End.Offset)}, f.Frame.Exclude, f.IgnoreNulls)
+			}
 		case *plan.MaxOneRow:
 			fmt.Fprintf(&b, " by %v", x.PartitionBy)
 		case *plan.SetOp:

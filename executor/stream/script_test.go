@@ -117,6 +117,22 @@ var scriptPlans = map[string]func() plan.Node{
 	"row_number": func() plan.Node {
 		return &plan.TopN{Input: scriptScan(0), OrderBy: []plan.SortKey{{Col: 0}}, Limit: -1, Offset: 1, RowNumber: true}
 	},
+	"over": func() plan.Node {
+		rows := plan.Frame{Mode: 'R', Start: plan.FrameBound{Kind: plan.UnboundedPreceding}, End: plan.FrameBound{Kind: plan.CurrentRow}}
+		return &plan.Window{Input: scriptScan(0), PartitionBy: []int{1}, OrderBy: []plan.SortKey{{Col: 0}}, Funcs: []plan.WindowFunc{
+			{Name: "row_number", Filter: -1, Result: sqltypes.Int8},
+			{Name: "lag", Args: []int{0}, Filter: -1, Result: sqltypes.Int8},
+			{Name: "sum", Sig: "sum(numeric)", Args: []int{2}, Filter: -1, Result: sqltypes.Numeric, Frame: rows}}}
+	},
+	"over_max": func() plan.Node {
+		rows := plan.Frame{Mode: 'R', Start: plan.FrameBound{Kind: plan.UnboundedPreceding}, End: plan.FrameBound{Kind: plan.CurrentRow}}
+		return &plan.Window{Input: scriptScan(0), OrderBy: []plan.SortKey{{Col: 0}}, Funcs: []plan.WindowFunc{
+			{Name: "max", Sig: "max(numeric)", Args: []int{2}, Filter: -1, Result: sqltypes.Numeric, Frame: rows}}}
+	},
+	"ntile": func() plan.Node {
+		return &plan.Window{Input: scriptScan(0), OrderBy: []plan.SortKey{{Col: 0}}, Funcs: []plan.WindowFunc{
+			{Name: "ntile", Args: []int{0}, Filter: -1, Result: sqltypes.Int8}}}
+	},
 	"except_all": func() plan.Node {
 		return &plan.SetOp{Left: scriptScan(0), Right: scriptScan(1), Except: true, All: true}
 	},

@@ -29,7 +29,7 @@ type topN struct {
 	rows      *state.OrderedMap
 	batch     row.Batch
 	parts     keySet
-	wins      []window // by partition in parts
+	wins      []topWindow // by partition in parts
 	old       windowBuf
 	now       windowBuf
 	key       []byte
@@ -38,9 +38,9 @@ type topN struct {
 	surplusAt []int
 }
 
-// window is a partition's rows before the epoch: entries from–to of old. behind: rows whose key is above the
+// topWindow is a partition's rows before the epoch: entries from–to of old. behind: rows whose key is above the
 // last entry's cannot enter.
-type window struct {
+type topWindow struct {
 	from, to int32
 	full     bool
 	changed  bool
@@ -110,7 +110,7 @@ func (t *topN) open(n int) error {
 	if err := t.rows.Ensure(t.parts.vnode(n), pk); err != nil {
 		return err
 	}
-	w := window{from: int32(len(t.old.ents))}
+	w := topWindow{from: int32(len(t.old.ents))}
 	w.full = t.read(pk, &t.old)
 	w.to = int32(len(t.old.ents))
 	t.wins = append(t.wins, w)

@@ -181,3 +181,10 @@ func AllTableFuncs(f func(*TableFunc)) {
 		f(&list[i])
 	}
 }
+
+// AggMerger is an AggObject of which the states of two neighbouring runs of rows make the state of both.
+type AggMerger interface {
+	AggObject
+	// Merge adds what src, a state of the same aggregate over later rows, has seen. It does not change src.
+	Merge(src AggObject)
+}

@@ -97,6 +97,26 @@ func (a *pick) Add(_ *Ctx, args []*delta.Vec, row int, weight int64) error {
 	return nil
 }
 
+// Merge implements AggMerger.
+func (a *pick) Merge(src AggObject) {
+	o := src.(*pick)
+	if !o.some {
+		return
+	}
+	switch a.mode {
+	case pickFirst:
+		if a.some {
+			return
+		}
+	case pickLast:
+	default:
+		if a.some && !a.better(a.types[len(a.types)-1], o.key) {
+			return
+		}
+	}
+	a.some, a.val, a.key = true, o.val, o.key
+}
+
 func (a *pick) better(t sqltypes.Type, k sqltypes.Datum) bool {
 	cmp := sqlio.Compare(t, k, a.key)
 	if a.mode == pickLeast || a.mode == pickArgLeast {

@@ -43,6 +43,9 @@ func (a *floatSum) Result(c *Ctx, out *delta.Vec) error {
 	return nil
 }
 
+// Merge implements AggMerger.
+func (a *floatSum) Merge(src AggObject) { a.merge(&src.(*floatSum).exactSum) }
+
 func (a *floatSum) AppendImage(dst []byte) []byte { return a.appendImage(dst) }
 
 func (a *floatSum) DecodeImage(src []byte) error { _, err := a.decodeImage(src); return err }
@@ -90,6 +93,16 @@ func (m *moments) Result(_ *Ctx, out *delta.Vec) error {
 		out.AppendNull()
 	}
 	return nil
+}
+
+// Merge implements AggMerger.
+func (m *moments) Merge(src AggObject) {
+	o := src.(*moments)
+	from := o.sums()
+	for i, s := range m.sums() {
+		s.merge(from[i])
+	}
+	m.odd += o.odd
 }
 
 func (m *moments) sums() []*exactSum {
@@ -307,6 +320,9 @@ func (a *pairCount) Add(_ *Ctx, args []*delta.Vec, row int, weight int64) error 
 }
 
 func (a *pairCount) Result(_ *Ctx, out *delta.Vec) error { out.AppendInt(a.n); return nil }
+
+// Merge implements AggMerger.
+func (a *pairCount) Merge(src AggObject) { a.n += src.(*pairCount).n }
 
 func (a *pairCount) AppendImage(dst []byte) []byte {
 	var s exactSum

@@ -38,6 +38,13 @@ func (a *decSum) Result(_ *Ctx, out *delta.Vec) error {
 	return err
 }
 
+// Merge implements AggMerger.
+func (a *decSum) Merge(src AggObject) {
+	o := src.(*decSum)
+	a.acc.Merge(&o.acc)
+	a.n += o.n
+}
+
 func (a *decSum) AppendImage(dst []byte) []byte {
 	return a.acc.AppendImage(binary.AppendVarint(dst, a.n))
 }
@@ -100,6 +107,14 @@ func (a *decVariance) Result(_ *Ctx, out *delta.Vec) error {
 		out.AppendDec(d)
 	}
 	return err
+}
+
+// Merge implements AggMerger.
+func (a *decVariance) Merge(src AggObject) {
+	o := src.(*decVariance)
+	a.x.Merge(&o.x)
+	a.xx.Merge(&o.xx)
+	a.n += o.n
 }
 
 func (a *decVariance) AppendImage(dst []byte) []byte {

@@ -134,6 +134,24 @@ func (a *exactSum) reserve(at, n int) {
 	}
 }
 
+// merge adds all that b has seen.
+func (a *exactSum) merge(b *exactSum) {
+	a.n += b.n
+	a.nan, a.plus, a.minus, a.negZero = a.nan+b.nan, a.plus+b.plus, a.minus+b.minus, a.negZero+b.negZero
+	if len(b.limbs) == 0 {
+		return
+	}
+	a.reserve(b.base, len(b.limbs)+1)
+	sign, carry := b.sign(), uint64(0)
+	for i := b.base - a.base; i < len(a.limbs); i++ {
+		x := sign
+		if k := i - (b.base - a.base); k < len(b.limbs) {
+			x = b.limbs[k]
+		}
+		a.limbs[i], carry = bits.Add64(a.limbs[i], x, carry)
+	}
+}
+
 // trim drops words that say nothing, so that equal sums have equal images.
 func (a *exactSum) trim() {
 	sign := a.sign()

@@ -46,6 +46,8 @@ func keeps(n plan.Node) string {
 		return aggKeeps(x)
 	case *plan.TopN:
 		return topNKeeps(x)
+	case *plan.Window:
+		return "the rows of its input, by partition and order; grows with the input"
 	case *plan.SetOp:
 		return "the rows of both inputs; grows with them"
 	case *plan.MaxOneRow:

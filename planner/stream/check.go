@@ -22,13 +22,14 @@ func check(n plan.Node) error {
 
 func checkNode(n plan.Node) error {
 	switch x := n.(type) {
-	case *plan.Window:
-		return refuse("Keep the first rows of each partition with WHERE row_number <= n around it, or query the view with the window function.",
-			"window function %s is not supported in a view that is kept up to date", x.Funcs[0].Name)
 	case *plan.SystemScan:
 		return refuse("", "system relation %q cannot be used in a view that is kept up to date", x.Schema+"."+x.Name)
 	case *plan.Agg:
 		if err := checkAggs(x); err != nil {
+			return err
+		}
+	case *plan.Window:
+		if err := checkFrames(x); err != nil {
 			return err
 		}
 	}
@@ -39,6 +40,31 @@ func checkNode(n plan.Node) error {
 	for _, e := range plan.Exprs(n) {
 		if err := checkExpr(e, retracts); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkFrames refuses frames that no row could be computed with.
+func checkFrames(x *plan.Window) error {
+	for i := range x.Funcs {
+		f := &x.Funcs[i].Frame
+		for k, b := range []plan.FrameBound{f.Start, f.End} {
+			if b.Kind != plan.Preceding && b.Kind != plan.Following {
+				continue
+			}
+			which := []string{"starting", "ending"}[k]
+			d, err := expr.EvalConst(&expr.Ctx{}, b.Offset)
+			if err == nil && f.Mode != 'A' {
+				_, err = expr.RowsOffset(d, which)
+			} else if err == nil {
+				o := x.OrderBy[0]
+				key := &expr.Col{Index: o.Col, Ty: x.Input.Columns()[o.Col].Type}
+				_, err = expr.NewRangeBound(key, d, b.Offset.Type(), (b.Kind == plan.Preceding) != o.Desc, which)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

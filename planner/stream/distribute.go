@@ -57,6 +57,8 @@ func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 		return d.agg(x)
 	case *plan.TopN:
 		return d.partitioned(x, x.PartitionBy)
+	case *plan.Window:
+		return d.partitioned(x, x.PartitionBy)
 	case *plan.MaxOneRow:
 		return d.partitioned(x, x.PartitionBy)
 	case *plan.Union:
