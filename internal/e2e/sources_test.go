@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sort"
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/internal/e2e/harness"
+	"github.com/millrace/millrace/storage/object/objecttest"
 )
 
 // killer kills a server and starts it again at random moments.
@@ -278,13 +280,22 @@ func TestSinkIntoTableOverKills(t *testing.T) {
 // TestKafkaOverKills: records of a topic count once in a view, and come out once on another topic, over many kills of the server
 // while they are produced.
 func TestKafkaOverKills(t *testing.T) {
+	t.Run("folder", func(t *testing.T) { kafkaOverKills(t, 36) })
+	t.Run("s3", func(t *testing.T) {
+		store := objecttest.S3Server(t, nil)
+		kafkaOverKills(t, 37, "--object-store", "s3://"+objecttest.Bucket+"/run?access_key=key&secret_key=secret&endpoint="+url.QueryEscape(store.URL))
+	})
+}
+
+// kafkaOverKills runs the server with further arguments, as many kills in each run.
+func kafkaOverKills(t *testing.T, seed uint64, args ...string) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "in"), kfake.SeedTopics(2, "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
 	addr := strings.Join(cluster.ListenAddrs(), ",")
-	s := harness.New(t)
+	s := harness.New(t, args...)
 	c := s.Conn()
 	exec(t, c, fmt.Sprintf(`CREATE SOURCE bids (id bigint, k int, price bigint) WITH (connector = 'kafka', topic = 'in', properties.bootstrap.server = '%s',
 		scan.startup.mode = 'earliest') FORMAT PLAIN ENCODE JSON`, addr))
@@ -296,7 +307,7 @@ func TestKafkaOverKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer producer.Close()
-	k := &killer{t: t, s: s, rng: newRand(t, 36)}
+	k := &killer{t: t, s: s, rng: newRand(t, seed)}
 	sent, total := 0, int64(0)
 	var sums [10]int64
 	for range rounds(12, 60) {

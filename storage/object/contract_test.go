@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,34 +16,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
-
 	"github.com/millrace/millrace/storage/object"
 	"github.com/millrace/millrace/storage/object/objecttest"
 )
 
 var ctx = context.Background()
 
-// s3Server starts an S3 server in this process with an empty bucket "bucket".
-func s3Server(t testing.TB, wrap func(http.Handler) http.Handler) *httptest.Server {
-	t.Helper()
-	backend := s3mem.New()
-	if err := backend.CreateBucket("bucket"); err != nil {
-		t.Fatal(err)
-	}
-	handler := gofakes3.New(backend, gofakes3.WithLogger(gofakes3.StdLog(log.New(io.Discard, "", 0)))).Server()
-	if wrap != nil {
-		handler = wrap(handler)
-	}
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	return server
-}
-
 func s3Store(t testing.TB, server *httptest.Server, prefix string) *object.S3 {
 	t.Helper()
-	s, err := object.NewS3(object.S3Config{Bucket: "bucket", Prefix: prefix, Endpoint: strings.TrimPrefix(server.URL, "http://"), Insecure: true,
+	s, err := object.NewS3(object.S3Config{Bucket: objecttest.Bucket, Prefix: prefix, Endpoint: strings.TrimPrefix(server.URL, "http://"), Insecure: true,
 		AccessKey: "key", SecretKey: "secret", Attempts: 4, RetryBase: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -61,8 +40,8 @@ func stores(t *testing.T) map[string]object.Store {
 	return map[string]object.Store{
 		"memory":    &objecttest.Mem{},
 		"folder":    file,
-		"s3":        s3Store(t, s3Server(t, nil), ""),
-		"s3 prefix": s3Store(t, s3Server(t, nil), "some/prefix"),
+		"s3":        s3Store(t, objecttest.S3Server(t, nil), ""),
+		"s3 prefix": s3Store(t, objecttest.S3Server(t, nil), "some/prefix"),
 		"faulty":    objecttest.NewFaulty(&objecttest.Mem{}),
 	}
 }
@@ -283,7 +262,7 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func flakyStore(t *testing.T, f *flaky) *object.S3 {
-	return s3Store(t, s3Server(t, func(h http.Handler) http.Handler {
+	return s3Store(t, objecttest.S3Server(t, func(h http.Handler) http.Handler {
 		f.next = h
 		return f
 	}), "")
@@ -339,7 +318,7 @@ func TestS3Retries(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	server := s3Server(t, nil)
+	server := objecttest.S3Server(t, nil)
 	env := map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 	getenv := func(name string) string { return env[name] }
 	dir := t.TempDir()
@@ -379,7 +358,7 @@ func TestOpen(t *testing.T) {
 
 // A server that does not know conditional writes would let two databases overwrite each other.
 func TestOpenRefusesServersWithoutConditions(t *testing.T) {
-	server := s3Server(t, func(h http.Handler) http.Handler {
+	server := objecttest.S3Server(t, func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r.Header.Del("If-None-Match")
 			h.ServeHTTP(w, r)
