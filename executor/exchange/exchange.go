@@ -79,3 +79,29 @@ func (d *Dispatcher) Barrier(ctx context.Context, b *stream.Barrier, m stream.Ma
 	}
 	return nil
 }
+
+// Tee sends every chunk and every barrier to several outputs, which share the chunks. A barrier reaches all of them
+// before later data reaches any, so outputs that come together again downstream cannot wait for each other for ever.
+func Tee(outputs []actor.Output) actor.Output { return tee(outputs) }
+
+type tee []actor.Output
+
+// Send implements actor.Output.
+func (t tee) Send(ctx context.Context, c *delta.Chunk) error {
+	for _, o := range t {
+		if err := o.Send(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Barrier implements actor.Output.
+func (t tee) Barrier(ctx context.Context, b *stream.Barrier, m stream.Marks) error {
+	for _, o := range t {
+		if err := o.Barrier(ctx, b, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}

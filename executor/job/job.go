@@ -15,6 +15,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/millrace/millrace/connector"
@@ -167,7 +169,7 @@ func (j *Job) HasSources() bool { return len(j.stats) > 0 }
 func Build(cfg Config) (*Job, error) {
 	j := &Job{ID: cfg.Rel.ID, cfg: cfg, inbox: inbox{wake: make(chan struct{}, 1)}}
 	b := &builder{job: j, cfg: &cfg, floors: map[*plan.Watermark]*floor{}}
-	if _, err := b.fragment(cfg.Plan, nil); err != nil {
+	if err := b.build(cfg.Plan); err != nil {
 		return nil, fmt.Errorf("build job %d: %w", cfg.Rel.ID, err)
 	}
 	for _, a := range j.actors {
@@ -305,6 +307,13 @@ type builder struct {
 	job    *Job
 	cfg    *Config
 	floors map[*plan.Watermark]*floor
+	shared map[int]*shared // by Share.ID: met, not built yet
+}
+
+// shared is a part of the plan that several fragments read.
+type shared struct {
+	input plan.Node
+	to    []*target
 }
 
 // target is where a fragment's results go: one edge per actor of the downstream fragment, for each upstream actor.
@@ -313,6 +322,36 @@ type target struct {
 	keys []int
 	to   []*actor.Actor
 	leaf []int
+	// forward: an actor sends to the one of the same number and to no other; kind says nothing.
+	forward bool
+}
+
+// build makes the fragments of a plan. A shared part comes after all that read it: those with lower numbers may be
+// read by those with higher ones.
+func (b *builder) build(n plan.Node) error {
+	b.shared = map[int]*shared{}
+	if err := b.fragment(n, nil); err != nil {
+		return err
+	}
+	for len(b.shared) > 0 {
+		id := slices.Max(slices.Collect(maps.Keys(b.shared)))
+		s := b.shared[id]
+		delete(b.shared, id)
+		if err := b.fragment(s.input, s.to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read adds a reader of a shared part.
+func (b *builder) read(n *plan.Share, t *target) {
+	s := b.shared[n.ID]
+	if s == nil {
+		s = &shared{input: n.Input}
+		b.shared[n.ID] = s
+	}
+	s.to = append(s.to, t)
 }
 
 // width returns how many actors a fragment runs as.
@@ -325,6 +364,9 @@ func (b *builder) width(n plan.Node) int {
 			if x.Kind == plan.ExchangeHash {
 				w = b.cfg.Parallelism
 			}
+			return
+		case *plan.Share:
+			w = max(w, b.width(x.Input))
 			return
 		case *plan.SourceScan:
 			w = b.cfg.Parallelism
@@ -339,27 +381,46 @@ func (b *builder) width(n plan.Node) int {
 	return w
 }
 
-// fragment builds the actors of the fragment rooted at n; out says where they send, nil for the job's root.
-func (b *builder) fragment(n plan.Node, out *target) ([]*actor.Actor, error) {
+// fragment builds the actors of the fragment rooted at n; out says where they send, nowhere for the job's root.
+func (b *builder) fragment(n plan.Node, out []*target) error {
 	width := b.width(n)
+	for _, t := range out {
+		if t.forward && len(t.to) != width {
+			return fmt.Errorf("forward from %d actors to %d", width, len(t.to))
+		}
+	}
 	acts := make([]*actor.Actor, width)
 	for i := range acts {
 		id := len(b.job.actors)
 		acts[i] = actor.New(id, fmt.Sprintf("%s/%d", b.cfg.Rel.Name, id), b.cfg.OnAck)
 		b.job.actors = append(b.job.actors, acts[i])
-		if out != nil {
-			acts[i].SetOutput(out.dispatcher(i))
+		if outputs := dispatchers(out, i); len(outputs) == 1 {
+			acts[i].SetOutput(outputs[0])
+		} else if len(outputs) > 1 {
+			acts[i].SetOutput(exchange.Tee(outputs))
 		}
 	}
 	insts := make([]*instance, width)
 	for i, a := range acts {
 		insts[i] = &instance{b: b, actor: a, index: i, width: width, env: b.env(i, width)}
 	}
-	return acts, b.tree(n, insts, make([]*actor.Node, width), 0)
+	return b.tree(n, insts, make([]*actor.Node, width), 0)
+}
+
+// dispatchers makes the outputs of one upstream actor.
+func dispatchers(out []*target, upstream int) []actor.Output {
+	all := make([]actor.Output, len(out))
+	for k, t := range out {
+		all[k] = t.dispatcher(upstream)
+	}
+	return all
 }
 
 // dispatcher makes the output of one upstream actor.
 func (t *target) dispatcher(upstream int) actor.Output {
+	if t.forward {
+		return exchange.Broadcast([]*actor.Edge{t.to[upstream].AddInput(t.leaf[upstream])})
+	}
 	edges := make([]*actor.Edge, len(t.to))
 	for k, a := range t.to {
 		edges[k] = a.AddInput(t.leaf[k])
@@ -403,17 +464,32 @@ func (b *builder) env(index, width int) *stream.Env {
 	return env
 }
 
+// newTarget makes a leaf in every instance that feeds the parents at the given port.
+func newTarget(insts []*instance, parents []*actor.Node, port int) *target {
+	t := &target{}
+	for i, in := range insts {
+		t.to = append(t.to, in.actor)
+		t.leaf = append(t.leaf, in.actor.AddLeaf(parents[i], port))
+	}
+	return t
+}
+
 // tree adds node n to every instance, under parents at the given port, then its children.
 func (b *builder) tree(n plan.Node, insts []*instance, parents []*actor.Node, port int) error {
 	switch x := n.(type) {
 	case *plan.Exchange:
-		t := &target{kind: x.Kind, keys: x.Keys}
-		for i, in := range insts {
-			t.to = append(t.to, in.actor)
-			t.leaf = append(t.leaf, in.actor.AddLeaf(parents[i], port))
+		t := newTarget(insts, parents, port)
+		t.kind, t.keys = x.Kind, x.Keys
+		if s, ok := x.Input.(*plan.Share); ok {
+			b.read(s, t)
+			return nil
 		}
-		_, err := b.fragment(x.Input, t)
-		return err
+		return b.fragment(x.Input, []*target{t})
+	case *plan.Share:
+		t := newTarget(insts, parents, port)
+		t.forward = true
+		b.read(x, t)
+		return nil
 	case *plan.TableScan:
 		return b.tableScan(x, insts, parents, port)
 	case *plan.DML:

@@ -19,7 +19,7 @@ func AppendOnly(n Node) bool {
 		return true
 	case *EmitOnClose:
 		return true
-	case *Filter, *Project, *Hop, *Expand, *Exchange, *Materialize, *Sink, *Watermark:
+	case *Filter, *Project, *Hop, *Expand, *Exchange, *Share, *Materialize, *Sink, *Watermark:
 		return AppendOnly(n.Children()[0])
 	case *TableFunc:
 		return x.Input == nil || AppendOnly(x.Input)
@@ -44,6 +44,8 @@ below:
 			conds = append(conds, expr.Conjuncts(g.Cond)...)
 			in = g.Input
 		case *Watermark:
+			in = g.Input
+		case *Share:
 			in = g.Input
 		default:
 			break below

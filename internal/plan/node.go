@@ -100,6 +100,7 @@ func (n *Expand) Columns() []Column {
 
 func (n *MaxOneRow) Columns() []Column   { return n.Input.Columns() }
 func (n *Exchange) Columns() []Column    { return n.Input.Columns() }
+func (n *Share) Columns() []Column       { return n.Input.Columns() }
 func (n *Materialize) Columns() []Column { return n.Input.Columns() }
 func (n *Sink) Columns() []Column        { return n.Input.Columns() }
 func (n *Watermark) Columns() []Column   { return n.Input.Columns() }
@@ -124,6 +125,7 @@ func (n *Hop) Children() []Node         { return []Node{n.Input} }
 func (n *Expand) Children() []Node      { return []Node{n.Input} }
 func (n *MaxOneRow) Children() []Node   { return []Node{n.Input} }
 func (n *Exchange) Children() []Node    { return []Node{n.Input} }
+func (n *Share) Children() []Node       { return []Node{n.Input} }
 func (n *Materialize) Children() []Node { return []Node{n.Input} }
 func (n *Sink) Children() []Node        { return []Node{n.Input} }
 func (n *Watermark) Children() []Node   { return []Node{n.Input} }
@@ -156,6 +158,7 @@ func (n *Hop) WithChildren(c []Node) Node         { m := *n; m.Input = c[0]; ret
 func (n *Expand) WithChildren(c []Node) Node      { m := *n; m.Input = c[0]; return &m }
 func (n *MaxOneRow) WithChildren(c []Node) Node   { m := *n; m.Input = c[0]; return &m }
 func (n *Exchange) WithChildren(c []Node) Node    { m := *n; m.Input = c[0]; return &m }
+func (n *Share) WithChildren(c []Node) Node       { m := *n; m.Input = c[0]; return &m }
 func (n *Materialize) WithChildren(c []Node) Node { m := *n; m.Input = c[0]; return &m }
 func (n *Sink) WithChildren(c []Node) Node        { m := *n; m.Input = c[0]; return &m }
 func (n *Watermark) WithChildren(c []Node) Node   { m := *n; m.Input = c[0]; return &m }

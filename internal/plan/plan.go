@@ -306,6 +306,13 @@ type Exchange struct {
 	Keys  []int
 }
 
+// Share marks a part of a stream plan that occurs more than once and runs once: all Shares of a plan with the
+// same ID have equal inputs, and each of them reads all of that input's output.
+type Share struct {
+	Input Node
+	ID    int // from 1; an ID is greater than those below it
+}
+
 // Materialize is the root of a table's, view's or index's job: it keeps the input's contents as relation Table.
 type Materialize struct {
 	Input Node

@@ -59,7 +59,7 @@ func Marks(n Node) []Mark {
 		return append(out, Mark{Col: x.Col})
 	case *EmitOnClose:
 		return keepMarks(x.Input, x.Cols)
-	case *Filter, *Exchange, *Materialize, *Sink, *Sort:
+	case *Filter, *Exchange, *Share, *Materialize, *Sink, *Sort:
 		return keepMarks(n.Children()[0], nil)
 	case *TableFunc:
 		if x.Input != nil {

@@ -36,8 +36,9 @@ func Lines(n plan.Node, m Mode) []string {
 }
 
 type printer struct {
-	mode  Mode
-	lines []string
+	mode   Mode
+	lines  []string
+	shared map[int]bool // by plan.Share.ID: printed
 }
 
 func (p *printer) node(n plan.Node, depth int) {
@@ -49,6 +50,16 @@ func (p *printer) node(n plan.Node, depth int) {
 	if p.mode == Stream {
 		line += facts(n)
 	}
+	if s, ok := n.(*plan.Share); ok {
+		if p.shared[s.ID] {
+			p.lines = append(p.lines, line+" (see above)")
+			return
+		}
+		if p.shared == nil {
+			p.shared = map[int]bool{}
+		}
+		p.shared[s.ID] = true
+	}
 	p.lines = append(p.lines, line)
 	for _, c := range n.Children() {
 		p.node(c, depth+1)
@@ -58,7 +69,7 @@ func (p *printer) node(n plan.Node, depth int) {
 // facts are the derived facts of a stream node, in braces.
 func facts(n plan.Node) string {
 	switch n.(type) {
-	case *plan.Exchange, *plan.Materialize, *plan.Sink, *plan.DML:
+	case *plan.Exchange, *plan.Share, *plan.Materialize, *plan.Sink, *plan.DML:
 		return ""
 	}
 	var out []string
@@ -128,6 +139,8 @@ func (p *printer) describe(n plan.Node) string {
 		return "MaxOneRow" + list(" per ", x.Input, x.PartitionBy)
 	case *plan.Exchange:
 		return exchange(x)
+	case *plan.Share:
+		return fmt.Sprintf("Share %d", x.ID)
 	case *plan.Materialize:
 		return materialize(x)
 	case *plan.Sink:

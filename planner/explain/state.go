@@ -12,8 +12,15 @@ import (
 // to EXPLAIN (STATE).
 func State(n plan.Node) []string {
 	var out []string
+	shared := map[int]bool{}
 	var visit func(plan.Node)
 	visit = func(x plan.Node) {
+		if s, ok := x.(*plan.Share); ok {
+			if shared[s.ID] {
+				return
+			}
+			shared[s.ID] = true
+		}
 		if count := stream.StateTables(x); count > 0 {
 			p := &printer{mode: Logical}
 			out = append(out, fmt.Sprintf("%s: %s", p.describe(x), keeps(x)))

@@ -1,23 +1,40 @@
 package stream
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 )
 
-// number gives the operators their state ordinals, children first, and returns how many there are.
+// number gives the operators their state ordinals, children first, and returns how many there are. A shared part
+// has one set of them.
 func number(n plan.Node) (plan.Node, int) {
 	next := 1
-	n = plan.Transform(n, func(x plan.Node) plan.Node {
-		count := StateTables(x)
-		if count == 0 {
-			return x
+	shared := map[int]plan.Node{}
+	var visit func(n plan.Node) plan.Node
+	visit = func(n plan.Node) plan.Node {
+		s, isShare := n.(*plan.Share)
+		if isShare && shared[s.ID] != nil {
+			return shared[s.ID]
 		}
-		x = withState(x, next)
-		next += count
-		return x
-	})
-	return n, next - 1
+		ch := slices.Clone(n.Children())
+		for i, c := range ch {
+			ch[i] = visit(c)
+		}
+		if len(ch) > 0 {
+			n = n.WithChildren(ch)
+		}
+		if isShare {
+			shared[s.ID] = n
+		}
+		if count := StateTables(n); count > 0 {
+			n = withState(n, next)
+			next += count
+		}
+		return n
+	}
+	return visit(n), next - 1
 }
 
 // StateTables is how many state tables a node keeps.

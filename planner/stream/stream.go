@@ -64,7 +64,7 @@ func Plan(n plan.Node, root Root, parallelism int) (plan.Node, *Facts, error) {
 	if err := check(n); err != nil {
 		return nil, nil, err
 	}
-	n = renamed(n, want)
+	n = mergeScans(renamed(n, want))
 	d := &distributor{parallelism: parallelism}
 	spreadNode, sp := d.visit(n)
 	top, facts, err := d.root(spreadNode, sp, root)
@@ -72,7 +72,7 @@ func Plan(n plan.Node, root Root, parallelism int) (plan.Node, *Facts, error) {
 		return nil, nil, err
 	}
 	facts.AppendOnly, facts.Watermarks = plan.AppendOnly(n), plan.MarkCols(n)
-	top, facts.States = number(top)
+	top, facts.States = number(share(top))
 	return top, facts, nil
 }
 
