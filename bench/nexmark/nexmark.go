@@ -9,7 +9,8 @@
 // One goroutine each, in parent and child. The child is the ordinary server: it is given SQL through its
 // port, and asked for its jobs' status in memory.
 //
-// Invariants: the clock runs from CREATE to the commit of a checkpoint that holds all events; a query that
+// Invariants: the clock runs from CREATE until all events have passed; into a view until the commit of a checkpoint
+// that holds them, with one every second before, and into a blackhole without any. A query that
 // does not run is reported with its error and stops no other.
 //
 // It does not judge: the numbers to reach are written elsewhere. Start at Run and Child.

@@ -17,8 +17,12 @@ func writeHead(out io.Writer, o Options) {
 	if o.Throttle > 0 {
 		pace = fmt.Sprintf("%s events/s", big(float64(o.Throttle)))
 	}
-	fmt.Fprintf(out, "nexmark: %s events, %s/s of event time, %s, into a %s, parallelism %d, seed %d, %d cores\n",
-		big(float64(o.Events)), big(float64(o.EventRate)), pace, o.Sink, par, o.Seed, runtime.NumCPU())
+	checkpoints := "no checkpoints"
+	if o.Sink == SinkView {
+		checkpoints = "a checkpoint a second"
+	}
+	fmt.Fprintf(out, "nexmark: %s events, %s/s of event time, %s, into a %s, %s, parallelism %d, seed %d, %d cores\n",
+		big(float64(o.Events)), big(float64(o.EventRate)), pace, o.Sink, checkpoints, par, o.Seed, runtime.NumCPU())
 	fmt.Fprintf(out, "%-4s %9s %9s %8s %8s %10s %9s %9s %6s  %s\n",
 		"", "events/s", "per CPU-s", "seconds", "peak MB", "state rows", "state MB", "rows", "limit", "freshness ms: p50 p99 max")
 }
