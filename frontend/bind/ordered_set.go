@@ -32,6 +32,13 @@ func (x *exprCtx) orderedSet(e *parser.FuncCall, name string) *aggCall {
 	for i, o := range e.WithinGroup {
 		a.order = append(a.order, x.orderKey(o, all[n+i]))
 	}
+	if !a.fn.Ordered { // it does not look at the order of rows: the fraction counts from the other end instead
+		if a.order[0].desc {
+			one := &expr.Const{Ty: sqltypes.Float8, Val: float64(1)}
+			a.args[1] = x.operator("-", e.Pos, one, a.args[1])
+		}
+		a.order = nil
+	}
 	return a
 }
 

@@ -160,8 +160,11 @@ type collect struct {
 	rows   [][]sqltypes.Datum
 	bytes  int
 	skip   bool // rows with a NULL first argument
-	finish func(c *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqltypes.Datum, error)
+	finish finishFunc
 }
+
+// finishFunc makes the aggregate's value of the collected rows, of which there is at least one.
+type finishFunc func(c *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqltypes.Datum, error)
 
 func (a *collect) Add(_ *Ctx, args []*delta.Vec, row int, weight int64) error {
 	if weight < 0 {
@@ -334,7 +337,7 @@ func jsonObjectAgg(c *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqlt
 func collectAggs() []AggFunc {
 	t, any := sqltypes.Text, sqltypes.Any
 	make := func(name string, args []sqltypes.Type, result sqltypes.Type, skip bool,
-		finish func(*Ctx, []sqltypes.Type, [][]sqltypes.Datum) (sqltypes.Datum, error), doc string) AggFunc {
+		finish finishFunc, doc string) AggFunc {
 		return AggFunc{Name: name, Args: args, Result: result, IgnoresNulls: skip, Ordered: true, Multiset: true, Doc: doc,
 			New: func(types []sqltypes.Type) AggObject { return &collect{types: types, skip: skip, finish: finish} }}
 	}

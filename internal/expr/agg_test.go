@@ -192,7 +192,7 @@ func TestAggregates(t *testing.T) {
 // randomInputs makes n rows for an aggregate.
 func randomInputs(r *rand.Rand, f *AggFunc, n int) []*delta.Vec {
 	var out []*delta.Vec
-	for _, t := range f.Args {
+	for _, t := range f.Args[f.Direct:] {
 		if t.Kind == sqltypes.KAny {
 			t = sqltypes.Int4
 		}
@@ -203,6 +203,13 @@ func randomInputs(r *rand.Rand, f *AggFunc, n int) []*delta.Vec {
 			} else {
 				v.AppendDatum(randomDatum(r, t))
 			}
+		}
+		out = append(out, v)
+	}
+	for range f.Direct { // behind the values, one for all rows; fractions, as it happens
+		v, d := &delta.Vec{Type: sqltypes.Float8}, 0.01+r.Float64()/2
+		for range n {
+			v.AppendFloat(d)
 		}
 		out = append(out, v)
 	}

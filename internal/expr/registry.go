@@ -31,7 +31,7 @@ var allFamilies = sync.OnceValue(func() [][]Func {
 
 // aggregates lists the aggregate functions, family by family.
 var aggregates = sync.OnceValue(func() []AggFunc {
-	return slices.Concat(fixedAggs(), numericAggs(), floatAggs(), pickAggs(), collectAggs(), orderedSetAggs())
+	return slices.Concat(fixedAggs(), numericAggs(), floatAggs(), pickAggs(), collectAggs(), orderedSetAggs(), percentileAggs(), approxAggs())
 })
 
 // tableFuncs lists the set-returning functions.
