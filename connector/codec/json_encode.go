@@ -153,11 +153,11 @@ func (e *jsonEncoder) dimension(dst []byte, a *sqlio.ArrayReader, t sqltypes.Typ
 
 func (e *jsonEncoder) record(dst []byte, t sqltypes.Type, b []byte) []byte {
 	values, err := sqlio.DecodeRecord(t, b)
-	if err != nil || t.Row == nil || len(values) != len(t.Row.Fields) {
+	if err != nil || !t.HasFields() || len(values) != len(t.Fields()) {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, '{')
-	for i, f := range t.Row.Fields {
+	for i, f := range t.Fields() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

@@ -42,8 +42,8 @@ func newJSONValue(c column, s *sqlio.Settings, m jsonModes) jsonValue {
 		e := newJSONValue(column{name: c.name, typ: c.typ.ElemType()}, s, m)
 		v.elem = &e
 	case sqltypes.KRecord:
-		if c.typ.Row != nil {
-			for _, f := range c.typ.Row.Fields {
+		if c.typ.HasFields() {
+			for _, f := range c.typ.Fields() {
 				v.fields = append(v.fields, newJSONValue(column{name: f.Name, typ: f.Type}, s, m))
 			}
 		}

@@ -86,8 +86,8 @@ func newGenerator(o *option.Set, prefix string, col *catalog.Column, s *sqlio.Se
 		g.length = int(o.Int(prefix+".length", 3, 0, 1<<16))
 		g.elem = newGenerator(o, prefix+"._", &catalog.Column{Name: col.Name + "._", Type: t.ElemType()}, s)
 		g.fill = fillArray
-	case t.Kind == sqltypes.KRecord && t.Row != nil:
-		for _, f := range t.Row.Fields {
+	case t.Kind == sqltypes.KRecord && t.HasFields():
+		for _, f := range t.Fields() {
 			g.fields = append(g.fields, newGenerator(o, prefix+"."+f.Name, &catalog.Column{Name: col.Name + "." + f.Name, Type: f.Type}, s))
 		}
 		g.fill = fillRecord

@@ -333,11 +333,11 @@ func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
 	cols := tableFuncCols(f, args)
 	ty := cols[0].Type
 	if len(cols) > 1 {
-		row := &sqltypes.RowType{}
+		var row []sqltypes.RowField
 		for _, c := range cols {
-			row.Fields = append(row.Fields, sqltypes.RowField{Name: c.Name, Type: c.Type})
+			row = append(row, sqltypes.RowField{Name: c.Name, Type: c.Type})
 		}
-		ty = sqltypes.Type{Kind: sqltypes.KRecord, Row: row}
+		ty = sqltypes.StructOf(row)
 	}
 	x.sel.srfs = append(x.sel.srfs, &srfCall{f, args, cols, e.Pos})
 	return &slot{slotSRF, len(x.sel.srfs) - 1, ty}

@@ -19,6 +19,8 @@
 package bind
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
@@ -44,8 +46,8 @@ type Env struct {
 	// Streaming: the query defines a view, index or sink. Sources may be read, parameters may not be
 	// used, and session functions are evaluated now.
 	Streaming bool
-	// Used collects the relations that the statement names, each once, in order of appearance. What a
-	// named view is made of is not among them.
+	// Used collects the relations and types that the statement names, each once, in order of appearance. What
+	// a named view is made of is not among them.
 	Used []catalog.ID
 
 	views int // nesting of view expansions
@@ -84,10 +86,13 @@ func Default(env *Env, text string, t sqltypes.Type, column string, cols []plan.
 type binder struct {
 	env    *Env
 	eval   expr.Ctx
-	scopes int                 // scope ids given out
-	pos    map[expr.Expr]int   // where a column reference stands in the statement
-	params map[int]*expr.Param // one shared node per parameter, so that a type found late reaches all uses
-	depth  int
+	scopes int               // scope ids given out
+	pos    map[expr.Expr]int // where a column reference stands in the statement
+	// untyped holds the literals that fields of rows were before they were taken for text: what becomes a
+	// composite type is read as its fields' types.
+	untyped map[expr.Expr]expr.Expr
+	params  map[int]*expr.Param // one shared node per parameter, so that a type found late reaches all uses
+	depth   int
 }
 
 func newBinder(env *Env) *binder {
@@ -95,10 +100,11 @@ func newBinder(env *Env) *binder {
 		env.Settings = sqlio.DefaultSettings()
 	}
 	return &binder{
-		env:    env,
-		eval:   expr.Ctx{Settings: env.Settings, Session: env.Session},
-		pos:    map[expr.Expr]int{},
-		params: map[int]*expr.Param{},
+		env:     env,
+		eval:    expr.Ctx{Settings: env.Settings, Session: env.Session},
+		pos:     map[expr.Expr]int{},
+		untyped: map[expr.Expr]expr.Expr{},
+		params:  map[int]*expr.Param{},
 	}
 }
 
@@ -150,13 +156,12 @@ func (b *binder) setParam(i int, t sqltypes.Type) {
 }
 
 // use notes that the statement names relation id.
-func (b *binder) use(id catalog.ID) {
-	for _, u := range b.env.Used {
-		if u == id {
-			return
-		}
+func (b *binder) use(id catalog.ID) { b.env.use(id) }
+
+func (env *Env) use(id catalog.ID) {
+	if !slices.Contains(env.Used, id) {
+		env.Used = append(env.Used, id)
 	}
-	b.env.Used = append(b.env.Used, id)
 }
 
 // maxDepth bounds nesting of queries and views; the parser bounds that of expressions.

@@ -49,26 +49,16 @@ func canCoerce(from, to sqltypes.Type, at level) bool {
 		return isArray(from)
 	case to.Kind == sqltypes.KAnyNonArray:
 		return !isArray(from)
-	case to.Kind == sqltypes.KRecord && from.Kind == sqltypes.KRecord:
-		return to.Row == nil || from.Row == nil || sameShape(from, to)
+	case to.Kind == sqltypes.KAnyEnum:
+		return from.Kind == sqltypes.KEnum
+	case to.Kind == sqltypes.KAnyMap:
+		return from.Kind == sqltypes.KMap
 	}
 	return castLevel(from, to) <= at
 }
 
 func isArray(t sqltypes.Type) bool {
 	return t.Kind == sqltypes.KArray || t.Kind == sqltypes.KInt2Vector || t.Kind == sqltypes.KOidVector
-}
-
-func sameShape(a, b sqltypes.Type) bool {
-	if len(a.Row.Fields) != len(b.Row.Fields) {
-		return false
-	}
-	for i := range a.Row.Fields {
-		if a.Row.Fields[i].Type.Base() != b.Row.Fields[i].Type.Base() {
-			return false
-		}
-	}
-	return true
 }
 
 // coerce converts e to type to, modifier included, or says false when that is not allowed at the level.
@@ -126,7 +116,7 @@ func (b *binder) literal(text string, null bool, to sqltypes.Type, at level, pos
 	if null {
 		return expr.Null(to)
 	}
-	if to.Kind == sqltypes.KRecord && to.Row == nil {
+	if to.Kind == sqltypes.KRecord && !to.HasFields() {
 		fail(sqlerr.New(sqlerr.FeatureNotSupported, "input of anonymous composite types is not implemented").At(pos))
 	}
 	read := to.Base()
@@ -168,18 +158,41 @@ func (b *binder) coerceElements(a *expr.MakeArray, to sqltypes.Type, at level, p
 	return &expr.MakeArray{Args: out, Ty: to}, true
 }
 
+// coerceRecord converts a record; that of a row written out field by field, so that its literals are read as the
+// fields' types.
 func (b *binder) coerceRecord(e expr.Expr, to sqltypes.Type, at level, pos int) (expr.Expr, bool) {
-	r, ok := e.(*expr.MakeRow)
-	if !ok || to.Row == nil {
-		return e, to.Row == nil || e.Type().Row == nil || sameShape(e.Type(), to)
+	from := e.Type()
+	if !to.HasFields() {
+		return e, true
 	}
-	if len(r.Args) != len(to.Row.Fields) {
+	r, isRow := e.(*expr.MakeRow)
+	if !isRow {
+		if castLevel(from, to) > at {
+			return nil, false
+		}
+		return &expr.Cast{Arg: e, Ty: to, Explicit: at == explicit}, true
+	}
+	if from.IsNamed() && to.IsNamed() {
 		return nil, false
+	}
+	cannot := func(detail string, args ...any) {
+		fail(sqlerr.New(sqlerr.CannotCoerce, "cannot cast type %s to %s", from.Base(), to.Base()).At(pos).WithDetail(detail, args...))
+	}
+	fields := to.Fields()
+	switch {
+	case len(r.Args) > len(fields):
+		cannot("Input has too many columns.")
+	case len(r.Args) < len(fields):
+		cannot("Input has too few columns.")
 	}
 	out := make([]expr.Expr, len(r.Args))
 	for i, x := range r.Args {
-		if out[i], ok = b.coerce(x, to.Row.Fields[i].Type, at, pos); !ok {
-			return nil, false
+		if u, ok := b.untyped[x]; ok {
+			x = u
+		}
+		var ok bool
+		if out[i], ok = b.coerce(x, fields[i].Type, at, pos); !ok {
+			cannot("Cannot cast type %s to %s in column %d.", x.Type().Base(), fields[i].Type.Base(), i+1)
 		}
 	}
 	return &expr.MakeRow{Args: out, Ty: to}, true

@@ -223,9 +223,9 @@ func (x *exprCtx) isDistinct(e *parser.IsDistinct) expr.Expr {
 	var out expr.Expr
 	l, r := x.bind(e.L), x.bind(e.R)
 	switch {
-	case isNullConst(r):
+	case isNullConst(r) && r.Type().Kind != sqltypes.KRecord:
 		out = &expr.IsNull{Arg: l, Negate: true}
-	case isNullConst(l):
+	case isNullConst(l) && l.Type().Kind != sqltypes.KRecord:
 		out = &expr.IsNull{Arg: r, Negate: true}
 	default:
 		out = x.distinct(e.Pos, l, r)
@@ -391,6 +391,9 @@ func (x *exprCtx) fieldSelect(e *parser.FieldSelect) expr.Expr {
 	if base.Type().Kind != sqltypes.KRecord {
 		fail(sqlerr.New(sqlerr.WrongObjectType, "column notation .%s applied to type %s, which is not a composite type", e.Field, base.Type().Base()).At(leftmost(e.X)))
 	}
+	if t := base.Type(); t.IsNamed() {
+		fail(sqlerr.New(sqlerr.UndefinedColumn, "column %q not found in data type %s", e.Field, t.Base()).At(leftmost(e.X)))
+	}
 	fail(sqlerr.New(sqlerr.UndefinedColumn, "could not identify column %q in record data type", e.Field).At(leftmost(e.X)))
 	return nil
 }
@@ -464,7 +467,7 @@ func (x *exprCtx) array(e *parser.ArrayLit, elem sqltypes.Type) expr.Expr {
 	if nested {
 		return &expr.MakeArray{Args: vals, Ty: t.Base(), Nested: true}
 	}
-	if t.Kind.Info().ArrayOID == 0 {
+	if sqltypes.ArrayOf(t).OID() == 0 {
 		fail(sqlerr.New(sqlerr.UndefinedObject, "could not find array type for data type %s", t.Base()).At(e.Pos))
 	}
 	return &expr.MakeArray{Args: vals, Ty: sqltypes.ArrayOf(t)}
@@ -472,10 +475,10 @@ func (x *exprCtx) array(e *parser.ArrayLit, elem sqltypes.Type) expr.Expr {
 
 func (x *exprCtx) row(e *parser.Row) expr.Expr {
 	out := &expr.MakeRow{}
-	row := &sqltypes.RowType{}
+	var row []sqltypes.RowField
 	add := func(v expr.Expr) {
 		out.Args = append(out.Args, v)
-		row.Fields = append(row.Fields, sqltypes.RowField{Name: "f" + strconv.Itoa(len(out.Args)), Type: v.Type()})
+		row = append(row, sqltypes.RowField{Name: "f" + strconv.Itoa(len(out.Args)), Type: v.Type()})
 	}
 	for _, el := range e.Elems {
 		if s, ok := el.(*parser.Star); ok {
@@ -484,9 +487,14 @@ func (x *exprCtx) row(e *parser.Row) expr.Expr {
 			}
 			continue
 		}
-		add(x.value(el))
+		v := x.bind(el)
+		r := x.resolved(v)
+		if isUnknown(v) {
+			x.untyped[r] = v
+		}
+		add(r)
 	}
-	out.Ty = sqltypes.Type{Kind: sqltypes.KRecord, Row: row}
+	out.Ty = sqltypes.StructOf(row)
 	return out
 }
 

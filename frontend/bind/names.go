@@ -124,11 +124,11 @@ func (x *exprCtx) expandTable(s *parser.Star) []target {
 func (x *exprCtx) expandRow(s *parser.Star) []target {
 	e := x.bind(s.X)
 	t := e.Type()
-	if t.Kind != sqltypes.KRecord || t.Row == nil {
+	if t.Kind != sqltypes.KRecord || !t.HasFields() {
 		fail(sqlerr.New(sqlerr.WrongObjectType, "type %s is not composite", t.Base()).At(s.Pos))
 	}
-	out := make([]target, len(t.Row.Fields))
-	for i, f := range t.Row.Fields {
+	out := make([]target, len(t.Fields()))
+	for i, f := range t.Fields() {
 		var v expr.Expr = &expr.Field{Arg: e, Index: i, Ty: f.Type}
 		if r, ok := e.(*expr.MakeRow); ok {
 			v = r.Args[i]

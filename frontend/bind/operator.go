@@ -16,7 +16,7 @@ func (b *binder) operator(op string, pos int, args ...expr.Expr) expr.Expr {
 	if len(args) == 2 {
 		l, lok := args[0].(*expr.MakeRow)
 		r, rok := args[1].(*expr.MakeRow)
-		if lok && rok && isComparison(op) {
+		if lok && rok && isComparison(op) && !l.Ty.IsNamed() && !r.Ty.IsNamed() {
 			return b.compareRows(op, untypedPositions(l.Args, pos), untypedPositions(r.Args, pos), pos)
 		}
 	}
@@ -116,7 +116,7 @@ func (b *binder) coerceArgs(declared []sqltypes.Type, compatible bool, args []ex
 	for i, a := range args {
 		t := declared[i]
 		switch t.Kind {
-		case sqltypes.KAnyElement, sqltypes.KAnyNonArray:
+		case sqltypes.KAnyElement, sqltypes.KAnyNonArray, sqltypes.KAnyEnum, sqltypes.KAnyMap:
 			t = elem
 		case sqltypes.KAnyArray:
 			if !isUnknown(a) && (!compatible || elemType(a.Type()) == elem) {

@@ -144,13 +144,13 @@ func (h *hypothetical) count(cond expr.Expr, arg expr.Expr) expr.Expr {
 
 // valueRow makes one value of the keys, so that those with NULLs count, too.
 func (h *hypothetical) valueRow() expr.Expr {
-	row := &sqltypes.RowType{}
+	var row []sqltypes.RowField
 	out := &expr.MakeRow{}
 	for _, k := range h.keys {
 		out.Args = append(out.Args, k.e)
-		row.Fields = append(row.Fields, sqltypes.RowField{Name: "key", Type: k.e.Type()})
+		row = append(row, sqltypes.RowField{Name: "key", Type: k.e.Type()})
 	}
-	out.Ty = sqltypes.Type{Kind: sqltypes.KRecord, Row: row}
+	out.Ty = sqltypes.StructOf(row)
 	return out
 }
 

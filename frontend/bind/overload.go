@@ -103,7 +103,7 @@ func polymorphic(declared, actual []sqltypes.Type, compatible bool) (elem sqltyp
 	var elems []typed
 	for k, d := range declared {
 		a := actual[k].Base()
-		if a.Kind == sqltypes.KUnknown || d.Kind != sqltypes.KAnyArray && d.Kind != sqltypes.KAnyElement && d.Kind != sqltypes.KAnyNonArray {
+		if a.Kind == sqltypes.KUnknown || !isPolymorphic(d) {
 			continue
 		}
 		if d.Kind == sqltypes.KAnyArray {
@@ -119,6 +119,13 @@ func polymorphic(declared, actual []sqltypes.Type, compatible bool) (elem sqltyp
 			return elem, false
 		}
 	}
+	if elem.Kind == sqltypes.KUnknown {
+		for _, d := range declared { // text, which stands for what is not known, is neither
+			if d.Kind == sqltypes.KAnyEnum || d.Kind == sqltypes.KAnyMap {
+				return elem, false
+			}
+		}
+	}
 	if !compatible || len(elems) == 0 {
 		return elem, true
 	}
@@ -132,6 +139,15 @@ func polymorphic(declared, actual []sqltypes.Type, compatible bool) (elem sqltyp
 		}
 	}
 	return elem, true
+}
+
+// isPolymorphic says that a declared type stands for one that the arguments decide.
+func isPolymorphic(t sqltypes.Type) bool {
+	switch t.Kind {
+	case sqltypes.KAnyArray, sqltypes.KAnyElement, sqltypes.KAnyNonArray, sqltypes.KAnyEnum, sqltypes.KAnyMap:
+		return true
+	}
+	return false
 }
 
 // elemType is the type of an array's elements.

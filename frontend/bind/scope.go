@@ -26,6 +26,8 @@ type item struct {
 	primary []int
 	// scalar: a function in FROM with one column of a scalar type; the name alone then means that column.
 	scalar bool
+	// row is the composite type of a function's rows, where it has a name.
+	row sqltypes.Type
 }
 
 // frame is a plan under construction and the names of its columns.
@@ -214,12 +216,16 @@ func (b *binder) wholeRow(sc, at *scope, it *item, pos int) expr.Expr {
 		return b.ref(sc, at, match{it.cols[0].idx, it.cols[0].name, it}, pos)
 	}
 	args := make([]expr.Expr, len(it.cols))
-	row := &sqltypes.RowType{}
+	var row []sqltypes.RowField
 	for i, c := range it.cols {
 		args[i] = b.ref(sc, at, match{c.idx, c.name, it}, pos)
-		row.Fields = append(row.Fields, sqltypes.RowField{Name: c.name, Type: args[i].Type()})
+		row = append(row, sqltypes.RowField{Name: c.name, Type: args[i].Type()})
 	}
-	return &expr.MakeRow{Args: args, Ty: sqltypes.Type{Kind: sqltypes.KRecord, Row: row}}
+	ty := sqltypes.StructOf(row)
+	if len(it.row.Fields()) == len(row) {
+		ty = it.row
+	}
+	return &expr.MakeRow{Args: args, Ty: ty}
 }
 
 // fieldOfColumn reads a.b, where no table is called a, as field b of column a.
@@ -230,7 +236,7 @@ func (b *binder) fieldOfColumn(sc *scope, ref *parser.ColumnRef) expr.Expr {
 	for s := sc; s != nil; s = s.parent {
 		for _, v := range s.frame.cols {
 			if v.name == ref.Parts[0] && !s.sealed {
-				if t := s.frame.node.Columns()[v.idx].Type; t.Kind == sqltypes.KRecord && t.Row != nil {
+				if t := s.frame.node.Columns()[v.idx].Type; t.Kind == sqltypes.KRecord && t.HasFields() {
 					return b.field(b.ref(sc, s, match{v.idx, v.name, v.from}, ref.Pos), ref.Parts[1], ref.Pos)
 				}
 			}
@@ -242,10 +248,10 @@ func (b *binder) fieldOfColumn(sc *scope, ref *parser.ColumnRef) expr.Expr {
 // field selects a field of a record; nil if there is none of that name.
 func (b *binder) field(e expr.Expr, name string, pos int) expr.Expr {
 	t := e.Type()
-	if t.Kind != sqltypes.KRecord || t.Row == nil {
+	if t.Kind != sqltypes.KRecord || !t.HasFields() {
 		return nil
 	}
-	for i, f := range t.Row.Fields {
+	for i, f := range t.Fields() {
 		if f.Name == name {
 			if r, ok := e.(*expr.MakeRow); ok {
 				return r.Args[i]

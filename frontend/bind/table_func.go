@@ -51,7 +51,28 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 		cols[0].Name = call.Name.Last()
 	}
 	n := b.tableFuncPlan(fn, args, cols, sc.id, x.Ordinality)
+	if t := cols[0].Type; scalar && t.HasFields() && t.IsNamed() {
+		f := b.nameFunc(expandFields(n), x, call.Name.Last(), false)
+		f.items[0].row = t
+		return f
+	}
 	return b.nameFunc(n, x, call.Name.Last(), scalar)
+}
+
+// expandFields replaces the first column, of a composite type with a name, by its fields.
+func expandFields(n plan.Node) plan.Node {
+	p := &plan.Project{Input: n}
+	for i, c := range n.Columns() {
+		col := &expr.Col{Index: i, Ty: c.Type, Name: c.Name}
+		if i > 0 {
+			p.Exprs, p.Names = append(p.Exprs, col), append(p.Names, c.Name)
+			continue
+		}
+		for k, f := range c.Type.Fields() {
+			p.Exprs, p.Names = append(p.Exprs, &expr.Field{Arg: col, Index: k, Ty: f.Type}), append(p.Names, f.Name)
+		}
+	}
+	return p
 }
 
 // tableFuncPlan calls fn once per outer row; subqueries among its arguments are evaluated below it.

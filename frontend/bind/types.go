@@ -5,20 +5,23 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
-// TypeOf resolves a type name with its modifiers.
-func TypeOf(t *parser.TypeName) (sqltypes.Type, error) {
-	base, err := scalarType(t)
+// TypeOf resolves a type name with its modifiers. Types made by CREATE TYPE are noted in Used.
+func TypeOf(env *Env, t *parser.TypeName) (sqltypes.Type, error) {
+	base, err := env.scalarType(t)
 	if err != nil {
 		return base, err
 	}
 	if len(t.Dims) == 0 {
 		return base, nil
 	}
-	if base.Kind == sqltypes.KArray || base.Base().OID() == 0 || base.Kind.Info().ArrayOID == 0 {
+	if base.Kind == sqltypes.KArray || sqltypes.ArrayOf(base).OID() == 0 {
 		return base, sqlerr.New(sqlerr.UndefinedObject, "could not find array type for data type %s", base).At(t.Pos)
 	}
 	array := sqltypes.ArrayOf(base)
@@ -26,16 +29,16 @@ func TypeOf(t *parser.TypeName) (sqltypes.Type, error) {
 	return array, nil
 }
 
-func scalarType(t *parser.TypeName) (sqltypes.Type, error) {
+func (env *Env) scalarType(t *parser.TypeName) (sqltypes.Type, error) {
 	none := sqltypes.Unknown
 	name := t.Name.Last()
-	if s := t.Name.Schema(); s != "" && s != "pg_catalog" {
-		return none, sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", t.Name.String()).At(t.Pos)
+	switch {
+	case name == "struct" && len(t.Fields) > 0:
+		return env.structType(t)
+	case name == "map" && t.Key != nil:
+		return env.mapType(t)
 	}
-	if name == "struct" && len(t.Fields) > 0 {
-		return structType(t)
-	}
-	base, ok := lookupType(name, t.Name.Schema() != "")
+	base, ok := env.namedType(t.Name)
 	if !ok {
 		return none, sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", t.Name.String()).At(t.Pos)
 	}
@@ -43,6 +46,43 @@ func scalarType(t *parser.TypeName) (sqltypes.Type, error) {
 		return base, nil
 	}
 	return withModifiers(base, t)
+}
+
+// namedType finds a type by name: pg_catalog comes first where the name says no schema.
+func (env *Env) namedType(n parser.Name) (sqltypes.Type, bool) {
+	schema := n.Schema()
+	if schema == "" || schema == "pg_catalog" {
+		if t, ok := lookupType(n.Last(), schema != ""); ok || schema != "" {
+			return t, ok
+		}
+	}
+	t, array, ok := env.userType(schema, n.Last())
+	if !ok {
+		return sqltypes.Unknown, false
+	}
+	env.use(t.ID)
+	if array {
+		return sqltypes.ArrayOf(t.SQL()), true
+	}
+	return t.SQL(), true
+}
+
+// userType finds a type made by CREATE TYPE, or with _ before its name the type of its arrays.
+func (env *Env) userType(schema, name string) (t *catalog.Type, array, ok bool) {
+	if env.Catalog == nil {
+		return nil, false, false
+	}
+	path := env.SearchPath
+	if schema != "" {
+		path = []string{schema}
+	}
+	if t, ok = env.Catalog.ResolveType(path, name); ok {
+		return t, false, true
+	}
+	if elem, cut := strings.CutPrefix(name, "_"); cut {
+		t, ok = env.Catalog.ResolveType(path, elem)
+	}
+	return t, true, ok
 }
 
 // lookupType finds a type by the name that the parser left. A quoted or qualified "char" is the internal
@@ -58,16 +98,31 @@ func lookupType(name string, qualified bool) (sqltypes.Type, bool) {
 	return t, ok
 }
 
-func structType(t *parser.TypeName) (sqltypes.Type, error) {
-	row := &sqltypes.RowType{}
+func (env *Env) structType(t *parser.TypeName) (sqltypes.Type, error) {
+	var row []sqltypes.RowField
 	for _, f := range t.Fields {
-		ft, err := TypeOf(f.Type)
+		ft, err := TypeOf(env, f.Type)
 		if err != nil {
 			return ft, err
 		}
-		row.Fields = append(row.Fields, sqltypes.RowField{Name: f.Name, Type: ft})
+		row = append(row, sqltypes.RowField{Name: f.Name, Type: ft})
 	}
-	return sqltypes.Type{Kind: sqltypes.KRecord, Row: row}, nil
+	return sqltypes.StructOf(row), nil
+}
+
+func (env *Env) mapType(t *parser.TypeName) (sqltypes.Type, error) {
+	k, err := TypeOf(env, t.Key)
+	if err != nil {
+		return k, err
+	}
+	v, err := TypeOf(env, t.Value)
+	if err != nil {
+		return v, err
+	}
+	if err := expr.CheckMapKey(k); err != nil {
+		return k, sqlerr.From(err).At(t.Key.Pos)
+	}
+	return sqltypes.MapOf(k, v), nil
 }
 
 // withModifiers applies (n) or (p, s) to a type, with PostgreSQL's limits.
@@ -117,6 +172,16 @@ func withModifiers(base sqltypes.Type, t *parser.TypeName) (sqltypes.Type, error
 			return base.WithTypmod(sqltypes.IntervalTypmod(t.IntervalFields, min(mods[0], 6))), nil
 		}
 		return base.WithTypmod(min(mods[0], 6)), nil
+	case sqltypes.KVector:
+		switch {
+		case len(mods) != 1:
+			return invalid("invalid type modifier")
+		case mods[0] < 1:
+			return invalid("dimensions for type vector must be at least 1")
+		case mods[0] > sqlio.MaxDimensions:
+			return invalid("dimensions for type vector cannot exceed %d", sqlio.MaxDimensions)
+		}
+		return base.WithTypmod(mods[0]), nil
 	}
 	return base, sqlerr.New(sqlerr.SyntaxError, "type modifier is not allowed for type %q", base.Kind.Info().PgName).At(t.Pos)
 }
@@ -151,7 +216,7 @@ func intModifier(e parser.Expr) (int32, bool) {
 
 // typeOf is TypeOf for use inside the binder.
 func (b *binder) typeOf(t *parser.TypeName) sqltypes.Type {
-	ty, err := TypeOf(t)
+	ty, err := TypeOf(b.env, t)
 	if err != nil {
 		failAt(err, t.Pos)
 	}

@@ -202,6 +202,9 @@ func tableVisible(c *call) (sqltypes.Datum, error) {
 }
 
 func typeVisible(c *call) (sqltypes.Datum, error) {
+	if t, _, ok := c.snap.TypeByOID(uint32(c.oid(0))); ok {
+		return c.typeVisible(t), nil
+	}
 	if typeName(c.oid(0)) == "???" {
 		return nil, nil
 	}
@@ -317,7 +320,7 @@ func userByID(c *call) (sqltypes.Datum, error) {
 
 func fileNode(c *call) (sqltypes.Datum, error) {
 	o := c.object(c.oid(0))
-	if o == nil || o.system != nil && o.system.kind == 'v' || o.user != nil && !o.pkey && !o.user.IsStored() {
+	if o == nil || o.system != nil && o.system.kind == 'v' || o.user != nil && !o.pkey && !o.user.IsStored() || o.typ != nil {
 		return nil, nil
 	}
 	return o.oid, nil
@@ -340,7 +343,7 @@ func describeObject(c *call) (sqltypes.Datum, error) {
 			return "function " + p.name + "(" + p.arguments(true) + ")", nil
 		}
 	case classType:
-		if n := typeName(c.oid(1)); n != "???" {
+		if n := c.typeName(c.oid(1)); n != "???" {
 			return "type " + n, nil
 		}
 	}

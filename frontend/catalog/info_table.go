@@ -80,7 +80,7 @@ func infoColumn(f *facts, schema, table string, num int, name string, t sqltypes
 
 // infoType fills the columns that describe a type, the same in columns, parameters and routines.
 func infoType(f *facts, t sqltypes.Type) row {
-	r := row{"data_type": dataType(t), "udt_catalog": f.snap.Database, "udt_schema": pgCatalog, "udt_name": udtName(t)}
+	r := row{"data_type": dataType(t), "udt_catalog": f.snap.Database, "udt_schema": udtSchema(t), "udt_name": udtName(t)}
 	switch t.Kind {
 	case sqltypes.KVarchar, sqltypes.KBpchar:
 		if t.Mod > 0 {
@@ -122,12 +122,25 @@ func dataType(t sqltypes.Type) string {
 	if t.Kind == sqltypes.KArray {
 		return "ARRAY"
 	}
+	if t.IsNamed() {
+		return "USER-DEFINED"
+	}
 	return t.Base().String()
+}
+
+func udtSchema(t sqltypes.Type) string {
+	if t.IsNamed() {
+		return t.Ext.Def().Schema
+	}
+	return pgCatalog
 }
 
 func udtName(t sqltypes.Type) string {
 	if t.Kind == sqltypes.KArray {
-		return "_" + t.Elem.Info().PgName
+		return "_" + udtName(t.ElemType())
+	}
+	if t.IsNamed() {
+		return t.Ext.Def().Name
 	}
 	return t.Kind.Info().PgName
 }

@@ -37,7 +37,7 @@ func (f *facts) regName(k sqltypes.Kind, oid int64) (string, bool) {
 			return qualified(o.schema, o.name), true
 		}
 	case sqltypes.KRegtype:
-		if n := typeName(oid); n != "???" {
+		if n := f.typeName(oid); n != "???" {
 			return n, true
 		}
 	case sqltypes.KRegproc:
@@ -64,7 +64,7 @@ func (f *facts) regOID(k sqltypes.Kind, text string) (int64, error) {
 		return int64(n), nil
 	}
 	if k == sqltypes.KRegtype {
-		return typeOIDNamed(text)
+		return f.typeOIDNamed(text)
 	}
 	parts, ok := splitName(text)
 	if !ok {
@@ -113,7 +113,7 @@ func (f *facts) procOIDNamed(schema, name, text string) (int64, error) {
 }
 
 // typeOIDNamed reads a type name, arrays and modifiers included.
-func typeOIDNamed(text string) (int64, error) {
+func (f *facts) typeOIDNamed(text string) (int64, error) {
 	undefined := sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", text)
 	name := strings.ToLower(strings.TrimPrefix(text, pgCatalog+"."))
 	switch name {
@@ -132,7 +132,9 @@ func typeOIDNamed(text string) (int64, error) {
 	}
 	t, ok := sqltypes.ByName(strings.Trim(strings.TrimSpace(elem), `"`))
 	if !ok {
-		return 0, undefined
+		if t, ok = f.userTypeByText(strings.TrimSuffix(strings.TrimSpace(text), "[]")); !ok {
+			return 0, undefined
+		}
 	}
 	if array {
 		t = sqltypes.ArrayOf(t)
@@ -222,6 +224,8 @@ func (f *facts) procVisible(p *proc) bool {
 func (o *object) describe() string {
 	kind := "table"
 	switch {
+	case o.typ != nil:
+		kind = "composite type"
 	case o.pkey || o.user != nil && o.user.Kind == catalog.Index:
 		kind = "index"
 	case o.system != nil && o.system.kind == 'v' || o.user != nil && o.user.Kind == catalog.View:

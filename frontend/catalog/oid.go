@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // OIDs. A relation, schema or function of the user's has its catalog id. What the catalog has no id for gets a
@@ -37,6 +38,7 @@ const (
 	viewRule        = 1 << 31
 	defaultExpr     = 1 << 31
 	serverOf        = 1 << 29
+	compositeOf     = 1 << 28
 )
 
 // pkeyOID is the OID of the index that stands for a table's primary key.
@@ -155,6 +157,7 @@ type object struct {
 	system *relation
 	user   *catalog.Relation // for a primary key's index: its table
 	pkey   bool
+	typ    *catalog.Type // a composite type; then system and user are nil
 }
 
 func (f *facts) objectOf(r *catalog.Relation) *object {
@@ -165,6 +168,10 @@ func (f *facts) pkeyOf(r *catalog.Relation) *object {
 	return &object{oid: pkeyOID(r), schema: r.Schema, name: f.pkeyName(r), user: r, pkey: true}
 }
 
+func (f *facts) compositeOf(t *catalog.Type) *object {
+	return &object{oid: compositeOID(t), schema: t.Schema, name: t.Name, typ: t}
+}
+
 // object finds a relation by OID.
 func (f *facts) object(oid int64) *object {
 	if r := f.y.byOID[oid]; r != nil {
@@ -172,6 +179,9 @@ func (f *facts) object(oid int64) *object {
 	}
 	if r := f.relation(oid); r != nil {
 		return f.objectOf(r)
+	}
+	if t := f.snap.Types[catalog.ID(oid&^compositeOf)]; t != nil && oid&^(1<<28-1) == compositeOf && t.Kind == sqltypes.KRecord {
+		return f.compositeOf(t)
 	}
 	if r := f.relation(oid &^ pkeyIndex); r != nil && oid&pkeyIndex != 0 && hasPkey(r) {
 		return f.pkeyOf(r)
@@ -201,6 +211,9 @@ func (f *facts) named(schema, name string) *object {
 			return nil
 		}
 		return f.objectOf(r)
+	}
+	if t, ok := f.snap.FindType(schema, name); ok && t.Kind == sqltypes.KRecord {
+		return f.compositeOf(t)
 	}
 	if !strings.Contains(name, "_pkey") {
 		return nil

@@ -41,6 +41,7 @@ func fileOf(relkind string, oid int64) int64 {
 }
 
 func classRows(w *writer, f *facts) {
+	compositeClassRows(w, f)
 	for _, r := range f.relations() {
 		kind := relkind(r.Kind)
 		natts := len(r.Columns)
@@ -75,6 +76,7 @@ func fixedAttribute(w *writer, y *System) {
 }
 
 func attributeRows(w *writer, f *facts) {
+	compositeAttributeRows(w, f)
 	for _, r := range f.relations() {
 		if r.Kind == catalog.Index {
 			for i, k := range indexKeys(f, r) {
@@ -175,6 +177,11 @@ func descriptionRows(w *writer, f *facts) {
 	for _, s := range f.schemas() {
 		if s.Comment != "" {
 			w.add(row{"objoid": s.ID, "classoid": classNamespace, "description": s.Comment})
+		}
+	}
+	for _, t := range f.snap.SortedTypes() {
+		if t.Comment != "" {
+			w.add(row{"objoid": t.ID, "classoid": classType, "description": t.Comment})
 		}
 	}
 	for _, r := range f.relations() {

@@ -60,6 +60,8 @@ var typeDetails = map[sqltypes.Kind]typeDetail{
 	sqltypes.KUUID:         {false, 'c', 'p', 0, 2952, 2953, 2961, 2962, 0, 0, 10065, 2968, "uuid_ops"},
 	sqltypes.KJSONB:        {false, 'i', 'x', 0, 3806, 3804, 3805, 3803, 0, 0, 10088, 4033, "jsonb_ops"},
 	sqltypes.KJSONPath:     {false, 'i', 'x', 0, 4001, 4003, 4002, 4004, 0, 0, 0, 0, ""},
+	sqltypes.KEnum:         {true, 'i', 'p', 0, 3506, 3507, 3532, 3533, 0, 0, 10069, 3522, "enum_ops"},
+	sqltypes.KAnyEnum:      {true, 'i', 'p', 0, 3504, 3505, 0, 0, 0, 0, 0, 0, ""},
 	sqltypes.KRegnamespace: {true, 'i', 'p', 0, 4084, 4085, 4087, 4088, 0, 0, 0, 0, ""},
 }
 
@@ -95,7 +97,7 @@ const (
 
 func fixedType(w *writer, _ *System) {
 	for _, in := range sqltypes.Infos() {
-		if in.Kind == sqltypes.KArray {
+		if in.Kind == sqltypes.KArray || in.Kind == sqltypes.KEnum {
 			continue
 		}
 		t := sqltypes.Type{Kind: in.Kind}
@@ -182,7 +184,7 @@ func fixedOpfamily(w *writer, _ *System) {
 func opclassTypes() []sqltypes.Type {
 	var out []sqltypes.Type
 	for _, in := range sqltypes.Infos() {
-		if typeDetails[in.Kind].opclass != 0 {
+		if typeDetails[in.Kind].opclass != 0 && in.Kind != sqltypes.KEnum {
 			out = append(out, sqltypes.Type{Kind: in.Kind})
 		}
 	}

@@ -157,7 +157,7 @@ func (f *facts) needColumn(oid int64, column string) error {
 		if _, ok := o.system.index[column]; ok {
 			return nil
 		}
-	default:
+	case o.user != nil:
 		if _, ok := o.user.Column(column); ok {
 			return nil
 		}
@@ -172,6 +172,8 @@ func (f *facts) hasAttribute(oid, num int64) bool {
 		return false
 	case o.system != nil:
 		return num >= 1 && num <= int64(len(o.system.cols))
+	case o.user == nil:
+		return num >= 1 && num <= int64(len(o.typ.Fields))
 	}
 	for i := range o.user.Columns {
 		if int64(attnum(o.user, i)) == num {

@@ -39,6 +39,7 @@ var pgContents = []filled{
 	{"pg_database", nil, databaseRows},
 	{"pg_depend", nil, dependRows},
 	{"pg_description", fixedDescription, descriptionRows},
+	{"pg_enum", nil, enumRows},
 	{"pg_foreign_data_wrapper", nil, foreignWrapperRows},
 	{"pg_foreign_server", nil, foreignServerRows},
 	{"pg_foreign_table", nil, foreignTableRows},
@@ -66,7 +67,7 @@ var pgContents = []filled{
 	{"pg_tables", nil, tablesRows},
 	{"pg_tablespace", fixedTablespace, nil},
 	{"pg_timezone_names", nil, timezoneRows},
-	{"pg_type", fixedType, nil},
+	{"pg_type", fixedType, typeRows},
 	{"pg_user", nil, userRows},
 	{"pg_views", nil, viewsRows},
 }

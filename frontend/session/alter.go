@@ -20,6 +20,8 @@ func (s *Session) alter(ctx context.Context, x *parser.AlterStmt) error {
 		return s.alterRole(ctx, x)
 	case parser.ObjSchema:
 		return s.alterSchema(ctx, x)
+	case parser.ObjType:
+		return s.alterType(ctx, x)
 	case parser.ObjSystem, parser.ObjDatabase:
 		return sqlerr.New(sqlerr.FeatureNotSupported, "ALTER %s is not supported", x.Kind).At(x.Pos)
 	}
@@ -174,6 +176,7 @@ func (s *Session) reshape(ctx context.Context, snap *catalog.Snapshot, old, r *c
 			return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot alter the columns of table %q because %s %q depends on it", old.Name, d.Kind, d.Name)
 		}
 	}
+	dependOnTypes(snap, r)
 	if _, err := s.setTableJob(r); err != nil {
 		return err
 	}
@@ -361,6 +364,15 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		n := *old
 		n.Comment = text
 		return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{&n}})
+	}
+	if x.Kind == parser.ObjType {
+		old, err := s.findType(snap, x.Name)
+		if err != nil {
+			return err
+		}
+		t := *old
+		t.Comment = text
+		return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{&t}})
 	}
 	if _, ok := dropKinds[x.Kind]; !ok {
 		return unsupported(x)

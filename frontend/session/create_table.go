@@ -130,7 +130,7 @@ func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, in
 		}
 	}
 	for _, inc := range includes {
-		if err := includeColumn(r, inc); err != nil {
+		if err := s.includeColumn(r, inc); err != nil {
 			return err
 		}
 	}
@@ -184,7 +184,7 @@ func (s *Session) columnDef(r *catalog.Relation, d *parser.ColumnDef) error {
 		return sqlerr.New(sqlerr.FeatureNotSupported, "type %s is not supported", serial).At(d.Type.Pos).
 			WithHint("Give the column a value in INSERT, or use a key of your own.")
 	}
-	t, err := typeOf(d.Type)
+	t, err := s.typeOf(d.Type)
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (s *Session) checkDefaults(r *catalog.Relation, t *parser.TableElements) er
 }
 
 // includeColumn adds the column of an INCLUDE clause.
-func includeColumn(r *catalog.Relation, inc parser.IncludeClause) error {
+func (s *Session) includeColumn(r *catalog.Relation, inc parser.IncludeClause) error {
 	types := map[string]sqltypes.Type{"key": sqltypes.Bytea, "offset": sqltypes.Varchar, "partition": sqltypes.Varchar,
 		"timestamp": sqltypes.Timestamptz, "header": sqltypes.Bytea, "payload": sqltypes.JSONB, "file": sqltypes.Varchar}
 	t, ok := types[inc.Kind]
@@ -262,7 +262,7 @@ func includeColumn(r *catalog.Relation, inc parser.IncludeClause) error {
 	}
 	if inc.Type != nil {
 		var err error
-		if t, err = typeOf(inc.Type); err != nil {
+		if t, err = s.typeOf(inc.Type); err != nil {
 			return err
 		}
 	}

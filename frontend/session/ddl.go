@@ -16,7 +16,7 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.DropStmt, *parser.AlterStmt, *parser.TruncateStmt, *parser.CommentStmt, *parser.GrantStmt:
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.DropStmt, *parser.AlterStmt, *parser.TruncateStmt, *parser.CommentStmt, *parser.GrantStmt:
 		return true
 	}
 	return false
@@ -68,6 +68,8 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 			WithHint("Use CREATE SCHEMA to keep things apart.")
 	case *parser.CreateRoleStmt:
 		return "CREATE ROLE", s.createRole(ctx, x)
+	case *parser.CreateTypeStmt:
+		return "CREATE TYPE", s.createType(ctx, x)
 	case *parser.DropStmt:
 		return "DROP " + string(x.Kind), s.drop(ctx, x)
 	case *parser.AlterStmt:
@@ -85,7 +87,9 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 	return "", unsupported(st.ast)
 }
 
-func typeOf(t *parser.TypeName) (sqltypes.Type, error) { return bind.TypeOf(t) }
+func (s *Session) typeOf(t *parser.TypeName) (sqltypes.Type, error) {
+	return bind.TypeOf(s.env(nil), t)
+}
 
 // target resolves the schema in which a statement creates name.
 func (s *Session) target(snap *catalog.Snapshot, n parser.Name) (string, error) {
@@ -159,6 +163,7 @@ func (s *Session) create(ctx context.Context, snap *catalog.Snapshot, r *catalog
 		return err
 	}
 	r.ID = id
+	dependOnTypes(snap, r)
 	for _, d := range r.DependsOn {
 		if up := snap.Relations[d]; up != nil && up.IsStored() {
 			r.Parallelism = up.Parallelism

@@ -208,7 +208,7 @@ func (s *Session) prepareNamed(ctx context.Context, st statement, x *parser.Prep
 	}
 	var oids []uint32
 	for _, t := range x.Types {
-		ty, err := typeOf(t)
+		ty, err := s.typeOf(t)
 		if err != nil {
 			return err
 		}

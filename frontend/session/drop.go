@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 var dropKinds = map[parser.ObjectKind]catalog.Kind{
@@ -23,6 +24,8 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 		return s.dropSchema(ctx, x)
 	case parser.ObjUser, parser.ObjRole, parser.ObjGroup:
 		return s.dropRole(ctx, x)
+	case parser.ObjType:
+		return s.dropType(ctx, x)
 	}
 	kind, ok := dropKinds[x.Kind]
 	if !ok {
@@ -40,6 +43,9 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 			if x.IfExists && (sqlerr.CodeOf(err) == sqlerr.UndefinedTable || sqlerr.CodeOf(err) == sqlerr.InvalidSchemaName) {
 				s.notice("%s %q does not exist, skipping", kind, n.Last())
 				continue
+			}
+			if t, _ := s.findType(snap, n.Name); t != nil && t.Kind == sqltypes.KRecord && sqlerr.CodeOf(err) == sqlerr.UndefinedTable {
+				return sqlerr.New(sqlerr.WrongObjectType, "%q is not a %s", t.Name, kind).At(n.Pos).WithHint("Use DROP TYPE to remove a type.")
 			}
 			return missing(err, kind, n.Name)
 		}

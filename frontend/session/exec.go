@@ -40,7 +40,7 @@ type bound struct {
 func (s *Session) Prepare(ctx context.Context, st pgwire.Statement, oids []uint32) (pgwire.Prepared, error) {
 	p := &prepared{s: s, st: st.(statement)}
 	for _, o := range oids {
-		t, ok := sqltypes.ByOID(o)
+		t, ok := s.typeByOID(o)
 		if o != 0 && !ok {
 			return nil, sqlerr.New(sqlerr.UndefinedObject, "type with OID %d does not exist", o)
 		}

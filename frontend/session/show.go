@@ -275,7 +275,7 @@ func (s *Session) describe(x *parser.DescribeStmt) (pgwire.Rows, error) {
 	}
 	var rows [][]sqltypes.Datum
 	for _, c := range r.Columns {
-		rows = append(rows, []sqltypes.Datum{c.Name, c.Type.String(), "false", nullable(c.Comment)})
+		rows = append(rows, []sqltypes.Datum{c.Name, c.Type.StructString(), "false", nullable(c.Comment)})
 	}
 	if len(r.PrimaryKey) > 0 && r.Kind == catalog.Table {
 		var pk []string

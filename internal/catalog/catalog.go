@@ -10,6 +10,7 @@
 package catalog
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -205,6 +206,26 @@ type Function struct {
 	Definition string
 }
 
+// Type is what CREATE TYPE made.
+type Type struct {
+	ID      ID // the OID of the type, ArrayID that of its arrays
+	ArrayID ID
+	// Stamp is the type's identity in plans and in the types of columns: no other server's type has it.
+	Stamp  uint64
+	Schema string
+	Name   string
+	Owner  string
+	// Kind is sqltypes.KRecord, with Fields, or sqltypes.KEnum, with Labels.
+	Kind      sqltypes.Kind
+	Fields    []sqltypes.RowField `json:",omitempty"`
+	Labels    []sqltypes.Label    `json:",omitempty"`
+	DependsOn []ID                `json:",omitempty"` // types of fields
+	Comment   string              `json:",omitempty"`
+}
+
+// SQL returns the type that columns and expressions have.
+func (t *Type) SQL() sqltypes.Type { return sqltypes.Named(t.Kind, t.Stamp) }
+
 // Snapshot is the whole catalog at one revision.
 type Snapshot struct {
 	Revision  int64
@@ -213,17 +234,84 @@ type Snapshot struct {
 	Relations map[ID]*Relation
 	Users     map[string]*User
 	Functions map[ID]*Function
+	Types     map[ID]*Type
 	byName    map[name]*Relation
+	typeNames map[name]*Type
+	byStamp   map[uint64]*Type
 }
 
 type name struct{ schema, rel string }
 
-// Index builds the look-up tables; call it once, before publishing.
+// Index builds the look-up tables and defines the types; call it once, before publishing.
 func (s *Snapshot) Index() {
 	s.byName = make(map[name]*Relation, len(s.Relations))
 	for _, r := range s.Relations {
 		s.byName[name{r.Schema, r.Name}] = r
 	}
+	s.typeNames = make(map[name]*Type, len(s.Types))
+	s.byStamp = make(map[uint64]*Type, len(s.Types))
+	for _, t := range s.Types {
+		s.typeNames[name{t.Schema, t.Name}] = t
+		s.byStamp[t.Stamp] = t
+		t.SQL().Define(&sqltypes.Def{Name: t.Name, Schema: t.Schema, OID: uint32(t.ID), ArrayOID: uint32(t.ArrayID),
+			Fields: t.Fields, Labels: t.Labels})
+	}
+}
+
+// FindType looks a type up by schema and name.
+func (s *Snapshot) FindType(schema, typ string) (*Type, bool) {
+	t, ok := s.typeNames[name{schema, typ}]
+	return t, ok
+}
+
+// ResolveType looks an unqualified type name up along a search path.
+func (s *Snapshot) ResolveType(path []string, typ string) (*Type, bool) {
+	for _, schema := range path {
+		if t, ok := s.FindType(schema, typ); ok {
+			return t, true
+		}
+	}
+	return nil, false
+}
+
+// NamedIn lists the ids of the types made by CREATE TYPE that t is or is made of, without those of their fields.
+func (s *Snapshot) NamedIn(t sqltypes.Type) []ID {
+	if stamp := t.Ext.Stamp(); stamp != 0 {
+		if d := s.byStamp[stamp]; d != nil {
+			return []ID{d.ID}
+		}
+		return nil
+	}
+	if t.Ext.IsZero() {
+		return nil
+	}
+	d := t.Ext.Def()
+	var out []ID
+	for _, f := range d.Fields {
+		out = append(out, s.NamedIn(f.Type)...)
+	}
+	return append(append(out, s.NamedIn(d.Key)...), s.NamedIn(d.Value)...)
+}
+
+// TypeByOID finds the type, or with array the type of the elements, that has a pg_type OID.
+func (s *Snapshot) TypeByOID(oid uint32) (t *Type, array, ok bool) {
+	if t := s.Types[ID(oid)]; t != nil {
+		return t, false, true
+	}
+	if t := s.Types[ID(oid-1)]; t != nil && t.ArrayID == ID(oid) {
+		return t, true, true
+	}
+	return nil, false, false
+}
+
+// SortedTypes lists the types by id.
+func (s *Snapshot) SortedTypes() []*Type {
+	out := make([]*Type, 0, len(s.Types))
+	for _, t := range s.Types {
+		out = append(out, t)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
 }
 
 // Find looks a relation up by schema and name.
@@ -261,6 +349,17 @@ func (s *Snapshot) Dependants(id ID) []*Relation {
 				out = append(out, r)
 				break
 			}
+		}
+	}
+	return out
+}
+
+// TypeDependants lists the types that directly depend on a type, by id.
+func (s *Snapshot) TypeDependants(id ID) []*Type {
+	var out []*Type
+	for _, t := range s.SortedTypes() {
+		if slices.Contains(t.DependsOn, id) {
+			out = append(out, t)
 		}
 	}
 	return out

@@ -15,6 +15,8 @@ type Change struct {
 	DropUser   []string
 	PutFunc    []*Function
 	DropFunc   []ID
+	PutType    []*Type
+	DropType   []ID
 }
 
 // ErrConflict says that somebody else has changed the catalog since the change was decided.
@@ -23,7 +25,10 @@ var ErrConflict = errors.New("the catalog has changed")
 // On returns a copy of the snapshot with the change made; it still needs its Revision and Index.
 func (c *Change) On(s *Snapshot) *Snapshot {
 	next := &Snapshot{Database: s.Database, Schemas: maps.Clone(s.Schemas), Relations: maps.Clone(s.Relations),
-		Users: maps.Clone(s.Users), Functions: maps.Clone(s.Functions)}
+		Users: maps.Clone(s.Users), Functions: maps.Clone(s.Functions), Types: maps.Clone(s.Types)}
+	if next.Types == nil {
+		next.Types = map[ID]*Type{}
+	}
 	for _, x := range c.Put {
 		next.Relations[x.ID] = x
 	}
@@ -36,6 +41,9 @@ func (c *Change) On(s *Snapshot) *Snapshot {
 	for _, x := range c.PutFunc {
 		next.Functions[x.ID] = x
 	}
+	for _, x := range c.PutType {
+		next.Types[x.ID] = x
+	}
 	for _, id := range c.Drop {
 		delete(next.Relations, id)
 	}
@@ -47,6 +55,9 @@ func (c *Change) On(s *Snapshot) *Snapshot {
 	}
 	for _, id := range c.DropFunc {
 		delete(next.Functions, id)
+	}
+	for _, id := range c.DropType {
+		delete(next.Types, id)
 	}
 	return next
 }

@@ -400,7 +400,7 @@ func pickAggs() []AggFunc {
 			case t.Phys() == sqltypes.PhysFloat64:
 				f.Fixed = extremeFloats(m.sign)
 			}
-			if t.Kind == sqltypes.KAnyArray {
+			if t.IsPseudo() {
 				f.ResultOf = base
 			}
 			out = append(out, f)
@@ -420,4 +420,4 @@ func pickAggs() []AggFunc {
 // extremeTypes are the types that min and max are defined for.
 var extremeTypes = ts(sqltypes.Int2, sqltypes.Int4, sqltypes.Int8, sqltypes.Float4, sqltypes.Float8, sqltypes.Numeric,
 	sqltypes.Text, sqltypes.Bpchar, sqltypes.Bytea, sqltypes.Date, sqltypes.Time, sqltypes.Timetz, sqltypes.Timestamp,
-	sqltypes.Timestamptz, sqltypes.IntervalT, sqltypes.Oid, sqltypes.AnyArray)
+	sqltypes.Timestamptz, sqltypes.IntervalT, sqltypes.Oid, sqltypes.AnyArray, sqltypes.AnyEnum)

@@ -28,6 +28,8 @@ func castKernel(from, to sqltypes.Type, explicit bool) (k Kernel, ok bool) {
 			return nil, true
 		}
 		return castRecord(from, to, explicit), true
+	case from.Kind == to.Kind && from.Kind == sqltypes.KMap && from.Ext != to.Ext:
+		return castMap(from, to, explicit), true
 	case from.Kind == to.Kind, isVector(from) && to.Kind == sqltypes.KArray:
 		return nil, true
 	}
@@ -494,10 +496,10 @@ func castElems(c *Ctx, elems []sqltypes.Datum, from, to sqltypes.Type, explicit 
 
 // sameFields says that two record types have fields of the same types, whatever their names.
 func sameFields(a, b sqltypes.Type) bool {
-	if a.Row == nil || b.Row == nil || a.Row == b.Row {
+	if !a.HasFields() || !b.HasFields() || a.Ext == b.Ext {
 		return true
 	}
-	return slices.EqualFunc(a.Row.Fields, b.Row.Fields, func(x, y sqltypes.RowField) bool { return x.Type == y.Type })
+	return slices.EqualFunc(a.Fields(), b.Fields(), func(x, y sqltypes.RowField) bool { return x.Type == y.Type })
 }
 
 // castRecord casts field by field.
@@ -508,7 +510,7 @@ func castRecord(from, to sqltypes.Type, explicit bool) Kernel {
 			return dst, err
 		}
 		for i := range fields {
-			fields[i], err = CastDatum(c, fields[i], from.Row.Fields[i].Type, to.Row.Fields[i].Type, explicit)
+			fields[i], err = CastDatum(c, fields[i], from.Fields()[i].Type, to.Fields()[i].Type, explicit)
 			if err != nil {
 				return dst, err
 			}

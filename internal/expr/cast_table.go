@@ -94,12 +94,14 @@ func LookupCast(from, to sqltypes.Type) (CastContext, bool) {
 	case to.Kind == sqltypes.KUnknown:
 		return 0, false
 	case from.Kind == sqltypes.KArray && to.Kind == sqltypes.KArray:
-		if from.Elem == to.Elem {
+		if from.Elem == to.Elem && from.Ext == to.Ext {
 			return CastImplicit, true
 		}
 		return LookupCast(from.ElemType(), to.ElemType())
 	case from.Kind == to.Kind && from.Kind == sqltypes.KRecord:
 		return lookupRecordCast(from, to)
+	case from.Kind == to.Kind && from.Kind == sqltypes.KEnum:
+		return CastImplicit, from.Ext == to.Ext
 	case from.Kind == to.Kind:
 		return CastImplicit, true
 	case isVector(from) && to.Kind == sqltypes.KArray && vectorElem(from) == to.Elem:
@@ -130,15 +132,15 @@ func vectorElem(t sqltypes.Type) sqltypes.Kind {
 
 // lookupRecordCast casts field by field; the context is the narrowest of the fields'.
 func lookupRecordCast(from, to sqltypes.Type) (CastContext, bool) {
-	if from.Row == nil || to.Row == nil || from.Row == to.Row {
+	if !from.HasFields() || !to.HasFields() || from.Ext == to.Ext {
 		return CastImplicit, true
 	}
-	if len(from.Row.Fields) != len(to.Row.Fields) {
+	if len(from.Fields()) != len(to.Fields()) || from.IsNamed() && to.IsNamed() {
 		return 0, false
 	}
 	context := CastImplicit
-	for i, f := range from.Row.Fields {
-		c, ok := LookupCast(f.Type, to.Row.Fields[i].Type)
+	for i, f := range from.Fields() {
+		c, ok := LookupCast(f.Type, to.Fields()[i].Type)
 		if !ok {
 			return 0, false
 		}
@@ -174,7 +176,7 @@ func castVolatility(from, to sqltypes.Type) Volatility {
 func textDependsOnSettings(t sqltypes.Type) bool {
 	switch t.Kind {
 	case sqltypes.KDate, sqltypes.KTime, sqltypes.KTimetz, sqltypes.KTimestamp, sqltypes.KTimestamptz, sqltypes.KInterval,
-		sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace, sqltypes.KRecord, sqltypes.KBytea:
+		sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace, sqltypes.KRecord, sqltypes.KBytea, sqltypes.KEnum:
 		return true
 	case sqltypes.KArray:
 		return textDependsOnSettings(t.ElemType())

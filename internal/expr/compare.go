@@ -36,7 +36,7 @@ func comparisons() []comparison {
 			out = append(out, comparison{l, r, cmpFloats, Immutable})
 		}
 	}
-	same(cmpInts, sqltypes.Oid, sqltypes.Date, sqltypes.Time, sqltypes.Timestamp, sqltypes.Timestamptz)
+	same(cmpInts, sqltypes.Oid, sqltypes.Date, sqltypes.Time, sqltypes.Timestamp, sqltypes.Timestamptz, sqltypes.AnyEnum)
 	same(cmpBytes, sqltypes.Text, sqltypes.Name, sqltypes.Bytea, sqltypes.UUID, sqltypes.Char)
 	same(func(op cmpOp) Kernel { return cmpBy(op, compareBool) }, sqltypes.Bool)
 	same(func(op cmpOp) Kernel { return cmpBy(op, numeric.Dec.Cmp) }, sqltypes.Numeric)

@@ -483,14 +483,14 @@ type makeRowProg struct {
 
 // rowType is the type to encode with.
 func rowType(x *MakeRow) sqltypes.Type {
-	t := x.Ty
-	if t.Row == nil {
-		t.Row = &sqltypes.RowType{}
-		for _, a := range x.Args {
-			t.Row.Fields = append(t.Row.Fields, sqltypes.RowField{Type: a.Type()})
-		}
+	if x.Ty.HasFields() {
+		return x.Ty
 	}
-	return t
+	fields := make([]sqltypes.RowField, len(x.Args))
+	for i, a := range x.Args {
+		fields[i].Type = a.Type()
+	}
+	return sqltypes.StructOf(fields)
 }
 
 func (p *makeRowProg) Eval(c *Ctx, ch *delta.Chunk) *delta.Vec {

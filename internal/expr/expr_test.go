@@ -166,7 +166,7 @@ func TestGobRoundTrip(t *testing.T) {
 	RegisterGob()
 	dec, _ := numeric.Parse("12345678901234567890123456789012345678901234567890.1230")
 	col := &Col{3, sqltypes.Int8, "c"}
-	row := sqltypes.Type{Kind: sqltypes.KRecord, Row: &sqltypes.RowType{Name: "r", Fields: []sqltypes.RowField{{Name: "x", Type: sqltypes.Int4}}}}
+	row := sqltypes.StructOf([]sqltypes.RowField{{Name: "x", Type: sqltypes.Int4}})
 	for _, e := range []Expr{
 		col,
 		&Const{sqltypes.Int4, int64(5)},

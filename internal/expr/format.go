@@ -119,8 +119,8 @@ func (p *printer) column(x *Col) string {
 }
 
 func (p *printer) field(x *Field) string {
-	if row := x.Arg.Type().Row; row != nil && x.Index < len(row.Fields) && row.Fields[x.Index].Name != "" {
-		return row.Fields[x.Index].Name
+	if fs := x.Arg.Type().Fields(); x.Index < len(fs) && fs[x.Index].Name != "" {
+		return fs[x.Index].Name
 	}
 	return "f" + strconv.Itoa(x.Index+1)
 }

@@ -144,12 +144,12 @@ func rowFields(t sqltypes.Type, b []byte) (names []string, types []sqltypes.Type
 	if vals, err = sqlio.DecodeRecord(t, b); err != nil {
 		return nil, nil, nil, err
 	}
-	types = sqlio.RecordTypes(b)
+	types = sqlio.RecordTypes(t, b)
 	names = make([]string, len(vals))
 	for i := range vals {
 		names[i] = "f" + strconv.Itoa(i+1)
-		if t.Row != nil && i < len(t.Row.Fields) && t.Row.Fields[i].Name != "" {
-			names[i] = t.Row.Fields[i].Name
+		if t.HasFields() && i < len(t.Fields()) && t.Fields()[i].Name != "" {
+			names[i] = t.Fields()[i].Name
 		}
 	}
 	return names, types, vals, nil

@@ -23,6 +23,7 @@ var allFamilies = sync.OnceValue(func() [][]Func {
 		jsonbFuncs(),
 		jsonPathFuncs(),
 		arrayFuncs(),
+		enumFuncs(),
 		sessionFuncs(),
 		catalogFuncs(),
 		boolFuncs(),

@@ -122,7 +122,7 @@ func pgTypeof(_ *Ctx, a Args, out *delta.Vec) {
 	a.each(out, func(i int) { out.Ints[i] = oid })
 }
 
-func formatType(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
+func formatType(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 	if vecs[0].IsNull(i) {
 		return dst, errNull
 	}
@@ -132,6 +132,11 @@ func formatType(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 	}
 	t, ok := sqltypes.ByOID(uint32(oid))
 	if !ok {
+		if named := c.settings().RegName; named != nil {
+			if name, ok := named(sqltypes.KRegtype, oid); ok {
+				return append(dst, name...), nil
+			}
+		}
 		return append(dst, "???"...), nil
 	}
 	if !vecs[1].IsNull(i) && vecs[1].Ints[i] >= 0 {

@@ -61,7 +61,7 @@ func appendParsedMod(v *delta.Vec, text []byte, s *Settings) error {
 		v.AppendBytes(text)
 		return nil
 	case t.Phys() == sqltypes.PhysInt64 && t.Mod == 0:
-		x, err := parseIntKind(t.Kind, view(text), s)
+		x, err := parseIntKind(t, view(text), s)
 		if err != nil {
 			return err
 		}

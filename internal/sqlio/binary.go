@@ -23,7 +23,7 @@ func AppendBinary(dst []byte, v *delta.Vec, i int) []byte {
 	case sqltypes.PhysBool:
 		return appendBoolBinary(dst, v.Bools[i])
 	case sqltypes.PhysInt64:
-		return appendIntBinary(dst, v.Type.Kind, v.Ints[i])
+		return appendIntBinary(dst, v.Type, v.Ints[i])
 	case sqltypes.PhysFloat64:
 		return appendFloatBinary(dst, v.Type.Kind, v.Floats[i])
 	case sqltypes.PhysNumeric:
@@ -40,7 +40,7 @@ func AppendBinaryDatum(dst []byte, t sqltypes.Type, d sqltypes.Datum) []byte {
 	case bool:
 		return appendBoolBinary(dst, x)
 	case int64:
-		return appendIntBinary(dst, t.Kind, x)
+		return appendIntBinary(dst, t, x)
 	case float64:
 		return appendFloatBinary(dst, t.Kind, x)
 	case numeric.Dec:
@@ -58,8 +58,8 @@ func appendBoolBinary(dst []byte, b bool) []byte {
 	return append(dst, 0)
 }
 
-func appendIntBinary(dst []byte, k sqltypes.Kind, x int64) []byte {
-	switch k {
+func appendIntBinary(dst []byte, t sqltypes.Type, x int64) []byte {
+	switch t.Kind {
 	case sqltypes.KInt2:
 		return binary.BigEndian.AppendUint16(dst, uint16(x))
 	case sqltypes.KInt8, sqltypes.KTime, sqltypes.KTimestamp, sqltypes.KTimestamptz:
@@ -68,6 +68,8 @@ func appendIntBinary(dst []byte, k sqltypes.Kind, x int64) []byte {
 		micros, zone := datetime.UnpackTimetz(x)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(micros))
 		return binary.BigEndian.AppendUint32(dst, uint32(zone))
+	case sqltypes.KEnum:
+		return appendEnum(dst, t, x)
 	}
 	return binary.BigEndian.AppendUint32(dst, uint32(x))
 }
@@ -94,10 +96,12 @@ func appendBytesBinary(dst []byte, t sqltypes.Type, b []byte) []byte {
 		return jsonb.AppendText(append(dst, jsonbVersion), b)
 	case sqltypes.KJSONPath:
 		return appendJSONPath(append(dst, jsonbVersion), b)
-	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
+	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KMap:
 		return appendArrayBinary(dst, t, b)
 	case sqltypes.KRecord:
-		return appendRecordBinary(dst, b)
+		return appendRecordBinary(dst, t, b)
+	case sqltypes.KVector:
+		return appendFloatsBinary(dst, b)
 	}
 	return append(dst, b...)
 }
@@ -128,7 +132,7 @@ func ParseBinary(t sqltypes.Type, b []byte) (sqltypes.Datum, error) {
 	case sqltypes.PhysBool:
 		return boxed(len(b) > 0 && b[0] != 0, exactly(b, 1))
 	case sqltypes.PhysInt64:
-		return boxed(parseIntBinary(t.Kind, b))
+		return boxed(parseIntBinary(t, b))
 	case sqltypes.PhysFloat64:
 		return boxed(parseFloatBinary(t.Kind, b))
 	case sqltypes.PhysNumeric:
@@ -150,7 +154,8 @@ func ParseBinary(t sqltypes.Type, b []byte) (sqltypes.Datum, error) {
 	return out, nil
 }
 
-func parseIntBinary(k sqltypes.Kind, b []byte) (int64, error) {
+func parseIntBinary(t sqltypes.Type, b []byte) (int64, error) {
+	k := t.Kind
 	switch k {
 	case sqltypes.KInt2:
 		if err := exactly(b, 2); err != nil {
@@ -172,6 +177,8 @@ func parseIntBinary(k sqltypes.Kind, b []byte) (int64, error) {
 			return 0, err
 		}
 		return parseTimetzBinary(b)
+	case sqltypes.KEnum:
+		return parseEnum(t, string(b))
 	}
 	if err := exactly(b, 4); err != nil {
 		return 0, err
@@ -229,10 +236,12 @@ func parseBytesBinary(t sqltypes.Type, b []byte) ([]byte, error) {
 		return append([]byte{}, b...), exactly(b, 16)
 	case sqltypes.KChar:
 		return append([]byte{}, b...), exactly(b, 1)
-	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
+	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KMap:
 		return parseArrayBinary(t, b)
 	case sqltypes.KRecord:
 		return parseRecordBinary(t, b)
+	case sqltypes.KVector:
+		return parseFloatsBinary(b)
 	case sqltypes.KJSONB, sqltypes.KJSONPath:
 		if len(b) == 0 {
 			return nil, errShortBinary()

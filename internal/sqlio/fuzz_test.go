@@ -67,7 +67,7 @@ func FuzzBytes(f *testing.F) {
 		}
 		if ty.Kind == sqltypes.KRecord {
 			_, _ = DecodeRecord(ty, b)
-			RecordTypes(b)
+			RecordTypes(sqltypes.Record, b)
 		}
 	})
 }

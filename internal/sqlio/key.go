@@ -66,10 +66,12 @@ func CompareBytes(t sqltypes.Type, a, b []byte) int {
 	switch t.Kind {
 	case sqltypes.KJSONB:
 		return jsonb.Compare(a, b)
-	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
+	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KMap:
 		return compareArrays(t, a, b)
 	case sqltypes.KRecord:
-		return compareRecords(a, b)
+		return compareRecords(t, a, b)
+	case sqltypes.KVector:
+		return compareVectors(a, b)
 	case sqltypes.KBpchar:
 		return bytes.Compare(TrimBpchar(a), TrimBpchar(b))
 	}
@@ -119,10 +121,12 @@ func appendBytesKey(dst []byte, t sqltypes.Type, b []byte) []byte {
 	switch t.Kind {
 	case sqltypes.KJSONB:
 		return jsonb.AppendKey(dst, b)
-	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
+	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KMap:
 		return appendArrayKey(dst, t, b)
 	case sqltypes.KRecord:
-		return appendRecordKey(dst, b)
+		return appendRecordKey(dst, t, b)
+	case sqltypes.KVector:
+		return appendVectorKey(dst, b)
 	case sqltypes.KBpchar:
 		return keyenc.AppendBytes(dst, TrimBpchar(b))
 	}
@@ -133,7 +137,8 @@ func appendBytesKey(dst []byte, t sqltypes.Type, b []byte) []byte {
 // (numeric, interval, jsonb, char(n), floats because of −0, arrays and records), keep an image beside the key.
 func KeyIsExact(t sqltypes.Type) bool {
 	switch t.Kind {
-	case sqltypes.KJSONB, sqltypes.KBpchar, sqltypes.KRecord, sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
+	case sqltypes.KJSONB, sqltypes.KBpchar, sqltypes.KRecord, sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector,
+		sqltypes.KMap, sqltypes.KVector:
 		return false
 	}
 	p := t.Phys()
@@ -158,7 +163,7 @@ func DecodeKey(t sqltypes.Type, src []byte) (d sqltypes.Datum, rest []byte, err 
 		return box3(datetime.DecodeIntervalKey(src))
 	}
 	switch t.Kind {
-	case sqltypes.KJSONB, sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KRecord:
+	case sqltypes.KJSONB, sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KRecord, sqltypes.KMap, sqltypes.KVector:
 		return nil, nil, errKeyless
 	}
 	b, rest, err := keyenc.DecodeBytes(src)

@@ -31,7 +31,7 @@ func ParseText(t sqltypes.Type, text string, s *Settings) (sqltypes.Datum, error
 		return boxed(datetime.ParseIntervalTypmod(text, &s.Time, t.Typmod()))
 	}
 	if t.Phys() == sqltypes.PhysInt64 {
-		return boxed(parseIntKind(t.Kind, text, s))
+		return boxed(parseIntKind(t, text, s))
 	}
 	b, err := parseBytesKind(t, text, s)
 	if err != nil {
@@ -47,7 +47,8 @@ func boxed[T any](v T, err error) (sqltypes.Datum, error) {
 	return v, nil
 }
 
-func parseIntKind(k sqltypes.Kind, text string, s *Settings) (int64, error) {
+func parseIntKind(t sqltypes.Type, text string, s *Settings) (int64, error) {
+	k := t.Kind
 	switch k {
 	case sqltypes.KDate:
 		return datetime.ParseDate(text, &s.Time)
@@ -63,6 +64,8 @@ func parseIntKind(k sqltypes.Kind, text string, s *Settings) (int64, error) {
 		return parseOid(text)
 	case sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace:
 		return parseReg(k, text, s)
+	case sqltypes.KEnum:
+		return parseEnum(t, text)
 	}
 	return parseInt(k, text)
 }
@@ -86,6 +89,10 @@ func parseBytesKind(t sqltypes.Type, text string, s *Settings) ([]byte, error) {
 		return parseVector(t, text, s)
 	case sqltypes.KRecord:
 		return parseRecord(t, text, s)
+	case sqltypes.KMap:
+		return parseMap(t, text, s)
+	case sqltypes.KVector:
+		return parseFloats(text)
 	case sqltypes.KName:
 		return []byte(clip(text, 63)), nil
 	case sqltypes.KChar:

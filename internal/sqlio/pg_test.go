@@ -15,14 +15,14 @@ import (
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
-var pair = sqltypes.Type{Kind: sqltypes.KRecord, Row: &sqltypes.RowType{Name: "pair", Fields: []sqltypes.RowField{
+var pair = sqltypes.StructOf([]sqltypes.RowField{
 	{Name: "a", Type: sqltypes.Int4}, {Name: "b", Type: sqltypes.Text},
 	{Name: "c", Type: sqltypes.Numeric.WithTypmod(sqltypes.NumericTypmod(5, 2))},
-}}}
+})
 
-var box = sqltypes.Type{Kind: sqltypes.KRecord, Row: &sqltypes.RowType{Name: "box2", Fields: []sqltypes.RowField{
+var box = sqltypes.StructOf([]sqltypes.RowField{
 	{Name: "p", Type: pair}, {Name: "q", Type: sqltypes.ArrayOf(sqltypes.Int4)},
-}}}
+})
 
 func typeNamed(t *testing.T, name string) sqltypes.Type {
 	switch name {

@@ -32,8 +32,8 @@ func EncodeRecord(t sqltypes.Type, fields []sqltypes.Datum) []byte {
 }
 
 func fieldType(t sqltypes.Type, i int, d sqltypes.Datum) sqltypes.Type {
-	if t.Row != nil && i < len(t.Row.Fields) {
-		return t.Row.Fields[i].Type
+	if t.HasFields() && i < len(t.Fields()) {
+		return t.Fields()[i].Type
 	}
 	switch d.(type) {
 	case bool:
@@ -52,22 +52,24 @@ func fieldType(t sqltypes.Type, i int, d sqltypes.Datum) sqltypes.Type {
 
 // DecodeRecord returns the fields of an encoded record. Byte values alias b. The type is not needed: the
 // encoding describes itself.
-func DecodeRecord(_ sqltypes.Type, b []byte) ([]sqltypes.Datum, error) {
-	_, fields, err := openRecord(b)
+func DecodeRecord(t sqltypes.Type, b []byte) ([]sqltypes.Datum, error) {
+	_, fields, err := openRecord(t, b)
 	return fields, err
 }
 
-// RecordTypes returns the types of the fields of an encoded record, nil for malformed bytes. Row types of nested
-// records are not kept.
-func RecordTypes(b []byte) []sqltypes.Type {
-	types, _, err := openRecord(b)
+// RecordTypes returns the types of the fields of an encoded record of type t, nil for malformed bytes.
+func RecordTypes(t sqltypes.Type, b []byte) []sqltypes.Type {
+	types, _, err := openRecord(t, b)
 	if err != nil {
 		return nil
 	}
 	return types
 }
 
-func openRecord(b []byte) (types []sqltypes.Type, fields []sqltypes.Datum, err error) {
+// openRecord reads a record. The encoding says of what kind each field is; what else there is to know about its
+// type, t says.
+func openRecord(t sqltypes.Type, b []byte) (types []sqltypes.Type, fields []sqltypes.Datum, err error) {
+	declared := t.Fields()
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)) {
 		return nil, nil, errRecord
@@ -75,10 +77,16 @@ func openRecord(b []byte) (types []sqltypes.Type, fields []sqltypes.Datum, err e
 	b = b[size:]
 	types, fields = make([]sqltypes.Type, n), make([]sqltypes.Datum, n)
 	for i := range types {
-		if len(b) < 2 || b[0] >= byte(sqltypes.KAny) || b[1] >= byte(sqltypes.KAny) {
+		if len(b) < 2 {
 			return nil, nil, errRecord
 		}
 		types[i] = sqltypes.Type{Kind: sqltypes.Kind(b[0]), Elem: sqltypes.Kind(b[1])}
+		if !types[i].IsStorable() {
+			return nil, nil, errRecord
+		}
+		if len(declared) == len(types) && declared[i].Type.Kind == types[i].Kind && declared[i].Type.Elem == types[i].Elem {
+			types[i].Ext = declared[i].Type.Ext
+		}
 		mod, size := binary.Varint(b[2:])
 		if size <= 0 || len(b) <= 2+size {
 			return nil, nil, errRecord
@@ -99,8 +107,8 @@ func openRecord(b []byte) (types []sqltypes.Type, fields []sqltypes.Datum, err e
 	return types, fields, nil
 }
 
-func appendRecordText(dst, b []byte, s *Settings) []byte {
-	types, fields, err := openRecord(b)
+func appendRecordText(dst []byte, t sqltypes.Type, b []byte, s *Settings) []byte {
+	types, fields, err := openRecord(t, b)
 	if err != nil {
 		return append(dst, '(', ')')
 	}
@@ -139,7 +147,7 @@ func appendFieldText(dst []byte, t sqltypes.Type, d sqltypes.Datum, s *Settings)
 
 // parseRecord reads (a,"b c",): an empty field is NULL.
 func parseRecord(t sqltypes.Type, text string, s *Settings) ([]byte, error) {
-	if t.Row == nil {
+	if !t.HasFields() {
 		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "input of anonymous composite types is not implemented")
 	}
 	bad := func(detail string) ([]byte, error) { return nil, errMalformed("record", text, "%s", detail) }
@@ -148,8 +156,8 @@ func parseRecord(t sqltypes.Type, text string, s *Settings) ([]byte, error) {
 		return bad("Missing left parenthesis.")
 	}
 	rest = rest[1:]
-	fields := make([]sqltypes.Datum, len(t.Row.Fields))
-	for i, f := range t.Row.Fields {
+	fields := make([]sqltypes.Datum, len(t.Fields()))
+	for i, f := range t.Fields() {
 		if i > 0 {
 			if rest == "" || rest[0] != ',' {
 				return bad("Too few columns.")
@@ -208,9 +216,9 @@ func takeFieldText(s string) (field, rest string, ok bool) {
 }
 
 // compareRecords orders by the fields one after the other, NULL greatest, then by their number.
-func compareRecords(x, y []byte) int {
-	ta, a, errA := openRecord(x)
-	tb, b, errB := openRecord(y)
+func compareRecords(t sqltypes.Type, x, y []byte) int {
+	ta, a, errA := openRecord(t, x)
+	tb, b, errB := openRecord(t, y)
 	if errA != nil || errB != nil {
 		return compareBool(errA != nil, errB != nil)
 	}
@@ -225,8 +233,8 @@ func compareRecords(x, y []byte) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-func appendRecordKey(dst, b []byte) []byte {
-	types, fields, err := openRecord(b)
+func appendRecordKey(dst []byte, t sqltypes.Type, b []byte) []byte {
+	types, fields, err := openRecord(t, b)
 	if err != nil {
 		return append(dst, keyNull+1, keyEnd)
 	}
@@ -240,8 +248,8 @@ func appendRecordKey(dst, b []byte) []byte {
 	return append(dst, keyEnd)
 }
 
-func appendRecordBinary(dst, b []byte) []byte {
-	types, fields, err := openRecord(b)
+func appendRecordBinary(dst []byte, t sqltypes.Type, b []byte) []byte {
+	types, fields, err := openRecord(t, b)
 	if err != nil {
 		return binary.BigEndian.AppendUint32(dst, 0)
 	}
@@ -254,7 +262,7 @@ func appendRecordBinary(dst, b []byte) []byte {
 }
 
 func parseRecordBinary(t sqltypes.Type, b []byte) ([]byte, error) {
-	if t.Row == nil {
+	if !t.HasFields() {
 		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "input of anonymous composite types is not implemented")
 	}
 	if len(b) < 4 {
@@ -262,11 +270,11 @@ func parseRecordBinary(t sqltypes.Type, b []byte) ([]byte, error) {
 	}
 	n := int(int32(binary.BigEndian.Uint32(b)))
 	b = b[4:]
-	if n != len(t.Row.Fields) {
-		return nil, sqlerr.New(sqlerr.DatatypeMismatch, "wrong number of columns: %d, expected %d", n, len(t.Row.Fields))
+	if n != len(t.Fields()) {
+		return nil, sqlerr.New(sqlerr.DatatypeMismatch, "wrong number of columns: %d, expected %d", n, len(t.Fields()))
 	}
 	fields := make([]sqltypes.Datum, n)
-	for i, f := range t.Row.Fields {
+	for i, f := range t.Fields() {
 		if len(b) < 4 {
 			return nil, errShortBinary()
 		}

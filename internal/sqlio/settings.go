@@ -57,6 +57,9 @@ func elemType(t sqltypes.Type) sqltypes.Type {
 	case sqltypes.KOidVector:
 		return sqltypes.Oid
 	}
+	if t.Kind == sqltypes.KMap {
+		return t.EntryType()
+	}
 	return t.ElemType()
 }
 

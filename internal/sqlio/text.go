@@ -21,7 +21,7 @@ func AppendText(dst []byte, v *delta.Vec, i int, s *Settings) []byte {
 	case sqltypes.PhysBool:
 		return appendBoolText(dst, v.Bools[i])
 	case sqltypes.PhysInt64:
-		return appendIntText(dst, v.Type.Kind, v.Ints[i], s)
+		return appendIntText(dst, v.Type, v.Ints[i], s)
 	case sqltypes.PhysFloat64:
 		return appendFloatText(dst, v.Type.Kind, v.Floats[i], s)
 	case sqltypes.PhysNumeric:
@@ -38,7 +38,7 @@ func AppendTextDatum(dst []byte, t sqltypes.Type, d sqltypes.Datum, s *Settings)
 	case bool:
 		return appendBoolText(dst, x)
 	case int64:
-		return appendIntText(dst, t.Kind, x, s)
+		return appendIntText(dst, t, x, s)
 	case float64:
 		return appendFloatText(dst, t.Kind, x, s)
 	case numeric.Dec:
@@ -64,8 +64,8 @@ func appendBoolText(dst []byte, b bool) []byte {
 	return append(dst, 'f')
 }
 
-func appendIntText(dst []byte, k sqltypes.Kind, x int64, s *Settings) []byte {
-	switch k {
+func appendIntText(dst []byte, t sqltypes.Type, x int64, s *Settings) []byte {
+	switch t.Kind {
 	case sqltypes.KDate:
 		return datetime.AppendDate(dst, x, &s.Time)
 	case sqltypes.KTime:
@@ -77,7 +77,9 @@ func appendIntText(dst []byte, k sqltypes.Kind, x int64, s *Settings) []byte {
 	case sqltypes.KTimestamptz:
 		return datetime.AppendTimestamptz(dst, x, &s.Time)
 	case sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace:
-		return appendReg(dst, k, x, s)
+		return appendReg(dst, t.Kind, x, s)
+	case sqltypes.KEnum:
+		return appendEnum(dst, t, x)
 	}
 	return strconv.AppendInt(dst, x, 10)
 }
@@ -211,7 +213,11 @@ func appendBytesText(dst []byte, t sqltypes.Type, b []byte, s *Settings) []byte 
 	case sqltypes.KInt2Vector, sqltypes.KOidVector:
 		return appendVectorText(dst, t, b, s)
 	case sqltypes.KRecord:
-		return appendRecordText(dst, b, s)
+		return appendRecordText(dst, t, b, s)
+	case sqltypes.KMap:
+		return appendMapText(dst, t, b, s)
+	case sqltypes.KVector:
+		return appendFloatsText(dst, b)
 	}
 	return append(dst, b...)
 }

@@ -3,6 +3,7 @@
 //
 // The idea: a Type is a small comparable value (== means same type, typmod included), and every type
 // is carried by one of six physical representations (Phys). Kernels are written per Phys, rules per Kind.
+// What does not fit into so little (fields, labels, names) lies behind its Ext, an interned handle.
 //
 // Everything here is pure and safe for any goroutine. A Datum is the boxed, slow-path form of one
 // value (literals, defaults, wire parameters); columns of values are delta.Vec.
@@ -52,17 +53,22 @@ const (
 	KRegnamespace             // Phys Int64
 	KName                     // Phys Bytes
 	KChar                     // Phys Bytes: PostgreSQL's internal "char"
-	KRecord                   // Phys Bytes: anonymous or named composite; Row gives the fields
+	KRecord                   // Phys Bytes: anonymous or named composite; Ext gives the fields
 	KVoid                     // Phys Bytes, always empty
 	KInt2Vector               // Phys Bytes: as an int2 array, printed with spaces
 	KOidVector                // Phys Bytes: as an oid array, printed with spaces
 	KJSONPath                 // Phys Bytes: the path as it was written, see internal/jsonpath
+	KEnum                     // Phys Int64: the label's place in the order; Ext gives the labels
+	KMap                      // Phys Bytes: as an array of records (key, value), ordered by key; Ext gives the two types
+	KVector                   // Phys Bytes: float32s, little-endian; Mod is the number of them
 
-	// Pseudo-types, in function signatures only.
+	// Pseudo-types, in function signatures only; their numbers are not persisted.
 	KAny
 	KAnyElement
 	KAnyArray
 	KAnyNonArray
+	KAnyEnum
+	KAnyMap
 	kindCount
 )
 
@@ -85,22 +91,11 @@ type Type struct {
 	// Elem is the element kind of a KArray; dimensions are part of the value, not of the type.
 	Elem Kind
 	// Mod is PostgreSQL's atttypmod plus one, so that the zero value means "none":
-	// varchar(n)/bpchar(n): n+4; numeric(p,s): (p<<16|s)+4; time and timestamp(p): p.
+	// varchar(n)/bpchar(n): n+4; numeric(p,s): (p<<16|s)+4; time and timestamp(p): p; vector(n): n.
 	Mod int32
-	// Row lists the fields of a KRecord; interned with InternRow, hence comparable.
-	Row *RowType
-}
-
-// RowType is the shape of a composite type.
-type RowType struct {
-	Name   string // "" for an anonymous record
-	Fields []RowField
-}
-
-// RowField is one field of a composite type.
-type RowField struct {
-	Name string
-	Type Type
+	// Ext is what the kind does not say: fields, labels, key and value. An array has its elements' Ext.
+	// The JSON name is older than the field.
+	Ext Ext `json:"Row,omitzero"`
 }
 
 // The types without modifiers.
@@ -138,13 +133,16 @@ var (
 	Any         = Type{Kind: KAny}
 	AnyElement  = Type{Kind: KAnyElement}
 	AnyArray    = Type{Kind: KAnyArray}
+	AnyEnum     = Type{Kind: KAnyEnum}
+	AnyMap      = Type{Kind: KAnyMap}
+	Vector      = Type{Kind: KVector}
 )
 
 // ArrayOf returns the array type over elem; elem's modifier is dropped.
-func ArrayOf(elem Type) Type { return Type{Kind: KArray, Elem: elem.Kind} }
+func ArrayOf(elem Type) Type { return Type{Kind: KArray, Elem: elem.Kind, Ext: elem.Ext} }
 
 // ElemType returns the element type of an array type.
-func (t Type) ElemType() Type { return Type{Kind: t.Elem} }
+func (t Type) ElemType() Type { return Type{Kind: t.Elem, Ext: t.Ext} }
 
 // Base returns t without its modifier.
 func (t Type) Base() Type { t.Mod = 0; return t }
@@ -164,6 +162,7 @@ const (
 	CatBool      Category = 'B'
 	CatComposite Category = 'C'
 	CatDateTime  Category = 'D'
+	CatEnum      Category = 'E'
 	CatNumeric   Category = 'N'
 	CatPseudo    Category = 'P'
 	CatString    Category = 'S'
@@ -222,10 +221,15 @@ var infos = [kindCount]Info{
 	{KInt2Vector, "int2vector", "int2vector", 22, 1006, -1, PhysBytes, CatArray, false, nil},
 	{KOidVector, "oidvector", "oidvector", 30, 1013, -1, PhysBytes, CatArray, false, nil},
 	{KJSONPath, "jsonpath", "jsonpath", 4072, 4073, -1, PhysBytes, CatUser, false, nil},
+	{KEnum, "enum", "enum", 0, 0, 4, PhysInt64, CatEnum, false, nil},
+	{KMap, "map", "map", 16400, 16401, -1, PhysBytes, CatUser, false, nil},
+	{KVector, "vector", "vector", 16402, 16403, -1, PhysBytes, CatUser, false, nil},
 	{KAny, "\"any\"", "any", 2276, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyElement, "anyelement", "anyelement", 2283, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyArray, "anyarray", "anyarray", 2277, 0, -1, PhysBytes, CatPseudo, false, nil},
 	{KAnyNonArray, "anynonarray", "anynonarray", 2776, 0, 4, PhysBytes, CatPseudo, false, nil},
+	{KAnyEnum, "anyenum", "anyenum", 3500, 0, 4, PhysInt64, CatPseudo, false, nil},
+	{KAnyMap, "anymap", "anymap", 16404, 0, -1, PhysBytes, CatPseudo, false, nil},
 }
 
 // Infos lists the type table, for pg_type.
@@ -242,6 +246,12 @@ func (t Type) Category() Category { return infos[t.Kind].Category }
 
 // OID returns the pg_type OID that drivers see.
 func (t Type) OID() uint32 {
+	if d := t.Ext.named(); d != nil {
+		if t.Kind == KArray {
+			return d.ArrayOID
+		}
+		return d.OID
+	}
 	if t.Kind == KArray {
 		return infos[t.Elem].ArrayOID
 	}
@@ -268,10 +278,16 @@ func (t Type) IsString() bool {
 // IsPseudo reports whether t may stand in a function signature only.
 func (t Type) IsPseudo() bool { return t.Kind >= KAny }
 
+// IsStorable reports whether t is the type of values that can be kept, and not a number that means no type.
+func (t Type) IsStorable() bool { return t.Kind < kindCount && t.Elem < kindCount && !t.IsPseudo() }
+
 // String is PostgreSQL's format_type: the name with its modifier.
 func (t Type) String() string {
 	if t.Kind == KArray {
-		return Type{Kind: t.Elem, Mod: t.Mod}.String() + "[]"
+		return Type{Kind: t.Elem, Mod: t.Mod, Ext: t.Ext}.String() + "[]"
+	}
+	if !t.Ext.IsZero() {
+		return t.Ext.name(t.Kind)
 	}
 	in := infos[t.Kind]
 	if t.Mod <= 0 {
@@ -281,6 +297,8 @@ func (t Type) String() string {
 	switch t.Kind {
 	case KVarchar, KBpchar:
 		return fmt.Sprintf("%s(%d)", in.Name, m-4)
+	case KVector:
+		return fmt.Sprintf("vector(%d)", m)
 	case KNumeric:
 		return fmt.Sprintf("numeric(%d,%d)", (m-4)>>16, NumericScale(m))
 	case KTime, KTimestamp, KTimetz, KTimestamptz:
@@ -358,7 +376,7 @@ func ByOID(oid uint32) (Type, bool) {
 func ByName(name string) (Type, bool) {
 	for k := range infos {
 		in := &infos[k]
-		if k == int(KArray) || k == int(KUnknown) || k == int(KChar) {
+		if k == int(KArray) || k == int(KUnknown) || k == int(KChar) || k == int(KEnum) || k == int(KMap) {
 			continue
 		}
 		if in.PgName == name || in.Name == name {

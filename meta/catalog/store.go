@@ -34,6 +34,7 @@ const (
 	schemaKey   = root + "schema/"
 	userKey     = root + "user/"
 	functionKey = root + "function/"
+	typeKey     = root + "type/"
 )
 
 // formatVersion is the version of the records; it is the value of versionKey.
@@ -90,6 +91,9 @@ func (s *Store) create(ctx context.Context, saved json.RawMessage) error {
 	for _, x := range snap.Functions {
 		c.PutFunc = append(c.PutFunc, x)
 	}
+	for _, x := range snap.Types {
+		c.PutType = append(c.PutType, x)
+	}
 	ops, err := encodeOps(&c)
 	if err != nil {
 		return err
@@ -109,7 +113,8 @@ func (s *Store) load(ctx context.Context, database string) error {
 		return fmt.Errorf("read catalog: %w", err)
 	}
 	snap := &catalog.Snapshot{Revision: res.Header.Revision, Database: database, Schemas: map[string]*catalog.Schema{},
-		Relations: map[catalog.ID]*catalog.Relation{}, Users: map[string]*catalog.User{}, Functions: map[catalog.ID]*catalog.Function{}}
+		Relations: map[catalog.ID]*catalog.Relation{}, Users: map[string]*catalog.User{}, Functions: map[catalog.ID]*catalog.Function{},
+		Types: map[catalog.ID]*catalog.Type{}}
 	s.rev = 0
 	for _, kv := range res.Kvs {
 		k := string(kv.Key)
@@ -141,6 +146,10 @@ func (s *Store) load(ctx context.Context, database string) error {
 			var x catalog.Function
 			err = json.Unmarshal(kv.Value, &x)
 			snap.Functions[x.ID] = &x
+		case strings.HasPrefix(k, typeKey):
+			var x catalog.Type
+			err = json.Unmarshal(kv.Value, &x)
+			snap.Types[x.ID] = &x
 		}
 		if err != nil {
 			return fmt.Errorf("read catalog: %s: %w", k, err)
@@ -226,6 +235,11 @@ func encodeOps(c *catalog.Change) (ops []clientv3.Op, err error) {
 			return nil, err
 		}
 	}
+	for _, x := range c.PutType {
+		if ops, err = put(ops, fmt.Sprint(typeKey, x.ID), x); err != nil {
+			return nil, err
+		}
+	}
 	for _, id := range c.Drop {
 		ops = append(ops, clientv3.OpDelete(fmt.Sprint(relationKey, id)))
 	}
@@ -237,6 +251,9 @@ func encodeOps(c *catalog.Change) (ops []clientv3.Op, err error) {
 	}
 	for _, id := range c.DropFunc {
 		ops = append(ops, clientv3.OpDelete(fmt.Sprint(functionKey, id)))
+	}
+	for _, id := range c.DropType {
+		ops = append(ops, clientv3.OpDelete(fmt.Sprint(typeKey, id)))
 	}
 	return ops, nil
 }

@@ -111,7 +111,7 @@ func apply(r *catalog.Relation, f *stream.Facts) {
 
 func columns(r *catalog.Relation, e *parser.TableElements) error {
 	for i, d := range e.Columns {
-		t, err := bind.TypeOf(d.Type)
+		t, err := bind.TypeOf(&bind.Env{}, d.Type)
 		if err != nil {
 			return err
 		}
