@@ -98,6 +98,8 @@ type Ack struct {
 	Barrier stream.Barrier
 	Delta   *state.Delta
 	Stats   state.Stats
+	// Wake is when (µs since 2000-01-01 UTC) an operator wants a barrier even without input; 0: never.
+	Wake int64
 }
 
 // Actor drives one instance of a fragment.
@@ -112,6 +114,7 @@ type Actor struct {
 	aligned int
 	barrier *stream.Barrier
 	onAck   func(Ack)
+	clock   func(now int64)
 	// Size of the last state delta, with some room.
 	lastBytes, lastEntries int
 	ctx                    context.Context // of the run; the actor is its only user
@@ -180,6 +183,9 @@ func (a *Actor) AddInput(leafIndex int) *Edge {
 	a.inputs = append(a.inputs, input{leaf: leafIndex, sem: sem})
 	return &Edge{to: a, input: len(a.inputs) - 1, sem: sem}
 }
+
+// OnTime is told the time before a chunk is processed and at each barrier. Not after Start.
+func (a *Actor) OnTime(f func(now int64)) { a.clock = f }
 
 // SetOutput says where results go. Not after Start.
 func (a *Actor) SetOutput(o Output) { a.out = o }
@@ -256,6 +262,9 @@ func (a *Actor) step(in *input, m Message) error {
 	}
 	in.open = m.Open
 	var err error
+	if m.Chunk != nil && a.clock != nil {
+		a.clock(stream.WallClock())
+	}
 	if m.Chunk != nil {
 		err = l.emit(m.Chunk)
 	}
@@ -276,7 +285,10 @@ func (a *Actor) align(in *input, m Message) {
 
 // finish ends the epoch: operators, state, output, acknowledgement.
 func (a *Actor) finish(b *stream.Barrier) error {
-	marks := a.leafMarks()
+	marks, wake := a.leafMarks(), int64(0)
+	if a.clock != nil {
+		a.clock(b.Now)
+	}
 	for _, n := range a.nodes {
 		if w, ok := n.Op.(stream.Watermarker); ok {
 			for port, m := range n.in {
@@ -285,6 +297,11 @@ func (a *Actor) finish(b *stream.Barrier) error {
 		}
 		if err := n.Op.OnBarrier(*b, n.emit); err != nil {
 			return err
+		}
+		if w, ok := n.Op.(stream.Waker); ok {
+			if at, ok := w.Wake(); ok && (wake == 0 || at < wake) {
+				wake = at
+			}
 		}
 		out := n.rules.Out(n.in)
 		if w, ok := n.Op.(stream.Marker); ok {
@@ -297,7 +314,7 @@ func (a *Actor) finish(b *stream.Barrier) error {
 			n.parent.mark(n.port, out)
 		}
 	}
-	ack := Ack{Actor: a.ID, Barrier: *b}
+	ack := Ack{Actor: a.ID, Barrier: *b, Wake: wake}
 	if b.Checkpoint {
 		// About as much as last time: growing a large buffer by doubling copies all of it.
 		ack.Delta = &state.Delta{Buf: make([]byte, 0, a.lastBytes), Entries: make([]change.Entry, 0, a.lastEntries)}

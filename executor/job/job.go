@@ -402,7 +402,10 @@ func (b *builder) fragment(n plan.Node, out []*target) error {
 	}
 	insts := make([]*instance, width)
 	for i, a := range acts {
-		insts[i] = &instance{b: b, actor: a, index: i, width: width, env: b.env(i, width)}
+		env := b.env(i, width)
+		// proctime() is the time at which a row is processed; it never falls.
+		a.OnTime(func(now int64) { env.Ctx.Now = max(env.Ctx.Now, now) })
+		insts[i] = &instance{b: b, actor: a, index: i, width: width, env: env}
 	}
 	return b.tree(n, insts, make([]*actor.Node, width), 0)
 }

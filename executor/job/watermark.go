@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -249,6 +250,23 @@ func (w *watermark) mine() (names []string, ok bool) {
 func (w *watermark) idle(name string, s *splitMark) bool {
 	return w.source != nil && w.source.rests(name) ||
 		w.n.IdleMicros > 0 && w.now().Sub(s.seen) >= time.Duration(w.n.IdleMicros)*time.Microsecond
+}
+
+// Wake implements stream.Waker: a split that falls silent is noticed without a row.
+func (w *watermark) Wake() (at int64, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names, known := w.mine()
+	if w.n.IdleMicros == 0 || !known {
+		return 0, false
+	}
+	for _, name := range names {
+		s := w.split(name)
+		if due := datetime.FromTime(s.seen) + w.n.IdleMicros; !s.resting && (!ok || due < at) {
+			at, ok = due, true
+		}
+	}
+	return at, ok
 }
 
 // Flush implements stream.Operator.

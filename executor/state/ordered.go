@@ -184,6 +184,12 @@ func (m *OrderedMap) Get(k []byte) ([]byte, bool) {
 	return m.valueOf(e), true
 }
 
+// VNode returns the vnode that a key's entry was put with; the key must be there.
+func (m *OrderedMap) VNode(k []byte) uint16 {
+	e, _ := m.find(k)
+	return m.meta(e).vnode
+}
+
 // Put sets the value of a key.
 func (m *OrderedMap) Put(vnode uint16, k, v []byte) {
 	leaf, i, ok := m.locate(k)

@@ -71,6 +71,7 @@ type sim struct {
 	errs   map[string]int64
 	marks  map[catalog.ID]int64 // of column 0 of a table
 	late   int
+	now    int64
 }
 
 type simNode struct {
@@ -123,6 +124,10 @@ func numberStates(n plan.Node) plan.Node {
 			m.State = take(1)
 			return &m
 		case *plan.EmitOnClose:
+			m := *x
+			m.State = take(1)
+			return &m
+		case *plan.TemporalFilter:
 			m := *x
 			m.State = take(1)
 			return &m
@@ -211,7 +216,7 @@ func (s *sim) push(table int, c *delta.Chunk) error {
 // barrier ends the epoch and returns what it put out.
 func (s *sim) barrier(checkpoint bool) ([]*delta.Chunk, error) {
 	s.epoch++
-	b := Barrier{Epoch: s.epoch, Checkpoint: checkpoint}
+	b := Barrier{Epoch: s.epoch, Checkpoint: checkpoint, Now: s.now}
 	for _, l := range s.leaves {
 		if v, ok := s.marks[l.table.Table]; ok && l.parent >= 0 {
 			s.nodes[l.parent].in[l.port] = Marks{{Origin: int(l.table.Table), Value: v}}

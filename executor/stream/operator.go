@@ -19,7 +19,10 @@
 package stream
 
 import (
+	"time"
+
 	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -44,6 +47,9 @@ type Barrier struct {
 	// Stop: the actors end after this barrier.
 	Stop bool
 }
+
+// WallClock is the time in the unit of Barrier.Now.
+func WallClock() int64 { return datetime.FromTime(time.Now()) }
 
 // Emit hands a chunk to whatever comes next. The chunk must not be changed afterwards.
 type Emit func(*delta.Chunk) error

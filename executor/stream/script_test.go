@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -89,6 +90,14 @@ var scriptPlans = map[string]func() plan.Node{
 	"agg_append": func() plan.Node {
 		return scriptAgg(1, 1, call("max(bigint)", sqltypes.Int8, 0), call("min(numeric)", sqltypes.Numeric, 2))
 	},
+	"temporal": func() plan.Node { // now − 10 < a ≤ now, where a is a time
+		a := &expr.Col{Ty: sqltypes.Timestamptz}
+		now := &expr.Call{Sig: "now()", Ty: sqltypes.Timestamptz}
+		ago := &expr.Call{Sig: "-(timestamp with time zone,interval)", Ty: sqltypes.Timestamptz,
+			Args: []expr.Expr{now, &expr.Const{Ty: sqltypes.IntervalT, Val: datetime.Interval{Micros: 10}}}}
+		return &plan.TemporalFilter{Input: scriptScan(0), Bounds: []plan.TimeBound{
+			{Value: a, Op: ">", Clock: ago, Drift: plan.Drift{Lo: -10, Hi: -10}}, {Value: a, Op: "<=", Clock: now}}}
+	},
 	"close_agg": func() plan.Node {
 		return &plan.EmitOnClose{Cols: []int{0}, Dist: []int{0},
 			Input: scriptAgg(3, 0, call("count()", sqltypes.Int8), call("max(text)", sqltypes.Text, 1))}
@@ -163,6 +172,8 @@ var scriptPlans = map[string]func() plan.Node{
 //	checkpoint      the same, and saves the state
 //	restart         goes back to the last checkpoint
 //	state           prints the number of rows in state
+//	at 7            the time of the barriers that follow
+//	wake            prints when the first operator wants a barrier
 //	mark t3 7       the watermark of a table from the next barrier on
 //
 // Lines that begin with > are output, those that begin with # are comments.
@@ -228,6 +239,11 @@ func (s *script) command(w []string) error {
 		s.sim, err = newSim(p())
 		return err
 	}
+	if w[0] == "at" {
+		v, err := strconv.ParseInt(w[1], 10, 64)
+		s.sim.now = v
+		return err
+	}
 	if w[0] == "mark" {
 		v, err := strconv.ParseInt(w[2], 10, 64)
 		s.sim.marks[tableID(int(w[1][1]-'0'))] = v
@@ -254,6 +270,15 @@ func (s *script) command(w []string) error {
 			n += x.op.Stats().Rows
 		}
 		fmt.Fprintf(&s.out, "> %d rows\n", n)
+		return nil
+	}
+	if w[0] == "wake" {
+		for _, x := range s.sim.nodes {
+			if k, ok := x.op.(Waker); ok {
+				at, ok := k.Wake()
+				fmt.Fprintf(&s.out, "> %d %v\n", at, ok)
+			}
+		}
 		return nil
 	}
 	return fmt.Errorf("unknown command")

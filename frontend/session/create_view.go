@@ -136,21 +136,52 @@ func (s *Session) createMatView(ctx context.Context, x *parser.CreateMatViewStmt
 		return err
 	}
 	return s.create(ctx, snap, r, func(id catalog.ID) (int, error) {
-		p, f, err := stream.Plan(n, stream.Root{Table: id, EmitOnClose: x.EmitOnWindowClose}, r.Parallelism)
+		p, f, err := stream.Plan(n, s.root(stream.Root{Table: id, EmitOnClose: x.EmitOnWindowClose}), r.Parallelism)
 		if err != nil {
-			return 0, planError(err, x.EmitOnWindowClose, x.EmitAt)
+			return 0, placed(err, x.Query, x.EmitAt)
 		}
 		return setJob(r, p, f)
 	})
 }
 
-// planError gives an error of the stream planner the place of EMIT ON WINDOW CLOSE, if it is about that.
-func planError(err error, emit bool, at parser.Loc) error {
+// root adds to a plan's root what depends on the session.
+func (s *Session) root(r stream.Root) stream.Root {
+	l := s.settings.io.Time.Location
+	r.Zoned = l != nil && l.String() != "UTC"
+	return r
+}
+
+// placed gives an error of the stream planner the place of what it is about in the statement.
+func placed(err error, q *parser.Query, emit parser.Loc) error {
 	e := sqlerr.From(err)
-	if !emit || e.Position != 0 || e.Code != sqlerr.FeatureNotSupported || !strings.HasPrefix(e.Message, "EMIT ON WINDOW CLOSE") {
+	if e.About == "" || e.Offset != 0 || e.Position != 0 {
 		return err
 	}
-	return e.At(at.Pos)
+	if e.About == stream.AboutEmit {
+		return e.At(emit.Pos)
+	}
+	if q == nil {
+		return err
+	}
+	at := -1
+	parser.Walk(q, func(n parser.Node) bool {
+		if at < 0 && callsFunction(n, e.About) {
+			at = n.At()
+		}
+		return at < 0
+	})
+	return e.At(at)
+}
+
+// callsFunction says that a node calls the function of that name.
+func callsFunction(n parser.Node, function string) bool {
+	switch x := n.(type) {
+	case *parser.FuncCall:
+		return x.Name.Last() == function
+	case *parser.SQLValue: // all of them are bound as casts of now()
+		return x.Name == function || function == "now" && (strings.HasPrefix(x.Name, "current_") || strings.HasPrefix(x.Name, "local"))
+	}
+	return false
 }
 
 // createIndex runs CREATE INDEX.
@@ -286,9 +317,9 @@ func (s *Session) createSink(ctx context.Context, x *parser.CreateSinkStmt) erro
 		return err
 	}
 	return s.create(ctx, snap, r, func(id catalog.ID) (int, error) {
-		p, f, err := stream.Plan(n, stream.Root{Table: id, Sink: &sink, EmitOnClose: x.EmitOnWindowClose}, r.Parallelism)
+		p, f, err := stream.Plan(n, s.root(stream.Root{Table: id, Sink: &sink, EmitOnClose: x.EmitOnWindowClose}), r.Parallelism)
 		if err != nil {
-			return 0, planError(err, x.EmitOnWindowClose, x.EmitAt)
+			return 0, placed(err, x.Query, x.EmitAt)
 		}
 		b, err := plan.Encode(p)
 		r.Plan, r.AppendOnly = b, f.AppendOnly

@@ -70,9 +70,9 @@ func (s *Session) explained(ast parser.Stmt) (n plan.Node, m explain.Mode, err e
 		if err != nil {
 			return nil, 0, err
 		}
-		n, _, err = stream.Plan(n, stream.Root{EmitOnClose: x.EmitOnWindowClose}, max(s.m.Parallelism, 1))
+		n, _, err = stream.Plan(n, s.root(stream.Root{EmitOnClose: x.EmitOnWindowClose}), max(s.m.Parallelism, 1))
 		if err != nil {
-			return nil, 0, planError(err, x.EmitOnWindowClose, x.EmitAt)
+			return nil, 0, placed(err, x.Query, x.EmitAt)
 		}
 		return n, explain.Stream, nil
 	}

@@ -20,6 +20,7 @@ import (
 // checkpoint is one under way.
 type checkpoint struct {
 	epoch  uint64
+	now    int64
 	logPos uint64
 	deltas []jobDelta
 }
@@ -95,7 +96,7 @@ func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.I
 	if err := e.ingest(ctx, sets, func(s snapshot) { e.tables.Advance(s, saved) }); err != nil {
 		return err
 	}
-	body, err := json.Marshal(Commit{Epoch: c.epoch, LogPos: c.logPos, Jobs: kept})
+	body, err := json.Marshal(Commit{Epoch: c.epoch, Now: c.now, LogPos: c.logPos, Jobs: kept})
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,11 @@ func (e *Engine) coordinate() {
 		case f := <-e.posted:
 			f(time.Now())
 		case now := <-t.C:
-			e.apply(e.machine.Tick(now), now)
+			if e.wakeDue(now) {
+				e.apply(e.machine.Demand(now), now)
+			} else {
+				e.apply(e.machine.Tick(now), now)
+			}
 		case <-e.ctx.Done():
 			return
 		}
@@ -66,11 +70,11 @@ func (e *Engine) whenQuiescent(f func()) {
 
 // issue sends an epoch's barrier, and the DML that belongs to it, into every job.
 func (e *Engine) issue(b epoch.Barrier, now time.Time) {
-	e.lastNow = max(e.lastNow, now.UnixMicro()-pgEpochMicros)
+	e.lastNow = e.clock(now)
 	pos, chunks := e.dml.take(b.Epoch, e.cfg.Log.Durable())
 	if b.Checkpoint {
 		e.tables.Cut(b.Epoch)
-		e.ckpt = checkpoint{epoch: b.Epoch, logPos: pos, deltas: e.early}
+		e.ckpt = checkpoint{epoch: b.Epoch, now: e.lastNow, logPos: pos, deltas: e.early}
 		e.early = nil
 	}
 	sb := &stream.Barrier{Epoch: stream.Epoch(b.Epoch), Now: e.lastNow, Checkpoint: b.Checkpoint, LogPos: pos}
@@ -97,6 +101,7 @@ func (e *Engine) onAck(id catalog.ID, a actor.Ack) {
 			return
 		}
 		e.status.state(id, a.Actor, a)
+		r.setWake(a.Actor, a.Wake)
 		if r.creating {
 			e.creatingAck(r, a)
 			return
@@ -107,6 +112,37 @@ func (e *Engine) onAck(id catalog.ID, a actor.Ack) {
 		e.apply(e.machine.Ack(id, uint64(a.Barrier.Epoch), now), now)
 	})
 }
+
+// setWake notes when an actor wants a barrier without input, in the unit of Barrier.Now; 0: not at all.
+func (r *running) setWake(actor int, at int64) {
+	if r.wakes == nil {
+		if at == 0 {
+			return
+		}
+		r.wakes = map[int]int64{}
+	}
+	if delete(r.wakes, actor); at != 0 {
+		r.wakes[actor] = at
+	}
+}
+
+// wakeDue reports whether an actor waits for a time that has come. Each is counted once: its next acknowledgement says
+// when it wants to be woken again.
+func (e *Engine) wakeDue(now time.Time) bool {
+	at, due := e.clock(now), false
+	for _, r := range e.jobs {
+		for k, w := range r.wakes {
+			if w <= at && !r.stopped && !r.creating {
+				delete(r.wakes, k)
+				due = true
+			}
+		}
+	}
+	return due
+}
+
+// clock is the time of the next epoch, µs since 2000-01-01 UTC; it never falls, nor does it across restarts.
+func (e *Engine) clock(now time.Time) int64 { return max(e.lastNow, now.UnixMicro()-pgEpochMicros) }
 
 // activity says that a source has sent rows; it waits while jobs are too far behind.
 func (e *Engine) activity(rows int) {

@@ -207,7 +207,7 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.creating, r.epoch, r.at = true, last, 0
+	r.creating, r.epoch, r.at, r.now = true, last, 0, e.clock(time.Now())
 	e.jobs[rel.ID] = r
 	if rel.IsStored() {
 		e.tables.RegisterHidden(rel.ID, last)
@@ -247,7 +247,7 @@ func (e *Engine) readSnapshot(ctx context.Context, r *running) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r.job.SnapshotBarrier(ctx, &stream.Barrier{Epoch: stream.Epoch(r.epoch), Now: time.Now().UnixMicro() - pgEpochMicros,
+		r.job.SnapshotBarrier(ctx, &stream.Barrier{Epoch: stream.Epoch(r.epoch), Now: r.now,
 			Checkpoint: true, Snapshot: true}, last)
 		if err := e.await(ctx, r, func() bool { return r.saved >= sent }); err != nil {
 			return err

@@ -49,6 +49,8 @@ type Catalog interface {
 type Commit struct {
 	Epoch  uint64
 	LogPos uint64
+	// Now is the epoch's time, µs since 2000-01-01 UTC: now() in views does not fall behind it.
+	Now int64 `json:",omitempty"`
 	// Jobs lists the relations whose jobs are part of the checkpoint.
 	Jobs []catalog.ID
 }
@@ -126,6 +128,8 @@ type running struct {
 	acks     map[uint64]int
 	at       uint64        // creating: last epoch completed
 	saved    int           // creating: barriers of the snapshot phase completed
+	now      int64         // creating: time of the snapshot's epoch
+	wakes    map[int]int64 // by actor: when it wants a barrier without input
 	deltas   []*change.Set // creating: flushed and not yet in the store
 	stopped  bool
 	cancel   context.CancelFunc // a sink's delivery
@@ -148,7 +152,7 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	if cfg.Last != nil {
 		last = *cfg.Last
 	}
-	e.committed, e.saved = last.Epoch, last.Jobs
+	e.committed, e.saved, e.lastNow = last.Epoch, last.Jobs, last.Now
 	e.machine = epoch.New(cfg.Epochs, last.Epoch)
 	e.progress.init()
 	e.dml.init(last.Epoch, last.LogPos)

@@ -30,7 +30,7 @@ func closure(n Node, set []bool) {
 		closureProject(x, set)
 	case *Join:
 		closureJoin(x, set)
-	case *Filter, *TopN, *Hop, *Exchange, *Share, *Sort, *Watermark, *EmitOnClose:
+	case *Filter, *TopN, *Hop, *Exchange, *Share, *Sort, *Watermark, *EmitOnClose, *TemporalFilter:
 		in := n.Children()[0]
 		closure(in, set[:len(in.Columns())])
 	case *Expand:

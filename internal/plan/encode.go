@@ -18,7 +18,7 @@ var register = sync.OnceFunc(func() {
 	for _, n := range []Node{
 		&TableScan{}, &SourceScan{}, &DML{}, &Values{}, &Filter{}, &Project{}, &Join{}, &Agg{}, &TopN{},
 		&Sort{}, &Limit{}, &Union{}, &SetOp{}, &Window{}, &TableFunc{}, &Hop{}, &MaxOneRow{}, &Exchange{},
-		&Materialize{}, &Sink{}, &SystemScan{}, &Expand{}, &Watermark{}, &EmitOnClose{}, &Share{},
+		&Materialize{}, &Sink{}, &SystemScan{}, &Expand{}, &Watermark{}, &EmitOnClose{}, &Share{}, &TemporalFilter{},
 	} {
 		gob.Register(n)
 	}

@@ -19,6 +19,8 @@ func AppendOnly(n Node) bool {
 		return true
 	case *EmitOnClose:
 		return true
+	case *TemporalFilter:
+		return x.Grows && AppendOnly(x.Input)
 	case *Filter, *Project, *Hop, *Expand, *Exchange, *Share, *Materialize, *Sink, *Watermark:
 		return AppendOnly(n.Children()[0])
 	case *TableFunc:

@@ -65,7 +65,7 @@ func UniqueKeys(n Node) [][]int {
 		return tidy(extend(UniqueKeys(x.Input), len(x.Columns())-1))
 	case *MaxOneRow:
 		return tidy(append(UniqueKeys(x.Input), x.PartitionBy))
-	case *Exchange, *Share, *Watermark, *EmitOnClose:
+	case *Exchange, *Share, *Watermark, *EmitOnClose, *TemporalFilter:
 		return UniqueKeys(n.Children()[0])
 	case *Materialize:
 		return UniqueKeys(x.Input)

@@ -155,6 +155,9 @@ type Error struct {
 	// Offset is a byte offset into the statement plus one; 0 means unknown. Parser and binder set
 	// it; whoever holds the statement text turns it into Position with Locate.
 	Offset int
+	// About names what the error is about, a function or clause in lower case, where whoever found it does not know the
+	// statement: whoever does can turn it into Offset.
+	About string
 	// Schema, Table, Column and Constraint name the object concerned, where there is one.
 	Schema, Table, Column, Constraint string
 	cause                             error
@@ -184,6 +187,9 @@ func (e *Error) At(byteOffset int) *Error {
 	}
 	return e.with(func(c *Error) { c.Offset = byteOffset + 1 })
 }
+
+// WithAbout returns a copy that says what it is about.
+func (e *Error) WithAbout(what string) *Error { return e.with(func(c *Error) { c.About = what }) }
 
 // WithDetail sets the detail line.
 func (e *Error) WithDetail(format string, args ...any) *Error {

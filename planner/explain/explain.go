@@ -133,6 +133,8 @@ func (p *printer) describe(n plan.Node) string {
 		return expand(x)
 	case *plan.Watermark:
 		return "Watermark " + cols(x.Input, []int{x.Col}) + ": " + format(x.Bound, x.Input)
+	case *plan.TemporalFilter:
+		return temporal(x)
 	case *plan.EmitOnClose:
 		return "EmitOnClose by " + cols(x.Input, x.Cols)
 	case *plan.MaxOneRow:
@@ -251,6 +253,14 @@ func values(x *plan.Values) string {
 		return "Values none"
 	}
 	return "Values " + strings.Join(rows, ", ")
+}
+
+func temporal(x *plan.TemporalFilter) string {
+	out := make([]string, len(x.Bounds))
+	for i, b := range x.Bounds {
+		out[i] = format(b.Value, x.Input) + " " + b.Op + " " + expr.Format(b.Clock, nil)
+	}
+	return "TemporalFilter " + strings.Join(out, ", ")
 }
 
 func project(x *plan.Project) string {

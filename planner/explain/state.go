@@ -45,6 +45,8 @@ func keeps(n plan.Node) string {
 		return "one offset per split; bounded"
 	case *plan.Watermark:
 		return "one watermark per split; bounded"
+	case *plan.TemporalFilter:
+		return "the rows that will still enter or leave; bounded by time"
 	case *plan.EmitOnClose:
 		return "the rows that no watermark has passed yet; bounded by the watermark"
 	case *plan.Join:

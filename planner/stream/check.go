@@ -96,14 +96,14 @@ func checkExpr(e expr.Expr, retracts bool) error {
 		name, _, _ := strings.Cut(c.Sig, "(")
 		switch {
 		case name == "proctime" && retracts:
-			bad = refuse("Use it over an append-only source or table.", "function proctime() is not supported over rows that can change")
+			bad = refuseFunc(name, "Use it over an append-only source or table.", "function proctime() is not supported over rows that can change")
 		case name == "proctime":
 		case isClock(c, name):
-			bad = refuse("Use proctime() for the time at which a row of an append-only source arrives, or filter by time when querying the view.",
-				"function %s() is not supported in a view that is kept up to date", name)
+			bad = refuseFunc(name, "Compare it with a column, as in WHERE at > now() - interval '1 hour'; or use proctime() for the time at which a row of an append-only source arrives.",
+				"function %s() is not supported here in a view that is kept up to date", name)
 		default:
 			if f, ok := expr.BySig(c.Sig); ok && f.Volatility == expr.Volatile && retracts {
-				bad = refuse("Use it over an append-only source or table, or when querying the view.",
+				bad = refuseFunc(name, "Use it over an append-only source or table, or when querying the view.",
 					"volatile function %s() is not supported over rows that can change", name)
 			}
 		}
@@ -122,6 +122,11 @@ func isClock(c *expr.Call, name string) bool {
 		return len(c.Args) == 1
 	}
 	return false
+}
+
+// refuseFunc is refuse with the function that the error is about.
+func refuseFunc(name, hint, format string, args ...any) error {
+	return sqlerr.From(refuse(hint, format, args...)).WithAbout(name)
 }
 
 func refuse(hint, format string, args ...any) error {

@@ -51,6 +51,14 @@ func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 		return n.WithChildren([]plan.Node{in}), sp
 	case *plan.EmitOnClose:
 		return d.emitOnClose(x)
+	case *plan.TemporalFilter:
+		in, sp := d.visit(x.Input)
+		y := *x
+		y.Input = in
+		if sp.kind == byHash {
+			y.Dist = sp.cols
+		}
+		return &y, sp
 	case *plan.Join:
 		return d.join(x)
 	case *plan.Agg:

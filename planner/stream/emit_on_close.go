@@ -72,6 +72,9 @@ func openError(n plan.Node) error {
 	return closeError("EMIT ON WINDOW CLOSE needs a column with a watermark in every operator that changes its result", hint)
 }
 
+// AboutEmit is what errors of EMIT ON WINDOW CLOSE are about.
+const AboutEmit = "emit on window close"
+
 func closeError(text, hint string) error {
-	return sqlerr.New(sqlerr.FeatureNotSupported, "%s", text).WithHint("%s", hint)
+	return sqlerr.New(sqlerr.FeatureNotSupported, "%s", text).WithHint("%s", hint).WithAbout(AboutEmit)
 }

@@ -35,6 +35,8 @@ type Root struct {
 	Sink *plan.Sink
 	// EmitOnClose: rows leave once, when watermarks have passed them.
 	EmitOnClose bool
+	// Zoned: the view's time zone is not UTC, so that not all days are equally long.
+	Zoned bool
 }
 
 // Facts describe the job's relation, for the catalog.
@@ -56,6 +58,7 @@ func Plan(n plan.Node, root Root, parallelism int) (plan.Node, *Facts, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	n = temporalFilters(n, !root.Zoned)
 	if root.EmitOnClose {
 		if n, err = emitOnClose(n); err != nil {
 			return nil, nil, err
