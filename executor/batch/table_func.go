@@ -18,11 +18,13 @@ import (
 // that a function with 10⁹ rows under a LIMIT does no more than is asked for. The series of integers, the
 // most common case, is made without the library, a vector at a time.
 type tableFunc struct {
-	q    *query
-	n    *plan.TableFunc
-	fn   *expr.TableFunc
-	in   Operator // nil: the function is called once
-	args []expr.Program
+	q  *query
+	n  *plan.TableFunc
+	fn *expr.TableFunc
+	// parts are several functions called side by side; fn is nil then.
+	parts []*expr.TableFunc
+	in    Operator // nil: the function is called once
+	args  []expr.Program
 	// argTypes are the types of the arguments as they stand in the call.
 	argTypes []sqltypes.Type
 	outTypes []sqltypes.Type // input columns, then the function's
@@ -38,11 +40,10 @@ type tableFunc struct {
 var errStopped = errors.New("reader has stopped")
 
 func newTableFunc(q *query, n *plan.TableFunc) (Operator, error) {
-	fn, ok := q.tableFuncBySig(n.Sig)
-	if !ok {
-		return nil, sqlerr.New(sqlerr.UndefinedFunction, "function %s does not exist", n.Sig)
+	t := &tableFunc{q: q, n: n, outTypes: plan.Types(n)}
+	if err := t.resolve(); err != nil {
+		return nil, err
 	}
-	t := &tableFunc{q: q, n: n, fn: fn, outTypes: plan.Types(n)}
 	if n.WithOrdinality {
 		t.outTypes = t.outTypes[:len(t.outTypes)-1]
 	}
@@ -51,7 +52,7 @@ func newTableFunc(q *query, n *plan.TableFunc) (Operator, error) {
 		t.argTypes = append(t.argTypes, a.Type())
 		ints = ints && a.Type().IsInteger()
 	}
-	t.series = fn.Name == "generate_series" && ints
+	t.series = t.fn != nil && t.fn.Name == "generate_series" && ints
 	var err error
 	if t.args, err = expr.CompileAll(n.Args); err != nil {
 		return nil, err
@@ -60,6 +61,30 @@ func newTableFunc(q *query, n *plan.TableFunc) (Operator, error) {
 		t.in, err = q.build(n.Input)
 	}
 	return t, err
+}
+
+// resolve finds the functions in the library.
+func (t *tableFunc) resolve() error {
+	find := func(sig string) (*expr.TableFunc, error) {
+		fn, ok := t.q.tableFuncBySig(sig)
+		if !ok {
+			return nil, sqlerr.New(sqlerr.UndefinedFunction, "function %s does not exist", sig)
+		}
+		return fn, nil
+	}
+	if t.n.Parts == nil {
+		var err error
+		t.fn, err = find(t.n.Sig)
+		return err
+	}
+	for _, p := range t.n.Parts {
+		fn, err := find(p.Sig)
+		if err != nil {
+			return err
+		}
+		t.parts = append(t.parts, fn)
+	}
+	return nil
 }
 
 // Open implements Operator.
@@ -156,6 +181,12 @@ func (t *tableFunc) call(vecs []*delta.Vec, w *rowWriter) error {
 	for i, v := range vecs {
 		args[i] = v.Datum(w.row)
 		null = null || args[i] == nil
+	}
+	if t.parts != nil {
+		if err := expr.Lockstep(t.q.c, t.n.Calls(t.parts, args), w.add); err != nil {
+			return err
+		}
+		return t.q.check()
 	}
 	if null && !t.fn.CalledOnNull {
 		return nil

@@ -89,7 +89,12 @@ func recompute(n plan.Node, tables []zset) rows {
 	case *plan.TableFunc: // generate_series(1, argument)
 		var out rows
 		for _, r := range recompute(x.Input, tables) {
-			n, _ := evalAll(x.Args, r, plan.Types(x.Input))[1].(int64)
+			args := evalAll(x.Args, r, plan.Types(x.Input))
+			if x.Parts != nil {
+				out = append(out, sideBySide(r, args)...)
+				continue
+			}
+			n, _ := args[1].(int64)
 			for i := int64(1); i <= n; i++ {
 				o := append(slices.Clone(r), i)
 				if x.WithOrdinality {
@@ -104,6 +109,23 @@ func recompute(n plan.Node, tables []zset) rows {
 		return out
 	}
 	panic(fmt.Sprintf("recompute %T", n))
+}
+
+// sideBySide is generate_series(1, b), generate_series(1, d) for the arguments 1, b, 1, d.
+func sideBySide(r, args []sqltypes.Datum) rows {
+	var out rows
+	b, _ := args[1].(int64)
+	d, _ := args[3].(int64)
+	upTo := func(i, n int64) sqltypes.Datum {
+		if i > n {
+			return nil
+		}
+		return i
+	}
+	for i := int64(1); i <= max(b, d); i++ {
+		out = append(out, append(slices.Clone(r), upTo(i, b), upTo(i, d)))
+	}
+	return out
 }
 
 func evalAll(es []expr.Expr, r []sqltypes.Datum, types []sqltypes.Type) []sqltypes.Datum {

@@ -445,6 +445,8 @@ func TestLinearEqualsRecompute(t *testing.T) {
 		&plan.Hop{Input: in, TimeCol: 4, SizeMicros: 5, SlideMicros: 5},
 		&plan.Hop{Input: in, TimeCol: 4, SizeMicros: 2, SlideMicros: 5},
 		series(false, false), series(true, true), vals,
+		&plan.TableFunc{Input: in, Args: []expr.Expr{intConst(1), column(in, 0), intConst(1), column(in, 4)}, Out: append(ints[:1:1], ints...),
+			Parts: []plan.TableFuncPart{{Sig: "generate_series(bigint,bigint,bigint)", Args: 2, Cols: 1}, {Sig: "generate_series(bigint,bigint,bigint)", Args: 2, Cols: 1}}},
 		&plan.Union{Inputs: []plan.Node{vals, &plan.Project{Input: in, Exprs: []expr.Expr{column(in, 0)}, Names: []string{"v"}}}},
 		&plan.Join{Kind: plan.Anti, Left: vals, Right: in, LeftKeys: []int{0}, RightKeys: []int{0}},
 		sets,

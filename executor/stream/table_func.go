@@ -15,6 +15,7 @@ type tableFunc struct {
 	env      *Env
 	n        *plan.TableFunc
 	fn       *expr.TableFunc
+	parts    []*expr.TableFunc // several functions side by side, in the place of fn
 	args     []expr.Program
 	argTypes []sqltypes.Type
 	once     once
@@ -27,15 +28,29 @@ type tableFunc struct {
 }
 
 func newTableFunc(n *plan.TableFunc, env *Env) (Operator, error) {
-	fn, ok := expr.TableFuncBySig(n.Sig)
-	if !ok {
-		return nil, sqlerr.New(sqlerr.UndefinedFunction, "function %s does not exist", n.Sig)
+	t := &tableFunc{env: env, n: n}
+	sigs := []string{n.Sig}
+	if n.Parts != nil {
+		sigs = nil
+		for _, p := range n.Parts {
+			sigs = append(sigs, p.Sig)
+		}
+	}
+	for _, sig := range sigs {
+		fn, ok := expr.TableFuncBySig(sig)
+		if !ok {
+			return nil, sqlerr.New(sqlerr.UndefinedFunction, "function %s does not exist", sig)
+		}
+		t.parts = append(t.parts, fn)
+	}
+	if n.Parts == nil {
+		t.fn, t.parts = t.parts[0], nil
 	}
 	args, err := expr.CompileAll(n.Args)
 	if err != nil {
 		return nil, err
 	}
-	t := &tableFunc{env: env, n: n, fn: fn, args: args}
+	t.args = args
 	for _, a := range n.Args {
 		t.argTypes = append(t.argTypes, a.Type())
 	}
@@ -83,8 +98,8 @@ func (t *tableFunc) call(i int, vecs []*delta.Vec, args []sqltypes.Datum) error 
 	}
 	n := int64(0)
 	var stop error
-	if !null || t.fn.CalledOnNull {
-		err := t.fn.Eval(t.env.Ctx, args, t.argTypes, func(r []sqltypes.Datum) error {
+	if t.fn == nil || !null || t.fn.CalledOnNull {
+		err := t.eval(args, func(r []sqltypes.Datum) error {
 			n++
 			for k, v := range t.cols {
 				v.AppendDatum(r[k])
@@ -109,6 +124,13 @@ func (t *tableFunc) call(i int, vecs []*delta.Vec, args []sqltypes.Datum) error 
 		v.AppendNull()
 	}
 	return t.added(i, 0)
+}
+
+func (t *tableFunc) eval(args []sqltypes.Datum, emit func([]sqltypes.Datum) error) error {
+	if t.fn == nil {
+		return expr.Lockstep(t.env.Ctx, t.n.Calls(t.parts, args), emit)
+	}
+	return t.fn.Eval(t.env.Ctx, args, t.argTypes, emit)
 }
 
 func (t *tableFunc) added(i int, n int64) error {

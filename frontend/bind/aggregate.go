@@ -16,9 +16,9 @@ type collector struct {
 	srfs []*srfCall
 	// groupings are the GROUPING calls.
 	groupings []*groupingCall
-	// noWindows and noSRFs restrict a clause (HAVING) that shares the collector.
-	noWindows, noSRFs bool
-	windows           map[string]*parser.WindowSpec
+	// noAggs, noWindows and noSRFs restrict a clause (GROUP BY, HAVING) that shares the collector.
+	noAggs, noWindows, noSRFs bool
+	windows                   map[string]*parser.WindowSpec
 }
 
 // slotKind says which list of the collector a slot points into.
@@ -104,7 +104,7 @@ func (x *exprCtx) checkAggregateAllowed(e *parser.FuncCall) {
 		fail(sqlerr.New(sqlerr.GroupingError, "aggregate functions are not allowed in FILTER").At(e.Pos))
 	case x.inAgg:
 		fail(sqlerr.New(sqlerr.GroupingError, "aggregate function calls cannot be nested").At(e.Pos))
-	case x.sel == nil:
+	case x.sel == nil || x.sel.noAggs:
 		fail(sqlerr.New(sqlerr.GroupingError, "aggregate functions are not allowed in %s", x.clause).At(e.Pos))
 	}
 }
@@ -316,39 +316,6 @@ func (x *exprCtx) outerAggregate(e *parser.FuncCall, a *aggCall, s *scope) expr.
 	}
 	sl := at.addAggregate(a).(*slot)
 	return &outerRef{scope: s.id, idx: sl.n, agg: true, ty: sl.ty, name: a.fn.Name, pos: e.Pos}
-}
-
-// setReturning binds a set-returning function in a select list.
-func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
-	x.onlyPlain(e, name)
-	switch {
-	case x.inAgg:
-		fail(unsupported(e.Pos, "You might be able to move the set-returning function into a LATERAL FROM item.", "aggregate function calls cannot contain set-returning function calls"))
-	case x.inWindow:
-		fail(unsupported(e.Pos, "You might be able to move the set-returning function into a LATERAL FROM item.", "window function calls cannot contain set-returning function calls"))
-	case x.sel == nil || x.sel.noSRFs:
-		fail(unsupported(e.Pos, "", "set-returning functions are not allowed in %s", x.clause))
-	}
-	f, args := x.tableFunc(e.Name.String(), name, x.bindArgs(e), e.Pos)
-	cols := tableFuncCols(f, args)
-	ty := cols[0].Type
-	if len(cols) > 1 {
-		var row []sqltypes.RowField
-		for _, c := range cols {
-			row = append(row, sqltypes.RowField{Name: c.Name, Type: c.Type})
-		}
-		ty = sqltypes.StructOf(row)
-	}
-	x.sel.srfs = append(x.sel.srfs, &srfCall{f, args, cols, e.Pos})
-	return &slot{slotSRF, len(x.sel.srfs) - 1, ty}
-}
-
-// srfCall is a set-returning function of a select list.
-type srfCall struct {
-	fn   *expr.TableFunc
-	args []expr.Expr
-	cols []plan.Column
-	pos  int
 }
 
 // tableFunc chooses the overload of a set-returning function and coerces its arguments.

@@ -241,7 +241,7 @@ func (x *exprCtx) argValues(e *parser.FuncCall) []typed {
 }
 
 func (x *exprCtx) coalesce(e *parser.FuncCall) expr.Expr {
-	args, t := x.unify("COALESCE", x.argValues(e))
+	args, t := x.unify("COALESCE", x.within("COALESCE").argValues(e))
 	return &expr.Coalesce{Args: args, Ty: t}
 }
 

@@ -24,6 +24,8 @@ type exprCtx struct {
 	inSpec     bool // inside a window's definition
 	inFilter   bool
 	noSubquery bool
+	// conditional is CASE or COALESCE, around what may not be evaluated at all; sets cannot be there.
+	conditional string
 }
 
 func (b *binder) ctx(sc *scope, clause string) *exprCtx {
@@ -52,6 +54,9 @@ func (x *exprCtx) bind(e parser.Expr) expr.Expr {
 	case *parser.ColumnRef:
 		return x.column(x.sc, e)
 	case *parser.Star:
+		if e.Qualifier != nil {
+			return x.wholeTable(e)
+		}
 		fail(sqlerr.New(sqlerr.SyntaxError, "row expansion via \"*\" is not supported here").At(e.Pos))
 	case *parser.Unary:
 		return x.unary(e)
@@ -399,6 +404,7 @@ func (x *exprCtx) fieldSelect(e *parser.FieldSelect) expr.Expr {
 }
 
 func (x *exprCtx) caseExpr(e *parser.Case) expr.Expr {
+	x = x.within("CASE")
 	results := make([]typed, 0, len(e.Whens)+1)
 	out := &expr.Case{Whens: make([]expr.When, len(e.Whens))}
 	var operand expr.Expr
@@ -434,6 +440,13 @@ func (x *exprCtx) caseExpr(e *parser.Case) expr.Expr {
 		out.Whens[i].Then = vals[i]
 	}
 	return out
+}
+
+// within is x for the arguments of a conditional expression.
+func (x *exprCtx) within(what string) *exprCtx {
+	c := *x
+	c.conditional = what
+	return &c
 }
 
 func (x *exprCtx) array(e *parser.ArrayLit, elem sqltypes.Type) expr.Expr {

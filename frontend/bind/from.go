@@ -48,10 +48,22 @@ func (b *binder) distinctNames(f, g *frame) {
 // joined joins two frames; g may refer laterally to f's columns as scope's. on is over f's columns then g's.
 func (b *binder) joined(kind plan.JoinKind, f *frame, scope int, g *frame, on expr.Expr) *frame {
 	h := g.shifted(len(f.node.Columns()))
-	return &frame{
-		node:  b.apply(kind, f.node, scope, g.node, on),
-		items: append(f.items[:len(f.items):len(f.items)], h.items...),
-		cols:  append(f.cols[:len(f.cols):len(f.cols)], h.cols...),
+	out := &frame{
+		node:   b.apply(kind, f.node, scope, g.node, on),
+		items:  append(f.items[:len(f.items):len(f.items)], h.items...),
+		cols:   append(f.cols[:len(f.cols):len(f.cols)], h.cols...),
+		hidden: append(f.hidden[:len(f.hidden):len(f.hidden)], g.hidden...),
+	}
+	pad(kind, out, len(f.items))
+	return out
+}
+
+// pad notes on the entries of a join, the first left ones from its left side, which may be padded with NULLs.
+func pad(kind plan.JoinKind, f *frame, left int) {
+	for i, it := range f.items {
+		if kind == plan.Full || kind == plan.Left && i >= left || kind == plan.Right && i < left {
+			it.padded = true
+		}
 	}
 }
 
@@ -118,10 +130,10 @@ func (b *binder) relRef(x *parser.RelRef, left *scope) *frame {
 	if x.AsOf != nil {
 		fail(unsupported(x.AsOf.At(), "Join the relation as it is now, without FOR SYSTEM_TIME AS OF.", "temporal joins are not supported"))
 	}
-	if x.Sample != nil {
-		fail(unsupported(x.Sample.Pos, "", "TABLESAMPLE is not supported"))
-	}
 	f := b.relation(x.Name, left)
+	if x.Sample != nil {
+		b.sample(f, x)
+	}
 	b.applyAlias(f, x.Alias, f.items[0].name)
 	return f
 }

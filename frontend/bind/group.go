@@ -6,7 +6,6 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
-	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // grouping rewrites expressions over the FROM clause to the columns of the aggregation: the keys, then the aggregates.
@@ -30,6 +29,9 @@ func (s *selection) group(n plan.Node, by *groupBy, having expr.Expr) plan.Node 
 	}
 	for _, f := range s.coll.srfs {
 		for i := range f.args {
+			if f.done { // before the grouping
+				continue
+			}
 			f.args[i] = g.rewrite(f.args[i])
 		}
 	}
@@ -125,6 +127,9 @@ func (g *grouping) addDependent(having expr.Expr) {
 	}
 	for _, f := range g.coll.srfs {
 		for _, e := range f.args {
+			if f.done {
+				continue
+			}
 			add(e)
 		}
 	}
@@ -331,8 +336,8 @@ func (s *selection) windows(n plan.Node) plan.Node {
 	if len(at) == 0 {
 		return n
 	}
-	s.replaceSlots(slotWindow, func(k int, ty sqltypes.Type) expr.Expr {
-		return &expr.Col{Index: at[k], Ty: ty, Name: s.coll.wins[k].name}
+	s.replaceSlots(slotWindow, func(sl *slot) expr.Expr {
+		return &expr.Col{Index: at[sl.n], Ty: sl.ty, Name: s.coll.wins[sl.n].name}
 	})
 	return n
 }
@@ -398,12 +403,12 @@ func (s *selection) windowNode(n plan.Node, group, at []int) plan.Node {
 	return win
 }
 
-// replaceSlots puts columns in the place of slots of one kind.
-func (s *selection) replaceSlots(kind slotKind, f func(n int, ty sqltypes.Type) expr.Expr) {
+// replaceSlots puts what f makes in the place of slots of one kind.
+func (s *selection) replaceSlots(kind slotKind, f func(*slot) expr.Expr) {
 	replace := func(e expr.Expr) expr.Expr {
 		return expr.Transform(e, func(x expr.Expr) expr.Expr {
 			if sl, ok := x.(*slot); ok && sl.kind == kind {
-				return f(sl.n, sl.ty)
+				return f(sl)
 			}
 			return x
 		})
@@ -411,34 +416,12 @@ func (s *selection) replaceSlots(kind slotKind, f func(n int, ty sqltypes.Type) 
 	for i := range s.out {
 		s.out[i].e = replace(s.out[i].e)
 	}
+	for i := range s.srfKeys {
+		s.srfKeys[i] = replace(s.srfKeys[i])
+	}
 	for _, srf := range s.coll.srfs {
 		for i := range srf.args {
 			srf.args[i] = replace(srf.args[i])
 		}
 	}
-}
-
-// setReturning expands the set-returning function of the select list.
-func (s *selection) setReturning(n plan.Node) plan.Node {
-	if len(s.coll.srfs) == 0 {
-		return n
-	}
-	if len(s.coll.srfs) > 1 {
-		fail(unsupported(s.coll.srfs[1].pos, "Move the set-returning functions into FROM.", "more than one set-returning function in a select list is not supported"))
-	}
-	f := s.coll.srfs[0]
-	n, args := s.placeAll(n, s.sc.id, f.args)
-	width := len(n.Columns())
-	n = &plan.TableFunc{Input: n, Sig: f.fn.Sig(), Args: args, Out: f.cols}
-	s.replaceSlots(slotSRF, func(_ int, ty sqltypes.Type) expr.Expr {
-		if len(f.cols) == 1 {
-			return &expr.Col{Index: width, Ty: ty, Name: f.cols[0].Name}
-		}
-		row := &expr.MakeRow{Ty: ty}
-		for i, c := range f.cols {
-			row.Args = append(row.Args, &expr.Col{Index: width + i, Ty: c.Type, Name: c.Name})
-		}
-		return row
-	})
-	return n
 }

@@ -151,7 +151,12 @@ func (s *selection) groupKey(e parser.Expr) expr.Expr {
 		out = s.out[i].e
 		s.refuseInGroup(out, e.At())
 	} else {
-		out = s.binder.ctx(s.sc, "GROUP BY").value(e)
+		x := s.ctx("GROUP BY")
+		own := *s.coll
+		own.noAggs, own.noWindows = true, true
+		x.sel = &own
+		out = x.value(e)
+		s.coll.srfs = own.srfs
 	}
 	s.mustBeComparable(out.Type(), e.At())
 	return out
@@ -159,7 +164,7 @@ func (s *selection) groupKey(e parser.Expr) expr.Expr {
 
 // groupingCall binds GROUPING(a, b): the bits say which of the keys are not in the row's grouping set.
 func (x *exprCtx) groupingCall(e *parser.FuncCall) expr.Expr {
-	if x.sel == nil || x.inFilter {
+	if x.sel == nil || x.sel.noAggs || x.inFilter {
 		clause := x.clause
 		if x.inFilter {
 			clause = "FILTER"

@@ -71,6 +71,7 @@ func (b *binder) joinOn(x *parser.JoinRef, kind plan.JoinKind, l *frame, beside 
 	}
 	if len(rest) > 0 && kind != plan.Inner {
 		o := &outerJoin{binder: b, l: l.node, r: r.node, left: beside.id, right: b.newScope(r, nil).id, both: sc.id, width: len(l.node.Columns())}
+		pad(kind, names, len(l.items))
 		names.node = o.join(kind, expr.And(plain), expr.And(rest))
 		return names
 	}
@@ -268,7 +269,7 @@ func (b *binder) mergeNames(x *parser.JoinRef, f *frame, merged []visible, left,
 // aliasJoin gives (a JOIN b) one name: its visible columns become those of one item.
 func (b *binder) aliasJoin(f *frame, a *parser.Alias) *frame {
 	it := &item{name: a.Name}
-	out := &frame{node: f.node, items: []*item{it}}
+	out := &frame{node: f.node, items: []*item{it}, hidden: append(f.hidden, f.items...)}
 	if len(a.Columns) > len(f.cols) {
 		fail(sqlerr.New(sqlerr.InvalidColumnReference, "join expression %q has %d columns available but %d columns specified", a.Name, len(f.cols), len(a.Columns)))
 	}

@@ -105,6 +105,21 @@ func (x *exprCtx) expandStar(s *parser.Star) []target {
 }
 
 func (x *exprCtx) expandTable(s *parser.Star) []target {
+	it, at := x.starTable(s)
+	out := make([]target, len(it.cols))
+	for i, c := range it.cols {
+		out[i] = target{c.name, x.ref(x.sc, at, match{c.idx, c.name, it}, s.Pos), s.Pos}
+	}
+	return out
+}
+
+// wholeTable is t.* where a value is wanted: the whole row.
+func (x *exprCtx) wholeTable(s *parser.Star) expr.Expr {
+	it, at := x.starTable(s)
+	return x.wholeRow(x.sc, at, it, s.Pos)
+}
+
+func (x *exprCtx) starTable(s *parser.Star) (*item, *scope) {
 	schema := ""
 	if n := len(s.Qualifier); n > 1 {
 		schema = s.Qualifier[n-2]
@@ -114,11 +129,7 @@ func (x *exprCtx) expandTable(s *parser.Star) []target {
 	if it == nil {
 		x.missingTable(x.sc, s.Qualifier, s.Pos)
 	}
-	out := make([]target, len(it.cols))
-	for i, c := range it.cols {
-		out[i] = target{c.name, x.ref(x.sc, at, match{c.idx, c.name, it}, s.Pos), s.Pos}
-	}
-	return out
+	return it, at
 }
 
 func (x *exprCtx) expandRow(s *parser.Star) []target {

@@ -28,6 +28,8 @@ type item struct {
 	scalar bool
 	// row is the composite type of a function's rows, where it has a name.
 	row sqltypes.Type
+	// padded: an outer join may have made a row of NULLs of it, of which the whole row is NULL.
+	padded bool
 }
 
 // frame is a plan under construction and the names of its columns.
@@ -37,6 +39,8 @@ type frame struct {
 	// cols are the columns that * lists and unqualified names find. USING has merged its own; from is the
 	// item each came from, nil for a merged one.
 	cols []visible
+	// hidden are entries that an alias of a join hides.
+	hidden []*item
 }
 
 type visible struct {
@@ -225,7 +229,23 @@ func (b *binder) wholeRow(sc, at *scope, it *item, pos int) expr.Expr {
 	if len(it.row.Fields()) == len(row) {
 		ty = it.row
 	}
-	return &expr.MakeRow{Args: args, Ty: ty}
+	out := &expr.MakeRow{Args: args, Ty: ty}
+	if !it.padded || len(args) == 0 {
+		return out
+	}
+	tests := args
+	if len(it.primary) > 0 {
+		tests = args[it.primary[0] : it.primary[0]+1]
+	}
+	var some []expr.Expr
+	for _, a := range tests {
+		some = append(some, &expr.IsNull{Arg: a, Negate: true})
+	}
+	cond := some[0]
+	if len(some) > 1 {
+		cond = &expr.BoolOp{Or: true, Args: some}
+	}
+	return &expr.Case{Whens: []expr.When{{Cond: cond, Then: out}}, Ty: out.Ty}
 }
 
 // fieldOfColumn reads a.b, where no table is called a, as field b of column a.
@@ -291,11 +311,17 @@ func (b *binder) findItem(sc *scope, schema, table string, pos int) (*item, *sco
 func (b *binder) missingTable(sc *scope, qualifier []string, pos int) {
 	table := qualifier[len(qualifier)-1]
 	for s := sc; s != nil; s = s.parent {
-		for _, it := range s.frame.items {
-			if s.sealed && it.name == table {
+		unseen := s.frame.hidden
+		if s.sealed {
+			unseen = append(unseen[:len(unseen):len(unseen)], s.frame.items...)
+		}
+		for _, it := range unseen {
+			if it.name == table {
 				fail(sqlerr.New(sqlerr.UndefinedTable, "invalid reference to FROM-clause entry for table %q", table).At(pos).
 					WithHint("There is an entry for table %q, but it cannot be referenced from this part of the query.", table))
 			}
+		}
+		for _, it := range s.frame.items {
 			if it.rel == table {
 				fail(sqlerr.New(sqlerr.UndefinedTable, "invalid reference to FROM-clause entry for table %q", table).At(pos).
 					WithHint("Perhaps you meant to reference the table alias %q.", it.name))

@@ -68,6 +68,8 @@ type selection struct {
 	visible int
 	keys    []plan.SortKey // over out
 	on      []int          // DISTINCT ON, over out
+	// srfKeys are GROUP BY's keys while set-returning functions in them are expanded.
+	srfKeys []expr.Expr
 }
 
 func (b *binder) selectQuery(q *parser.Query, sel *parser.Select, outer *scope, resolve bool) plan.Node {
@@ -91,11 +93,11 @@ func (b *binder) selectQuery(q *parser.Query, sel *parser.Select, outer *scope, 
 	s.bindOrder()
 	n := f.node
 	if groups.given || len(s.coll.aggs) > 0 || len(s.coll.groupings) > 0 || having != nil {
-		n = s.group(n, groups, having)
+		n = s.group(s.groupSRFs(n, groups), groups, having)
 	}
 	n = s.windows(n)
 	n = s.placeTargets(n)
-	n = s.setReturning(n)
+	n = s.expandSRFs(n, nil)
 	return s.finish(s.project(n))
 }
 
@@ -155,7 +157,6 @@ func (s *selection) refuseInGroup(e expr.Expr, pos int) {
 			case slotGrouping:
 				fail(sqlerr.New(sqlerr.GroupingError, "grouping operations are not allowed in GROUP BY").At(pos))
 			}
-			fail(unsupported(pos, "", "set-returning functions are not allowed in GROUP BY"))
 		}
 		return true
 	})

@@ -15,7 +15,7 @@ import (
 // what stands before it, LATERAL or not.
 func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 	if len(x.Funcs) != 1 {
-		fail(unsupported(x.Pos, "Join the functions in FROM.", "ROWS FROM with more than one function is not supported"))
+		return b.rowsFrom(x, x.Funcs, left)
 	}
 	if x.ColumnDefs != nil || x.Funcs[0].ColumnDefs != nil {
 		fail(unsupported(x.Pos, "", "a column definition list is not supported"))
@@ -40,23 +40,26 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 			}
 		}
 	}
+	if call.Name.Last() == "unnest" && len(call.Args) > 1 { // one for each array, side by side
+		var funcs []parser.FuncItem
+		for i := range call.Args {
+			one := *call
+			one.Args = call.Args[i : i+1]
+			funcs = append(funcs, parser.FuncItem{Call: &one})
+		}
+		return b.rowsFrom(x, funcs, left)
+	}
 	if len(expr.TableFuncsByName(call.Name.Last())) == 0 {
 		return b.scalarFunc(x, ctx, call)
 	}
-	ctx.onlyPlain(call, call.Name.Last())
-	fn, args := b.tableFunc(call.Name.String(), call.Name.Last(), ctx.bindArgs(call), call.Pos)
-	cols := tableFuncCols(fn, args)
-	scalar := len(cols) == 1 && fn.Cols == nil || len(cols) == 1 && cols[0].Name == call.Name.Last() || len(cols) == 1 && cols[0].Name == ""
-	if len(cols) == 1 && scalar {
-		cols[0].Name = call.Name.Last()
-	}
-	n := b.tableFuncPlan(fn, args, cols, sc.id, x.Ordinality)
-	if t := cols[0].Type; scalar && t.HasFields() && t.IsNamed() {
+	part := b.rowsPart(ctx, call)
+	n := b.tableFuncPlan(&plan.TableFunc{Sig: part.sig, Args: part.args, Out: part.cols, WithOrdinality: x.Ordinality}, sc.id)
+	if t := part.cols[0].Type; part.scalar && t.HasFields() && t.IsNamed() {
 		f := b.nameFunc(expandFields(n), x, call.Name.Last(), false)
 		f.items[0].row = t
 		return f
 	}
-	return b.nameFunc(n, x, call.Name.Last(), scalar)
+	return b.nameFunc(n, x, call.Name.Last(), part.scalar)
 }
 
 // expandFields replaces the first column, of a composite type with a name, by its fields.
@@ -75,20 +78,71 @@ func expandFields(n plan.Node) plan.Node {
 	return p
 }
 
-// tableFuncPlan calls fn once per outer row; subqueries among its arguments are evaluated below it.
-func (b *binder) tableFuncPlan(fn *expr.TableFunc, args []expr.Expr, cols []plan.Column, scope int, ordinality bool) plan.Node {
-	out := &plan.TableFunc{Sig: fn.Sig(), Args: args, Out: cols, WithOrdinality: ordinality}
+// rowsPart is a bound call of a function in FROM.
+type rowsPart struct {
+	sig    string
+	args   []expr.Expr
+	cols   []plan.Column
+	scalar bool
+}
+
+func (b *binder) rowsPart(ctx *exprCtx, call *parser.FuncCall) rowsPart {
+	name := call.Name.Last()
+	ctx.onlyPlain(call, name)
+	fn, args := b.tableFunc(call.Name.String(), name, ctx.bindArgs(call), call.Pos)
+	p := rowsPart{sig: fn.Sig(), args: args, cols: tableFuncCols(fn, args)}
+	if len(p.cols) == 1 && (fn.Cols == nil || p.cols[0].Name == name || p.cols[0].Name == "") {
+		p.scalar, p.cols[0].Name = true, name
+	}
+	return p
+}
+
+// rowsFrom binds several functions side by side: ROWS FROM (f(…), g(…)), unnest(a, b).
+func (b *binder) rowsFrom(x *parser.FuncRef, funcs []parser.FuncItem, left *scope) *frame {
+	sc := b.newScope(&frame{node: oneRow()}, left)
+	ctx := b.ctx(sc, "functions in FROM")
+	out := &plan.TableFunc{WithOrdinality: x.Ordinality}
+	for _, f := range funcs {
+		if f.ColumnDefs != nil {
+			fail(unsupported(x.Pos, "", "a column definition list is not supported"))
+		}
+		var p rowsPart
+		if call, ok := f.Call.(*parser.FuncCall); ok && len(expr.TableFuncsByName(call.Name.Last())) > 0 {
+			p = b.rowsPart(ctx, call)
+		} else {
+			p = b.oneValue(ctx, f.Call)
+		}
+		out.Args, out.Out = append(out.Args, p.args...), append(out.Out, p.cols...)
+		out.Parts = append(out.Parts, plan.TableFuncPart{Sig: p.sig, Args: len(p.args), Cols: len(p.cols)})
+	}
+	name := columnName(funcs[0].Call)
+	return b.nameFunc(b.tableFuncPlan(out, sc.id), x, name, false)
+}
+
+// oneValue makes a set of one out of a function that returns a value.
+func (b *binder) oneValue(ctx *exprCtx, call parser.Expr) rowsPart {
+	e := ctx.value(call)
+	if isArray(e.Type()) {
+		fail(unsupported(call.At(), "Put the function into a list of FROM of its own.", "a function that returns an array is not supported in ROWS FROM"))
+	}
+	arr := &expr.MakeArray{Args: []expr.Expr{e}, Ty: sqltypes.ArrayOf(e.Type())}
+	fn, args := b.tableFunc("unnest", "unnest", []expr.Expr{arr}, call.At())
+	cols := tableFuncCols(fn, args)
+	cols[0].Name = columnName(call)
+	return rowsPart{sig: fn.Sig(), args: args, cols: cols}
+}
+
+// tableFuncPlan calls functions once per outer row; subqueries among the arguments are evaluated below.
+func (b *binder) tableFuncPlan(out *plan.TableFunc, scope int) plan.Node {
 	found := false
-	for _, a := range args {
+	for _, a := range out.Args {
 		found = found || hasSubquery(a)
 	}
 	if !found {
 		return out
 	}
-	var in plan.Node
-	in, out.Args = b.placeAll(oneRow(), scope, args)
-	out.Input = in
-	w := len(in.Columns())
+	out.Input, out.Args = b.placeAll(oneRow(), scope, out.Args)
+	w := len(out.Input.Columns())
 	return pick(out, seq(w, len(out.Columns())))
 }
 

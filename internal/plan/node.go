@@ -81,6 +81,20 @@ func (n *TableFunc) Columns() []Column {
 	return out
 }
 
+// Calls divides arguments among the Parts, which are the library's fns.
+func (n *TableFunc) Calls(fns []*expr.TableFunc, args []sqltypes.Datum) []expr.TableCall {
+	out := make([]expr.TableCall, len(n.Parts))
+	at := 0
+	for i, p := range n.Parts {
+		out[i] = expr.TableCall{Fn: fns[i], Args: args[at : at+p.Args], Types: make([]sqltypes.Type, p.Args), Cols: p.Cols}
+		for k := range p.Args {
+			out[i].Types[k] = n.Args[at+k].Type()
+		}
+		at += p.Args
+	}
+	return out
+}
+
 // Columns implements Node.
 func (n *Hop) Columns() []Column {
 	in := n.Input.Columns()

@@ -259,6 +259,15 @@ type TableFunc struct {
 	Out            []Column    // the function's columns
 	WithOrdinality bool
 	Outer          bool // LEFT JOIN LATERAL: an input row without results yields NULLs
+	// Parts: several functions side by side, in the place of Sig. Args and Out are theirs one after the other; rows end
+	// with the longest, and NULLs stand where a shorter one has ended.
+	Parts []TableFuncPart
+}
+
+// TableFuncPart is one function of several.
+type TableFuncPart struct {
+	Sig        string
+	Args, Cols int // how many
 }
 
 // Hop assigns each row to the windows of Size that start every Slide. Output: the input columns, then

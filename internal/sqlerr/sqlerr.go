@@ -45,6 +45,8 @@ const (
 	InvalidArgumentForPower      Code = "2201F"
 	InvalidArgumentForWidth      Code = "2201G"
 	InvalidRowCountInLimit       Code = "2201W"
+	InvalidTablesampleRepeat     Code = "2202G"
+	InvalidTablesampleArgument   Code = "2202H"
 	InvalidRowCountInOffset      Code = "2201X"
 	CharacterNotInRepertoire     Code = "22021"
 	InvalidParameterValue        Code = "22023"

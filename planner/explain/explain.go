@@ -382,7 +382,6 @@ func window(x *plan.Window) string {
 }
 
 func tableFunc(x *plan.TableFunc) string {
-	name, _, _ := strings.Cut(x.Sig, "(")
 	var in []plan.Column
 	if x.Input != nil {
 		in = x.Input.Columns()
@@ -391,7 +390,18 @@ func tableFunc(x *plan.TableFunc) string {
 	for i, a := range x.Args {
 		args[i] = formatOver(a, in)
 	}
-	return "TableFunc " + name + "(" + strings.Join(args, ", ") + ")" + optional(x.WithOrdinality, " with ordinality") + optional(x.Outer, " outer")
+	call := func(sig string, args []string) string {
+		name, _, _ := strings.Cut(sig, "(")
+		return name + "(" + strings.Join(args, ", ") + ")"
+	}
+	var calls []string
+	for _, p := range x.Parts {
+		calls, args = append(calls, call(p.Sig, args[:p.Args])), args[p.Args:]
+	}
+	if x.Parts == nil {
+		calls = []string{call(x.Sig, args)}
+	}
+	return "TableFunc " + strings.Join(calls, ", ") + optional(x.WithOrdinality, " with ordinality") + optional(x.Outer, " outer")
 }
 
 func hop(x *plan.Hop) string {

@@ -1,0 +1,152 @@
+package bind
+
+import (
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// srfCall is a set-returning function of a select list.
+type srfCall struct {
+	fn   *expr.TableFunc
+	args []expr.Expr
+	cols []plan.Column
+	done bool // expanded
+}
+
+// setReturning binds a set-returning function in a select list.
+func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
+	x.onlyPlain(e, name)
+	const hint = "You might be able to move the set-returning function into a LATERAL FROM item."
+	switch {
+	case x.inAgg:
+		fail(unsupported(e.Pos, hint, "aggregate function calls cannot contain set-returning function calls"))
+	case x.inWindow:
+		fail(unsupported(e.Pos, hint, "window function calls cannot contain set-returning function calls"))
+	case x.sel == nil || x.sel.noSRFs:
+		fail(unsupported(e.Pos, "", "set-returning functions are not allowed in %s", x.clause))
+	case x.conditional != "":
+		fail(unsupported(e.Pos, hint, "set-returning functions are not allowed in %s", x.conditional))
+	}
+	f, args := x.tableFunc(e.Name.String(), name, x.bindArgs(e), e.Pos)
+	cols := tableFuncCols(f, args)
+	ty := cols[0].Type
+	if len(cols) > 1 {
+		var row []sqltypes.RowField
+		for _, c := range cols {
+			row = append(row, sqltypes.RowField{Name: c.Name, Type: c.Type})
+		}
+		ty = sqltypes.StructOf(row)
+	}
+	for i, s := range x.sel.srfs { // ORDER BY names the function of the select list
+		if s.fn == f && f.Volatility != expr.Volatile && sameExprs(s.args, args) {
+			return &slot{slotSRF, i, ty}
+		}
+	}
+	x.sel.srfs = append(x.sel.srfs, &srfCall{fn: f, args: args, cols: cols})
+	return &slot{slotSRF, len(x.sel.srfs) - 1, ty}
+}
+
+func sameExprs(a, b []expr.Expr) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !sameExpr(a[i], b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func srfSlots(e expr.Expr, f func(n int)) {
+	expr.Walk(e, func(x expr.Expr) bool {
+		if s, ok := x.(*slot); ok && s.kind == slotSRF {
+			f(s.n)
+		}
+		return true
+	})
+}
+
+// expandSRFs calls the set-returning functions of the select list that are wanted (nil: all) and those in their arguments.
+// Functions that do not depend on one another are called side by side: their n-th rows make one row.
+func (s *selection) expandSRFs(n plan.Node, wanted func(srf int) bool) plan.Node {
+	for {
+		var level []int
+		for i, f := range s.coll.srfs {
+			if f.done || wanted != nil && !wanted(i) {
+				continue
+			}
+			ready := true
+			for _, a := range f.args {
+				srfSlots(a, func(int) { ready = false })
+			}
+			if ready {
+				level = append(level, i)
+			}
+		}
+		if len(level) == 0 {
+			return n
+		}
+		n = s.callSRFs(n, level)
+	}
+}
+
+// callSRFs puts functions on n and replaces their slots.
+func (s *selection) callSRFs(n plan.Node, level []int) plan.Node {
+	out := &plan.TableFunc{}
+	at := map[int]int{}
+	for _, i := range level {
+		f := s.coll.srfs[i]
+		f.done = true
+		var args []expr.Expr
+		n, args = s.placeAll(n, s.sc.id, f.args)
+		at[i] = len(out.Out)
+		out.Args, out.Out = append(out.Args, args...), append(out.Out, f.cols...)
+		out.Parts = append(out.Parts, plan.TableFuncPart{Sig: f.fn.Sig(), Args: len(args), Cols: len(f.cols)})
+	}
+	if len(level) == 1 {
+		out.Sig, out.Parts = out.Parts[0].Sig, nil
+	}
+	out.Input = n
+	width := len(n.Columns())
+	s.replaceSlots(slotSRF, func(sl *slot) expr.Expr {
+		from, ok := at[sl.n]
+		if !ok {
+			return sl
+		}
+		cols := s.coll.srfs[sl.n].cols
+		if len(cols) == 1 {
+			return &expr.Col{Index: width + from, Ty: sl.ty, Name: cols[0].Name}
+		}
+		row := &expr.MakeRow{Ty: sl.ty}
+		for i, c := range cols {
+			row.Args = append(row.Args, &expr.Col{Index: width + from + i, Ty: c.Type, Name: c.Name})
+		}
+		return row
+	})
+	return out
+}
+
+// groupSRFs calls the functions that GROUP BY groups by, which come before the grouping.
+func (s *selection) groupSRFs(n plan.Node, by *groupBy) plan.Node {
+	need := map[int]bool{}
+	var add func(i int)
+	add = func(i int) {
+		need[i] = true
+		for _, a := range s.coll.srfs[i].args {
+			srfSlots(a, add)
+		}
+	}
+	for _, k := range by.keys {
+		srfSlots(k, add)
+	}
+	if len(need) == 0 {
+		return n
+	}
+	s.srfKeys = by.keys
+	n = s.expandSRFs(n, func(i int) bool { return need[i] })
+	by.keys, s.srfKeys = s.srfKeys, nil
+	return n
+}
