@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/millrace/millrace/internal/elementary"
 	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -70,7 +71,7 @@ func logFloat(f func(float64) float64) Kernel {
 }
 
 func expFloat(x float64) (float64, error) {
-	r := math.Exp(x)
+	r := elementary.Exp(x)
 	switch {
 	case math.IsInf(r, 0) && !math.IsInf(x, 0):
 		return 0, errOverflow
@@ -97,7 +98,7 @@ func powerFloat(a, b float64) (float64, error) {
 	case a < 0 && math.Floor(b) != b:
 		return 0, sqlerr.New(sqlerr.InvalidArgumentForPower, "a negative number raised to a non-integer power yields a complex result")
 	}
-	r := math.Pow(a, b)
+	r := elementary.Pow(a, b)
 	if !math.IsInf(a, 0) && !math.IsInf(b, 0) {
 		if math.IsInf(r, 0) {
 			return 0, errOverflow
@@ -133,9 +134,9 @@ func degreesIn(x, period float64) float64 { return math.Mod(x, period) }
 // degree is PostgreSQL's factor. The reference values are computed like any other, so that x = 30 gives exactly ½.
 const degree = 0.0174532925199432957692
 
-func sinDegrees(x float64) float64 { return math.Sin(x * degree) }
+func sinDegrees(x float64) float64 { return elementary.Sin(x * degree) }
 
-func cosFromOne(x float64) float64 { return 1 - math.Cos(x*degree) }
+func cosFromOne(x float64) float64 { return 1 - elementary.Cos(x*degree) }
 
 func sind1q(x float64) float64 { // 0 ≤ x ≤ 90
 	if x <= 30 {
@@ -204,16 +205,16 @@ func cotd(x float64) float64 { return tanLike(x, cosd1q, sind1q, true) }
 
 func asind1q(x float64) float64 {
 	if x <= 0.5 {
-		return math.Asin(x) / math.Asin(0.5) * 30
+		return elementary.Asin(x) / elementary.Asin(0.5) * 30
 	}
-	return 90 - math.Acos(x)/math.Acos(0.5)*60
+	return 90 - elementary.Acos(x)/elementary.Acos(0.5)*60
 }
 
 func acosd1q(x float64) float64 {
 	if x <= 0.5 {
-		return 90 - math.Asin(x)/math.Asin(0.5)*30
+		return 90 - elementary.Asin(x)/elementary.Asin(0.5)*30
 	}
-	return math.Acos(x) / math.Acos(0.5) * 60
+	return elementary.Acos(x) / elementary.Acos(0.5) * 60
 }
 
 func asind(x float64) float64 {
@@ -230,13 +231,13 @@ func acosd(x float64) float64 {
 	return 90 + asind1q(-x)
 }
 
-func atand(x float64) float64 { return math.Atan(x) / math.Atan(1) * 45 }
+func atand(x float64) float64 { return elementary.Atan(x) / elementary.Atan(1) * 45 }
 
-func atan2d(y, x float64) float64 { return math.Atan2(y, x) / math.Atan(1) * 45 }
+func atan2d(y, x float64) float64 { return elementary.Atan2(y, x) / elementary.Atan(1) * 45 }
 
-func cot(x float64) float64 { return 1 / math.Tan(x) }
+func cot(x float64) float64 { return 1 / elementary.Tan(x) }
 
-func coth(x float64) float64 { return 1 / math.Tanh(x) }
+func coth(x float64) float64 { return 1 / elementary.Tanh(x) }
 
 // gcdInt and lcmInt are defined for negative arguments by their absolute values.
 func gcdInt(k sqltypes.Kind) func(a, b int64) (int64, error) {
@@ -368,12 +369,12 @@ func mathFuncs() []Func {
 		fn("sign", ts(f), f, k1(signFloat), "−1, 0 or 1"),
 		fn("sqrt", ts(f), f, k1e(sqrtFloat), "square root"),
 		fn("|/", ts(f), f, k1e(sqrtFloat), "square root"),
-		fn("cbrt", ts(f), f, k1(math.Cbrt), "cube root"),
-		fn("||/", ts(f), f, k1(math.Cbrt), "cube root"),
+		fn("cbrt", ts(f), f, k1(elementary.Cbrt), "cube root"),
+		fn("||/", ts(f), f, k1(elementary.Cbrt), "cube root"),
 		fn("exp", ts(f), f, k1e(expFloat), "e raised to a power"),
-		fn("ln", ts(f), f, logFloat(math.Log), "natural logarithm"),
-		fn("log", ts(f), f, logFloat(math.Log10), "decimal logarithm"),
-		fn("log10", ts(f), f, logFloat(math.Log10), "decimal logarithm"),
+		fn("ln", ts(f), f, logFloat(elementary.Log), "natural logarithm"),
+		fn("log", ts(f), f, logFloat(elementary.Log10), "decimal logarithm"),
+		fn("log10", ts(f), f, logFloat(elementary.Log10), "decimal logarithm"),
 		fn("power", ts(f, f), f, k2e(powerFloat), "power"),
 		fn("pow", ts(f, f), f, k2e(powerFloat), "power"),
 		fn("^", ts(f, f), f, k2e(powerFloat), "power"),
@@ -419,14 +420,14 @@ func trigFuncs() []Func {
 	inf := math.Inf(1)
 	one := func(name string, k Kernel, doc string) Func { return fn(name, ts(f), f, k, doc) }
 	return []Func{
-		one("sin", finite(math.Sin), "sine"),
-		one("cos", finite(math.Cos), "cosine"),
-		one("tan", finite(math.Tan), "tangent"),
+		one("sin", finite(elementary.Sin), "sine"),
+		one("cos", finite(elementary.Cos), "cosine"),
+		one("tan", finite(elementary.Tan), "tangent"),
 		one("cot", finite(cot), "cotangent"),
-		one("asin", domain(math.Asin, -1, 1), "inverse sine"),
-		one("acos", domain(math.Acos, -1, 1), "inverse cosine"),
-		one("atan", k1(math.Atan), "inverse tangent"),
-		fn("atan2", ts(f, f), f, k2(math.Atan2), "inverse tangent of a quotient"),
+		one("asin", domain(elementary.Asin, -1, 1), "inverse sine"),
+		one("acos", domain(elementary.Acos, -1, 1), "inverse cosine"),
+		one("atan", k1(elementary.Atan), "inverse tangent"),
+		fn("atan2", ts(f, f), f, k2(elementary.Atan2), "inverse tangent of a quotient"),
 		one("sind", finite(sind), "sine of degrees"),
 		one("cosd", finite(cosd), "cosine of degrees"),
 		one("tand", finite(tand), "tangent of degrees"),
@@ -435,12 +436,12 @@ func trigFuncs() []Func {
 		one("acosd", domain(acosd, -1, 1), "inverse cosine in degrees"),
 		one("atand", k1(atand), "inverse tangent in degrees"),
 		fn("atan2d", ts(f, f), f, k2(atan2d), "inverse tangent of a quotient in degrees"),
-		one("sinh", k1(math.Sinh), "hyperbolic sine"),
-		one("cosh", k1(math.Cosh), "hyperbolic cosine"),
-		one("tanh", k1(math.Tanh), "hyperbolic tangent"),
+		one("sinh", k1(elementary.Sinh), "hyperbolic sine"),
+		one("cosh", k1(elementary.Cosh), "hyperbolic cosine"),
+		one("tanh", k1(elementary.Tanh), "hyperbolic tangent"),
 		one("coth", k1(coth), "hyperbolic cotangent"),
-		one("asinh", k1(math.Asinh), "inverse hyperbolic sine"),
-		one("acosh", domain(math.Acosh, 1, inf), "inverse hyperbolic cosine"),
-		one("atanh", domain(math.Atanh, -1, 1), "inverse hyperbolic tangent"),
+		one("asinh", k1(elementary.Asinh), "inverse hyperbolic sine"),
+		one("acosh", domain(elementary.Acosh, 1, inf), "inverse hyperbolic cosine"),
+		one("atanh", domain(elementary.Atanh, -1, 1), "inverse hyperbolic tangent"),
 	}
 }
