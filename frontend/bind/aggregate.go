@@ -218,8 +218,12 @@ func (x *exprCtx) checkDistinct(e *parser.FuncCall, a *aggCall) {
 	if len(a.args) == 0 {
 		fail(sqlerr.New(sqlerr.UndefinedFunction, "DISTINCT is not allowed for a parameterless aggregate").At(e.Pos))
 	}
-	for _, t := range a.args {
-		x.mustBeComparable(t.Type(), e.Pos)
+	for i, t := range a.args {
+		pos := e.Pos
+		if i < len(e.Args) {
+			pos = leftmost(e.Args[i].Value)
+		}
+		x.mustBeComparable(t.Type(), pos)
 	}
 	for i, o := range a.order {
 		found := false
@@ -234,7 +238,7 @@ func (x *exprCtx) checkDistinct(e *parser.FuncCall, a *aggCall) {
 
 // mustBeComparable refuses types without an equality operator where rows are told apart.
 func (b *binder) mustBeComparable(t sqltypes.Type, pos int) {
-	if t.Kind == sqltypes.KJSON || t.Kind == sqltypes.KJSONPath {
+	if t.Kind == sqltypes.KJSON || t.Kind == sqltypes.KJSONPath || t.Elem == sqltypes.KJSON {
 		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify an equality operator for type %s", t.Base()).At(pos))
 	}
 }

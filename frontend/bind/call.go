@@ -34,7 +34,8 @@ func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 	if len(expr.TableFuncsByName(name)) > 0 {
 		return x.setReturning(e, name)
 	}
-	if windowFunc(name) != nil {
+	if f := windowFunc(name); f != nil {
+		x.bindPureWindow(e, f, &winCall{}) // arguments that do not fit are the first thing to be told
 		fail(sqlerr.New(sqlerr.WrongObjectType, "window function %s requires an OVER clause", name).At(e.Pos))
 	}
 	x.onlyPlain(e, name)

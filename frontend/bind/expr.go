@@ -161,10 +161,33 @@ func (x *exprCtx) param(e *parser.Param) expr.Expr {
 }
 
 func (x *exprCtx) unary(e *parser.Unary) expr.Expr {
-	if n, ok := e.X.(*parser.NumberLit); ok && e.Op == "-" && e.Schema == nil {
-		return x.number("-"+n.Text, n.Int, e.Pos)
+	if n, negative := signedNumber(e); n != nil {
+		text := n.Text
+		if negative {
+			text = "-" + text
+		}
+		return x.number(text, n.Int, e.Pos)
 	}
 	return x.operator(e.Op, e.Pos, x.bind(e.X))
+}
+
+// signedNumber takes minus signs in front of a number for part of it: -9223372036854775808 is a bigint. It is nil for
+// anything else.
+func signedNumber(e *parser.Unary) (n *parser.NumberLit, negative bool) {
+	for {
+		if e.Op != "-" || e.Schema != nil {
+			return nil, false
+		}
+		negative = !negative
+		switch x := e.X.(type) {
+		case *parser.NumberLit:
+			return x, negative
+		case *parser.Unary:
+			e = x
+		default:
+			return nil, false
+		}
+	}
 }
 
 func (x *exprCtx) binary(e *parser.Binary) expr.Expr {
@@ -228,9 +251,9 @@ func (x *exprCtx) isDistinct(e *parser.IsDistinct) expr.Expr {
 	var out expr.Expr
 	l, r := x.bind(e.L), x.bind(e.R)
 	switch {
-	case isNullConst(r) && r.Type().Kind != sqltypes.KRecord:
+	case isNullConst(r) && isUnknown(r):
 		out = &expr.IsNull{Arg: l, Negate: true}
-	case isNullConst(l) && l.Type().Kind != sqltypes.KRecord:
+	case isNullConst(l) && isUnknown(l):
 		out = &expr.IsNull{Arg: r, Negate: true}
 	default:
 		out = x.distinct(e.Pos, l, r)

@@ -20,7 +20,21 @@ func (b *binder) operator(op string, pos int, args ...expr.Expr) expr.Expr {
 			return b.compareRows(op, untypedPositions(l.Args, pos), untypedPositions(r.Args, pos), pos)
 		}
 	}
-	return b.resolve(op, op, pos, args)
+	out := b.resolve(op, op, pos, args)
+	if c, ok := out.(*expr.Call); ok && len(c.Args) == 2 && c.Args[0].Type().Elem == sqltypes.KJSON {
+		refuseJSONElements(op)
+	}
+	return out
+}
+
+// refuseJSONElements refuses operators that compare elements of json arrays.
+func refuseJSONElements(op string) {
+	switch op {
+	case "=", "<>", "@>", "<@", "&&":
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify an equality operator for type json"))
+	case "<", "<=", ">", ">=":
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify a comparison function for type json"))
+	}
 }
 
 func untypedPositions(es []expr.Expr, pos int) []typed {
@@ -309,23 +323,21 @@ func (x *exprCtx) quantified(e *parser.Quantified) expr.Expr {
 		return x.quantifiedQuery(e.X, e.Op, e.Query, false, e.Pos)
 	}
 	left, arr := x.bind(e.X), x.bind(e.Array)
-	if isUnknown(arr) {
-		elem := left.Type().Base()
-		if elem.Kind == sqltypes.KUnknown {
-			elem = sqltypes.Text
+	elem := sqltypes.Unknown
+	var right expr.Expr = expr.Null(sqltypes.Unknown)
+	if !isUnknown(arr) {
+		if arr.Type().Kind != sqltypes.KArray {
+			fail(sqlerr.New(sqlerr.WrongObjectType, "op ANY/ALL (array) requires array on right side").At(e.Pos))
 		}
-		if elem.Kind == sqltypes.KVarchar {
-			elem = sqltypes.Text
-		}
-		arr = x.mustCoerce(arr, sqltypes.ArrayOf(elem), implicit, e.Array.At())
+		elem = arr.Type().ElemType()
+		right = &expr.Col{Ty: elem}
 	}
-	if arr.Type().Kind != sqltypes.KArray {
-		fail(sqlerr.New(sqlerr.WrongObjectType, "op ANY/ALL (array) requires array on right side").At(e.Pos))
-	}
-	elem := arr.Type().ElemType()
-	call, ok := x.operator(e.Op, e.Pos, left, &expr.Col{Ty: elem}).(*expr.Call)
+	call, ok := x.operator(e.Op, e.Pos, left, right).(*expr.Call)
 	if !ok || call.Ty.Kind != sqltypes.KBool {
 		fail(sqlerr.New(sqlerr.WrongObjectType, "op ANY/ALL (array) requires operator to yield boolean").At(e.Pos))
+	}
+	if t := call.Args[1].Type().Base(); t.Kind == sqltypes.KArray {
+		fail(sqlerr.New(sqlerr.UndefinedObject, "could not find array type for data type %s", t).At(e.Pos))
 	}
 	want := call.Args[1].Type().Base()
 	if want != elem {

@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"strconv"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -168,7 +170,7 @@ func (s *selection) outputRef(e parser.Expr, clause string, inputFirst bool) int
 	switch x := e.(type) {
 	case *parser.NumberLit:
 		n, ok := intModifier(x)
-		if !x.Int {
+		if v, err := strconv.ParseInt(x.Text, 10, 32); !x.Int || err != nil && v != 0 {
 			fail(sqlerr.New(sqlerr.SyntaxError, "non-integer constant in %s", clause).At(x.Pos))
 		}
 		if !ok || n < 1 || int(n) > s.visible {

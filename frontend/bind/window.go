@@ -266,8 +266,8 @@ func (x *exprCtx) orderKey(o parser.OrderItem, e expr.Expr) orderKey {
 	case parser.NullsLast:
 		k.nullsFirst = false
 	}
-	if t := e.Type(); t.Kind == sqltypes.KJSON || t.Kind == sqltypes.KJSONPath {
-		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify an ordering operator for type %s", t.Base()).At(o.Expr.At()).
+	if t := e.Type(); t.Kind == sqltypes.KJSON || t.Kind == sqltypes.KJSONPath || t.Elem == sqltypes.KJSON {
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "could not identify an ordering operator for type %s", t.Base()).At(leftmost(o.Expr)).
 			WithHint("Use an explicit ordering operator or modify the query."))
 	}
 	return k

@@ -62,7 +62,7 @@ func TestAnswers(t *testing.T) {
 		{"to_regclass('\"T1\"')", "NULL"},
 		{"to_regclass('no.such')", "NULL"},
 		{"to_regclass('k1')", "NULL"},
-		{"to_regclass('a.b.c.d')", "ERROR 42601 improper qualified name (too many dotted names): a.b.c.d"},
+		{"to_regclass('a.b.c.d')", "ERROR 42601 improper relation name (too many dotted names): a.b.c.d"},
 		{"to_regtype('int[]')", "integer[]"},
 		{"to_regtype('varchar(10)')", "character varying"},
 		{"to_regtype('nothing')", "NULL"},
@@ -214,7 +214,7 @@ func TestSplitName(t *testing.T) {
 		{"T1", []string{"t1"}},
 		{` Public . "T 1" `, []string{"public", "T 1"}},
 		{`"a""b".c`, []string{`a"b`, "c"}},
-		{"", nil}, {"a.", nil}, {".a", nil}, {`"a`, nil}, {`""`, nil}, {"a b", nil}, {`a"b"`, nil},
+		{"", nil}, {"a.", nil}, {".a", nil}, {`"a`, nil}, {`""`, nil}, {"a b", nil}, {`a"b"`, []string{`a"b"`}},
 	} {
 		got, ok := splitName(c.in)
 		if ok != (c.want != nil) || ok && strings.Join(got, "|") != strings.Join(c.want, "|") {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
-// Names and OIDs in both directions: what regclass, regtype, regproc and regnamespace read and print.
+// Names and OIDs in both directions: what regclass and the other oid aliases read and print.
 
 // RegName prints an oid alias as PostgreSQL does: qualified when the search path does not lead to it. False: there is
 // no such object, and the number is all there is to print.
@@ -26,7 +27,7 @@ func (y *System) RegOID(s *session.Session, k sqltypes.Kind, name string) (int64
 
 func (f *facts) regName(k sqltypes.Kind, oid int64) (string, bool) {
 	if oid == 0 {
-		return "-", true
+		return "-", k != sqltypes.KRegoper && k != sqltypes.KRegoperator
 	}
 	switch k {
 	case sqltypes.KRegclass:
@@ -47,6 +48,29 @@ func (f *facts) regName(k sqltypes.Kind, oid int64) (string, bool) {
 			}
 			return qualified(p.schema, p.name), true
 		}
+	case sqltypes.KRegprocedure:
+		if p := f.proc(oid); p != nil {
+			name := parser.QuoteIdent(p.name)
+			if !f.procVisible(p) {
+				name = qualified(p.schema, p.name)
+			}
+			return name + "(" + argNames(p.args) + ")", true
+		}
+	case sqltypes.KRegoper:
+		if o := library().operatorByOID[oid]; o != nil {
+			if len(operatorsNamed(o.name)) > 1 {
+				return pgCatalog + "." + o.name, true
+			}
+			return o.name, true
+		}
+	case sqltypes.KRegoperator:
+		if o := library().operatorByOID[oid]; o != nil {
+			return o.name + "(" + argNames([]int64{o.left, o.right}) + ")", true
+		}
+	case sqltypes.KRegrole:
+		if n, ok := f.roleName(oid); ok {
+			return parser.QuoteIdent(n), true
+		}
 	case sqltypes.KRegnamespace:
 		if n, ok := f.schemaName(oid); ok {
 			return parser.QuoteIdent(n), true
@@ -55,37 +79,176 @@ func (f *facts) regName(k sqltypes.Kind, oid int64) (string, bool) {
 	return "", false
 }
 
+// argNames lists types as regprocedure and regoperator do; 0 is no operand.
+func argNames(args []int64) string {
+	names := make([]string, len(args))
+	for i, a := range args {
+		if names[i] = "NONE"; a != 0 {
+			names[i] = typeName(a)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+func operatorsNamed(name string) (out []*operator) {
+	for _, o := range library().operators {
+		if o.name == name {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
 func (f *facts) regOID(k sqltypes.Kind, text string) (int64, error) {
 	text = strings.TrimSpace(text)
-	if text == "-" {
+	if text == "-" && k != sqltypes.KRegoper {
 		return 0, nil
 	}
-	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+	if text != "" && strings.Trim(text, "0123456789") == "" {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return 0, sqlerr.New(sqlerr.NumericValueOutOfRange, "value %q is out of range for type oid", text)
+		}
 		return int64(n), nil
 	}
-	if k == sqltypes.KRegtype {
+	switch k {
+	case sqltypes.KRegtype:
 		return f.typeOIDNamed(text)
+	case sqltypes.KRegprocedure:
+		return f.signatureOID(text)
+	case sqltypes.KRegoper:
+		return operatorOIDNamed(text)
+	case sqltypes.KRegoperator:
+		return f.operatorSignatureOID(text)
 	}
 	parts, ok := splitName(text)
-	if !ok {
+	if !ok || len(parts) != 1 && (k == sqltypes.KRegnamespace || k == sqltypes.KRegrole) {
 		return 0, sqlerr.New(sqlerr.InvalidName, "invalid name syntax")
 	}
-	if k == sqltypes.KRegnamespace {
-		if len(parts) == 1 {
-			if oid := f.schemaOID(parts[0]); oid != 0 {
-				return oid, nil
-			}
+	switch k {
+	case sqltypes.KRegnamespace:
+		if oid := f.schemaOID(parts[0]); oid != 0 {
+			return oid, nil
 		}
-		return 0, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", text)
+		return 0, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", parts[0])
+	case sqltypes.KRegrole:
+		if oid := f.roleOID(parts[0]); oid != 0 {
+			return oid, nil
+		}
+		return 0, sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", parts[0])
 	}
 	schema, name, err := f.schemaAndName(parts)
 	if err != nil {
+		if k == sqltypes.KRegclass && len(parts) > 3 {
+			err = sqlerr.New(sqlerr.SyntaxError, "improper relation name (too many dotted names): %s", strings.Join(parts, "."))
+		}
 		return 0, err
+	}
+	if schema != "" && f.schemaOID(schema) == 0 {
+		return 0, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", schema)
 	}
 	if k == sqltypes.KRegproc {
 		return f.procOIDNamed(schema, name, text)
 	}
 	return f.classOIDNamed(schema, name, parts)
+}
+
+// signature cuts name(type, …) into the name and the types, NONE being 0 where that is allowed.
+func (f *facts) signature(text string, none bool) (name string, args []int64, err error) {
+	name, rest, ok := strings.Cut(text, "(")
+	if !ok {
+		return "", nil, sqlerr.New(sqlerr.InvalidTextRepresentation, "expected a left parenthesis")
+	}
+	list, ok := strings.CutSuffix(strings.TrimSpace(rest), ")")
+	if !ok {
+		return "", nil, sqlerr.New(sqlerr.InvalidTextRepresentation, "expected a right parenthesis")
+	}
+	for list = strings.TrimSpace(list); list != ""; {
+		arg, more, cut := cutArgument(list)
+		if arg = strings.TrimSpace(arg); arg == "" || cut && strings.TrimSpace(more) == "" {
+			return "", nil, sqlerr.New(sqlerr.InvalidTextRepresentation, "expected a type name")
+		}
+		oid := int64(0)
+		if !none || !strings.EqualFold(arg, "none") {
+			if oid, err = f.typeOIDNamed(arg); err != nil {
+				return "", nil, err
+			}
+		}
+		args, list = append(args, oid), more
+	}
+	return strings.TrimSpace(name), args, nil
+}
+
+// cutArgument cuts at the first comma outside parentheses and quotes.
+func cutArgument(list string) (arg, rest string, found bool) {
+	depth, quoted := 0, false
+	for i := range len(list) {
+		switch c := list[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '(' || c == '[':
+			depth++
+		case c == ')' || c == ']':
+			depth--
+		case c == ',' && depth == 0:
+			return list[:i], list[i+1:], true
+		}
+	}
+	return list, "", false
+}
+
+// signatureOID finds the function of a signature.
+func (f *facts) signatureOID(text string) (int64, error) {
+	full, args, err := f.signature(text, false)
+	if err != nil {
+		return 0, err
+	}
+	parts, ok := splitName(full)
+	if !ok {
+		return 0, sqlerr.New(sqlerr.InvalidName, "invalid name syntax")
+	}
+	schema, name, err := f.schemaAndName(parts)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range f.procsNamed(schema, name) {
+		if slices.Equal(p.args, args) {
+			return p.oid, nil
+		}
+	}
+	return 0, sqlerr.New(sqlerr.UndefinedFunction, "function %q does not exist", text)
+}
+
+func operatorOIDNamed(text string) (int64, error) {
+	if text == "" {
+		return 0, sqlerr.New(sqlerr.InvalidName, "invalid name syntax")
+	}
+	switch list := operatorsNamed(strings.TrimPrefix(text, pgCatalog+".")); len(list) {
+	case 0:
+		return 0, sqlerr.New(sqlerr.UndefinedFunction, "operator does not exist: %s", text)
+	case 1:
+		return list[0].oid, nil
+	}
+	return 0, sqlerr.New(sqlerr.AmbiguousFunction, "more than one operator named %s", text)
+}
+
+func (f *facts) operatorSignatureOID(text string) (int64, error) {
+	name, args, err := f.signature(text, true)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(args) == 1:
+		return 0, sqlerr.New(sqlerr.UndefinedParameter, "missing argument").WithHint("Use NONE to denote the missing argument of a unary operator.")
+	case len(args) != 2:
+		return 0, sqlerr.New(sqlerr.TooManyArguments, "too many arguments").WithHint("Provide two argument types for operator.")
+	}
+	for _, o := range operatorsNamed(strings.TrimPrefix(name, pgCatalog+".")) {
+		if o.left == args[0] && o.right == args[1] {
+			return o.oid, nil
+		}
+	}
+	return 0, sqlerr.New(sqlerr.UndefinedFunction, "operator does not exist: %s", text)
 }
 
 func (f *facts) classOIDNamed(schema, name string, parts []string) (int64, error) {
@@ -114,6 +277,9 @@ func (f *facts) procOIDNamed(schema, name, text string) (int64, error) {
 
 // typeOIDNamed reads a type name, arrays and modifiers included.
 func (f *facts) typeOIDNamed(text string) (int64, error) {
+	if text == "" {
+		return 0, sqlerr.New(sqlerr.SyntaxError, "invalid type name \"\"")
+	}
 	undefined := sqlerr.New(sqlerr.UndefinedObject, "type %q does not exist", text)
 	name := strings.ToLower(strings.TrimPrefix(text, pgCatalog+"."))
 	switch name {
@@ -171,7 +337,7 @@ func splitName(text string) (parts []string, ok bool) {
 				return nil, false
 			}
 		} else {
-			end := strings.IndexAny(text, ". \t\n\r\"")
+			end := strings.IndexAny(text, ". \t\n\r")
 			if end < 0 {
 				end = len(text)
 			}

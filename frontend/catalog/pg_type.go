@@ -63,6 +63,10 @@ var typeDetails = map[sqltypes.Kind]typeDetail{
 	sqltypes.KEnum:         {true, 'i', 'p', 0, 3506, 3507, 3532, 3533, 0, 0, 10069, 3522, "enum_ops"},
 	sqltypes.KAnyEnum:      {true, 'i', 'p', 0, 3504, 3505, 0, 0, 0, 0, 0, 0, ""},
 	sqltypes.KRegnamespace: {true, 'i', 'p', 0, 4084, 4085, 4087, 4088, 0, 0, 0, 0, ""},
+	sqltypes.KRegprocedure: {true, 'i', 'p', 0, 2212, 2213, 2446, 2447, 0, 0, 0, 0, ""},
+	sqltypes.KRegoper:      {true, 'i', 'p', 0, 2214, 2215, 2448, 2449, 0, 0, 0, 0, ""},
+	sqltypes.KRegoperator:  {true, 'i', 'p', 0, 2216, 2217, 2450, 2451, 0, 0, 0, 0, ""},
+	sqltypes.KRegrole:      {true, 'i', 'p', 0, 4098, 4092, 4094, 4095, 0, 0, 0, 0, ""},
 }
 
 func detailOf(t sqltypes.Type) typeDetail {
@@ -79,10 +83,10 @@ func detailOf(t sqltypes.Type) typeDetail {
 
 // opclassOf is the operator class that an index on a column of type t uses.
 func opclassOf(t sqltypes.Type) int64 {
-	switch t.Kind {
-	case sqltypes.KVarchar:
+	switch {
+	case t.Kind == sqltypes.KVarchar:
 		t = sqltypes.Text
-	case sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace:
+	case t.Kind.IsReg():
 		t = sqltypes.Oid
 	}
 	return detailOf(t).opclass

@@ -18,9 +18,19 @@ const (
 	nameInterval    = "interval"
 )
 
+// lowerASCII folds a name as PostgreSQL does: letters beyond ASCII stay.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
 // parseUnit finds the unit that a text such as 'hour' or 'Years' names.
 func parseUnit(field, typeName string) (unit, error) {
-	field = strings.ToLower(field)
+	field = lowerASCII(field)
 	w := lookupUnit(field)
 	switch {
 	case w.kind == wUnit:
@@ -33,7 +43,7 @@ func parseUnit(field, typeName string) (unit, error) {
 
 // parseTruncUnit is parseUnit for date_trunc, which knows fewer of them.
 func parseTruncUnit(field, typeName string) (unit, error) {
-	field = strings.ToLower(field)
+	field = lowerASCII(field)
 	w := unitWords[clip(field)]
 	if w.kind != wUnit {
 		return uNone, errUnknownUnit(field, typeName)
@@ -46,7 +56,7 @@ func errUnknownUnit(field, typeName string) error {
 }
 
 func errUnsupported(field, typeName string) error {
-	return sqlerr.New(sqlerr.FeatureNotSupported, "unit \"%s\" not supported for type %s", strings.ToLower(field), typeName)
+	return sqlerr.New(sqlerr.FeatureNotSupported, "unit \"%s\" not supported for type %s", lowerASCII(field), typeName)
 }
 
 func integer(v int) numeric.Dec { return numeric.FromInt64(int64(v)) }

@@ -174,7 +174,7 @@ func (a Interval) scale(by func(float64) float64) (Interval, error) {
 	return fromParts(int64(out.Months), total, int64(micros), fits)
 }
 
-func fitsInt32(f float64) bool { return f >= math.MinInt32 && f <= math.MaxInt32 }
+func fitsInt32(f float64) bool { return f >= math.MinInt32 && f < -math.MinInt32 }
 
 // roundMicros rounds a number of days or seconds to a millionth.
 func roundMicros(f float64) float64 { return math.RoundToEven(f*1e6) / 1e6 }

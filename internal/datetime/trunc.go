@@ -128,12 +128,12 @@ func TruncTimestamptz(field string, ts int64, loc *time.Location) (int64, error)
 
 // TruncTimestamptzAt is date_trunc with the name of a zone. Errors as TruncTimestamp, 22023.
 func TruncTimestamptzAt(field string, ts int64, zone string) (int64, error) {
-	loc, a, err := namedZone(zone)
+	if !IsFiniteTimestamp(ts) {
+		return ts, nil
+	}
+	loc, err := ZoneOf(zone)
 	if err != nil {
 		return 0, err
-	}
-	if loc == nil {
-		loc = time.FixedZone(zone, int(a.offset))
 	}
 	return TruncTimestamptz(field, ts, loc)
 }
@@ -211,6 +211,9 @@ func MakeDate(y, m, d int32) (int64, error) {
 
 // shortFloat is C's %g.
 func shortFloat(f float64) string {
+	if math.IsInf(f, 0) {
+		return strings.TrimPrefix(strconv.FormatFloat(f, 'g', 6, 64)+"inity", "+")
+	}
 	s := strconv.FormatFloat(f, 'g', 6, 64)
 	if i := strings.IndexByte(s, 'e'); i >= 0 && len(s)-i == 3 {
 		s = s[:i+2] + "0" + s[i+2:]
@@ -231,7 +234,7 @@ func twoPlaces(f float64) string {
 func MakeTime(h, m int32, sec float64) (int64, error) {
 	micros := int64(math.RoundToEven(sec * 1e6))
 	t := int64(h)*MicrosPerHour + int64(m)*MicrosPerMinute + micros
-	if h < 0 || h > 24 || m < 0 || m > 59 || math.IsNaN(sec) || sec < 0 || micros > MicrosPerMinute || t > MicrosPerDay {
+	if h < 0 || h > 24 || m < 0 || m > 59 || !(sec >= 0 && sec <= 60) || micros > MicrosPerMinute || t > MicrosPerDay {
 		return 0, sqlerr.New(sqlerr.DatetimeFieldOverflow, "time field value out of range: %d:%02d:%s", h, m, twoPlaces(sec))
 	}
 	return t, nil

@@ -119,6 +119,15 @@ func LoadLocation(name string) (*time.Location, error) {
 	return nil, sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for parameter \"TimeZone\": \"%s\"", name)
 }
 
+// ZoneOf returns the zone that an argument of a function names, an abbreviation of a fixed offset included. Error: 22023.
+func ZoneOf(name string) (*time.Location, error) {
+	loc, a, err := namedZone(name)
+	if loc == nil && err == nil {
+		loc = time.FixedZone(strings.ToUpper(name), int(a.offset))
+	}
+	return loc, err
+}
+
 // LocationOf returns the zone that SET TIME ZONE INTERVAL sets. Error: 22023 unless it is only a time.
 func LocationOf(iv Interval) (*time.Location, error) {
 	if iv.Months != 0 || iv.Days != 0 {
@@ -164,10 +173,18 @@ func offsetAt(ts int64, loc *time.Location) (east int, abbrev string) {
 	}
 	t := time.Unix(floorDiv(ts, MicrosPerSecond)+unixEpochDays*secondsPerDay, 0).In(loc)
 	abbrev, east = t.Zone()
-	if strings.HasPrefix(abbrev, "<") { // a fixed offset: its name is <abbreviation>posix
-		abbrev = abbrev[1:strings.IndexByte(abbrev, '>')]
+	if abbrev == loc.String() { // a fixed offset: its name is abbreviation and offset
+		abbrev = posixAbbrev(abbrev)
 	}
 	return east, abbrev
+}
+
+// posixAbbrev is the abbreviation that a POSIX zone begins with, which may be empty.
+func posixAbbrev(name string) string {
+	if strings.HasPrefix(name, "<") {
+		return name[1:strings.IndexByte(name, '>')]
+	}
+	return name[:len(name)-len(strings.TrimLeft(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))]
 }
 
 // localOffset returns the seconds east of UTC for a local timestamp. A time that a transition skips is read with
@@ -308,28 +325,34 @@ func shifted(ts, seconds int64) (int64, error) {
 }
 
 // zoneInterval checks an interval used as an offset from UTC and returns its seconds east.
-func zoneInterval(iv Interval) (int64, error) {
+func zoneInterval(iv Interval, st *Settings) (int64, error) {
 	if iv.Months != 0 || iv.Days != 0 {
-		text := AppendInterval(nil, iv, &Settings{})
+		text := AppendInterval(nil, iv, st)
 		return 0, sqlerr.New(sqlerr.InvalidParameterValue, "interval time zone \"%s\" must not include months or days", text)
 	}
 	return iv.Micros / MicrosPerSecond, nil
 }
 
 // TimestampAtInterval is timestamp AT TIME ZONE interval. Errors: 22023, 22008.
-func TimestampAtInterval(ts int64, zone Interval) (int64, error) {
-	east, err := zoneInterval(zone)
-	if err != nil || !IsFiniteTimestamp(ts) {
-		return ts, err
+func TimestampAtInterval(ts int64, zone Interval, st *Settings) (int64, error) {
+	if !IsFiniteTimestamp(ts) {
+		return ts, nil
+	}
+	east, err := zoneInterval(zone, st)
+	if err != nil {
+		return 0, err
 	}
 	return shifted(ts, -east)
 }
 
 // TimestamptzAtInterval is timestamptz AT TIME ZONE interval. Errors: 22023, 22008.
-func TimestamptzAtInterval(ts int64, zone Interval) (int64, error) {
-	east, err := zoneInterval(zone)
-	if err != nil || !IsFiniteTimestamp(ts) {
-		return ts, err
+func TimestamptzAtInterval(ts int64, zone Interval, st *Settings) (int64, error) {
+	if !IsFiniteTimestamp(ts) {
+		return ts, nil
+	}
+	east, err := zoneInterval(zone, st)
+	if err != nil {
+		return 0, err
 	}
 	return shifted(ts, east)
 }
@@ -348,8 +371,8 @@ func TimetzAtZone(t int64, zone string, now int64) (int64, error) {
 }
 
 // TimetzAtInterval is timetz AT TIME ZONE interval. Error: 22023.
-func TimetzAtInterval(t int64, zone Interval) (int64, error) {
-	east, err := zoneInterval(zone)
+func TimetzAtInterval(t int64, zone Interval, st *Settings) (int64, error) {
+	east, err := zoneInterval(zone, st)
 	if err != nil {
 		return 0, err
 	}

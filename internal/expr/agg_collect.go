@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/jsonb"
@@ -256,16 +257,25 @@ func arrayAgg(_ *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqltypes.
 	if types[0].Kind != sqltypes.KArray {
 		return sqlio.MakeArray(sqltypes.ArrayOf(types[0]), vals), nil
 	}
-	for _, v := range vals {
+	var first []int
+	for i, v := range vals {
 		if v == nil {
 			return nil, sqlerr.New(sqlerr.NullValueNotAllowed, "cannot accumulate null arrays")
 		}
+		arr, err := sqlio.ReadArray(types[0], bytesOfDatum(v))
+		if err != nil {
+			return nil, err
+		}
+		switch dims, _ := arr.Dims(); {
+		case i == 0 && arr.NDim() == 0:
+			return nil, sqlerr.New(sqlerr.ArraySubscriptError, "cannot accumulate empty arrays")
+		case i == 0:
+			first = dims
+		case !slices.Equal(dims, first):
+			return nil, sqlerr.New(sqlerr.ArraySubscriptError, "cannot accumulate arrays of different dimensionality")
+		}
 	}
-	b, err := sqlio.StackArrays(types[0], vals)
-	if arr, e := sqlio.ReadArray(types[0], b); err == nil && e == nil && arr.Len() == 0 {
-		return nil, sqlerr.New(sqlerr.ArraySubscriptError, "cannot accumulate empty arrays")
-	}
-	return b, err
+	return sqlio.StackArrays(types[0], vals)
 }
 
 func jsonbAgg(c *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqltypes.Datum, error) {
@@ -289,7 +299,11 @@ func jsonbObjectAgg(c *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sql
 		if r[0] == nil {
 			return nil, errNullField
 		}
-		b.Key(keyText(c, types[0], r[0]))
+		key, err := keyText(c, types[0], r[0])
+		if err != nil {
+			return nil, err
+		}
+		b.Key(key)
 		if err := addJSONB(c, &b, types[1], r[1]); err != nil {
 			return nil, err
 		}
@@ -303,7 +317,7 @@ func jsonAgg(c *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqltypes.D
 	for i, r := range rows {
 		if i > 0 {
 			out = append(out, ", "...)
-			if k := types[0].Kind; k == sqltypes.KRecord || k == sqltypes.KArray {
+			if k := types[0].Kind; (k == sqltypes.KRecord || k == sqltypes.KArray) && r[0] != nil {
 				out = append(out, "\n "...)
 			}
 		}
@@ -324,8 +338,11 @@ func jsonObjectAgg(c *Ctx, types []sqltypes.Type, rows [][]sqltypes.Datum) (sqlt
 		if i > 0 {
 			out = append(out, ", "...)
 		}
-		out = append(appendJSONString(out, []byte(keyText(c, types[0], r[0]))), " : "...)
-		var err error
+		key, err := keyText(c, types[0], r[0])
+		if err != nil {
+			return nil, err
+		}
+		out = append(appendJSONString(out, []byte(key)), " : "...)
 		if out, err = appendJSON(c, out, types[1], r[1]); err != nil {
 			return nil, err
 		}

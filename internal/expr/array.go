@@ -224,6 +224,9 @@ func arrayPosition(_ *Ctx, vecs []*delta.Vec, i int) (int64, error) {
 	if vecs[0].IsNull(i) {
 		return 0, errNull
 	}
+	if arr, err := arrayOfArg(vecs, 0, i); err == nil && arr.NDim() == 0 {
+		return 0, errNull
+	}
 	from := int64(-1 << 31)
 	if len(vecs) > 2 {
 		if vecs[2].IsNull(i) {
@@ -377,6 +380,12 @@ func trimArray(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 func arrayFill(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 	if vecs[1].IsNull(i) || len(vecs) > 2 && vecs[2].IsNull(i) {
 		return dst, sqlerr.New(sqlerr.NullValueNotAllowed, "dimension array or low bound array cannot be null")
+	}
+	for k := 1; k < len(vecs); k++ {
+		if arr, err := arrayOfArg(vecs, k, i); err == nil && arr.NDim() > 1 {
+			return dst, sqlerr.New(sqlerr.ArraySubscriptError, "wrong number of array subscripts").
+				WithDetail("Dimension array must be one dimensional.")
+		}
 	}
 	dims, err := intElems(vecs, 1, i)
 	if err != nil {

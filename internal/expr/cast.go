@@ -36,6 +36,9 @@ func castKernel(from, to sqltypes.Type, explicit bool) (k Kernel, ok bool) {
 	if mk, ok := directCasts[[2]sqltypes.Kind{from.Kind, to.Kind}]; ok {
 		return mk, true
 	}
+	if from.Kind.IsReg() && to.Phys() == sqltypes.PhysInt64 || to.Kind.IsReg() && from.Phys() == sqltypes.PhysInt64 {
+		return castReg(from.Kind, to.Kind), true
+	}
 	return ioCast(from, to), true
 }
 
@@ -167,12 +170,12 @@ var directCasts = map[[2]sqltypes.Kind]Kernel{
 	{sqltypes.KName, sqltypes.KText}:      nil,
 	{sqltypes.KName, sqltypes.KVarchar}:   nil,
 	{sqltypes.KName, sqltypes.KBpchar}:    nil,
-	{sqltypes.KChar, sqltypes.KText}:      nil,
-	{sqltypes.KChar, sqltypes.KVarchar}:   nil,
-	{sqltypes.KChar, sqltypes.KBpchar}:    nil,
-	{sqltypes.KText, sqltypes.KChar}:      b1(firstByte),
-	{sqltypes.KVarchar, sqltypes.KChar}:   b1(firstByte),
-	{sqltypes.KBpchar, sqltypes.KChar}:    b1(firstByte),
+	{sqltypes.KChar, sqltypes.KText}:      b1(sqlio.AppendChar),
+	{sqltypes.KChar, sqltypes.KVarchar}:   b1(sqlio.AppendChar),
+	{sqltypes.KChar, sqltypes.KBpchar}:    b1(sqlio.AppendChar),
+	{sqltypes.KText, sqltypes.KChar}:      b1(toChar),
+	{sqltypes.KVarchar, sqltypes.KChar}:   b1(toChar),
+	{sqltypes.KBpchar, sqltypes.KChar}:    b1(toChar),
 	{sqltypes.KChar, sqltypes.KInt4}:      k1(charToInt),
 
 	{sqltypes.KDate, sqltypes.KTimestamp}:        k1e(datetime.DateToTimestamp),
@@ -199,39 +202,11 @@ var directCasts = map[[2]sqltypes.Kind]Kernel{
 	{sqltypes.KJSONB, sqltypes.KFloat4}:  jsonbToNumber("real", decToFloat4),
 	{sqltypes.KJSONB, sqltypes.KFloat8}:  jsonbToNumber("double precision", decToFloat8),
 
-	{sqltypes.KInt2, sqltypes.KOid}:          k1(signToOid),
-	{sqltypes.KInt2, sqltypes.KRegclass}:     k1(signToOid),
-	{sqltypes.KInt2, sqltypes.KRegtype}:      k1(signToOid),
-	{sqltypes.KInt2, sqltypes.KRegproc}:      k1(signToOid),
-	{sqltypes.KInt2, sqltypes.KRegnamespace}: k1(signToOid),
-	{sqltypes.KInt4, sqltypes.KOid}:          k1(signToOid),
-	{sqltypes.KInt4, sqltypes.KRegclass}:     k1(signToOid),
-	{sqltypes.KInt4, sqltypes.KRegtype}:      k1(signToOid),
-	{sqltypes.KInt4, sqltypes.KRegproc}:      k1(signToOid),
-	{sqltypes.KInt4, sqltypes.KRegnamespace}: k1(signToOid),
-	{sqltypes.KInt8, sqltypes.KOid}:          k1e(int8ToOid),
-	{sqltypes.KInt8, sqltypes.KRegclass}:     k1e(int8ToOid),
-	{sqltypes.KInt8, sqltypes.KRegtype}:      k1e(int8ToOid),
-	{sqltypes.KInt8, sqltypes.KRegproc}:      k1e(int8ToOid),
-	{sqltypes.KInt8, sqltypes.KRegnamespace}: k1e(int8ToOid),
-	{sqltypes.KOid, sqltypes.KInt4}:          k1(oidToSign),
-	{sqltypes.KOid, sqltypes.KInt8}:          nil,
-	{sqltypes.KOid, sqltypes.KRegclass}:      nil,
-	{sqltypes.KOid, sqltypes.KRegtype}:       nil,
-	{sqltypes.KOid, sqltypes.KRegproc}:       nil,
-	{sqltypes.KOid, sqltypes.KRegnamespace}:  nil,
-	{sqltypes.KRegclass, sqltypes.KOid}:      nil,
-	{sqltypes.KRegtype, sqltypes.KOid}:       nil,
-	{sqltypes.KRegproc, sqltypes.KOid}:       nil,
-	{sqltypes.KRegnamespace, sqltypes.KOid}:  nil,
-	{sqltypes.KRegclass, sqltypes.KInt4}:     k1(oidToSign),
-	{sqltypes.KRegtype, sqltypes.KInt4}:      k1(oidToSign),
-	{sqltypes.KRegproc, sqltypes.KInt4}:      k1(oidToSign),
-	{sqltypes.KRegnamespace, sqltypes.KInt4}: k1(oidToSign),
-	{sqltypes.KRegclass, sqltypes.KInt8}:     nil,
-	{sqltypes.KRegtype, sqltypes.KInt8}:      nil,
-	{sqltypes.KRegproc, sqltypes.KInt8}:      nil,
-	{sqltypes.KRegnamespace, sqltypes.KInt8}: nil,
+	{sqltypes.KInt2, sqltypes.KOid}: k1(signToOid),
+	{sqltypes.KInt4, sqltypes.KOid}: k1(signToOid),
+	{sqltypes.KInt8, sqltypes.KOid}: k1e(int8ToOid),
+	{sqltypes.KOid, sqltypes.KInt4}: k1(oidToSign),
+	{sqltypes.KOid, sqltypes.KInt8}: nil,
 }
 
 func boolToInt(b bool) int64 {
@@ -293,7 +268,7 @@ func charToInt(s []byte) int64 {
 	return int64(int8(s[0]))
 }
 
-func firstByte(dst, s []byte) []byte { return append(dst, s[:min(1, len(s))]...) }
+func toChar(dst, s []byte) []byte { return append(dst, sqlio.ParseChar(string(s))...) }
 
 func float8To4(a float64) (float64, error) {
 	r := float64(float32(a))
@@ -397,6 +372,17 @@ func jsonbToNumber[R fixed](name string, convert func(numeric.Dec) (R, error)) K
 		}
 		return convert(d)
 	})
+}
+
+// castReg is a cast between an oid alias and a number, which is one between oid and the number.
+func castReg(from, to sqltypes.Kind) Kernel {
+	asOid := func(k sqltypes.Kind) sqltypes.Kind {
+		if k.IsReg() {
+			return sqltypes.KOid
+		}
+		return k
+	}
+	return directCasts[[2]sqltypes.Kind{asOid(from), asOid(to)}]
 }
 
 // OIDs are unsigned in 32 bits.

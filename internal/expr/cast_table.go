@@ -32,14 +32,17 @@ const (
 // castRules lists the casts between different types that are more than input and output of text.
 // Source: PostgreSQL 15's pg_cast.
 func castRules() map[sqltypes.Kind][]castRule {
-	regs := []castRule{{sqltypes.KRegclass, imp, false}, {sqltypes.KRegtype, imp, false}, {sqltypes.KRegproc, imp, false}, {sqltypes.KRegnamespace, imp, false}}
+	var regs []castRule
+	for _, k := range sqltypes.RegKinds {
+		regs = append(regs, castRule{k, imp, false})
+	}
 	reg := []castRule{{sqltypes.KInt4, asg, false}, {sqltypes.KInt8, asg, false}, {sqltypes.KOid, imp, false}}
 	ints := func(own ...castRule) []castRule {
 		own = append(own, castRule{sqltypes.KFloat4, imp, false}, castRule{sqltypes.KFloat8, imp, false},
 			castRule{sqltypes.KNumeric, imp, false}, castRule{sqltypes.KOid, imp, false})
 		return append(own, regs...)
 	}
-	return map[sqltypes.Kind][]castRule{
+	rules := map[sqltypes.Kind][]castRule{
 		sqltypes.KBool: {{sqltypes.KInt4, exp, false}, {sqltypes.KText, asg, false}, {sqltypes.KVarchar, asg, false}, {sqltypes.KBpchar, asg, false}},
 		sqltypes.KInt2: ints(castRule{sqltypes.KInt4, imp, false}, castRule{sqltypes.KInt8, imp, false}),
 		sqltypes.KInt4: ints(castRule{sqltypes.KInt2, asg, false}, castRule{sqltypes.KInt8, imp, false}, castRule{sqltypes.KBool, exp, false}, castRule{sqltypes.KChar, exp, false}),
@@ -64,13 +67,20 @@ func castRules() map[sqltypes.Kind][]castRule {
 		sqltypes.KJSON:        {{sqltypes.KJSONB, asg, false}},
 		sqltypes.KJSONB: {{sqltypes.KJSON, asg, false}, {sqltypes.KBool, exp, false}, {sqltypes.KNumeric, exp, false}, {sqltypes.KInt2, exp, false},
 			{sqltypes.KInt4, exp, false}, {sqltypes.KInt8, exp, false}, {sqltypes.KFloat4, exp, false}, {sqltypes.KFloat8, exp, false}},
-		sqltypes.KOid:          append([]castRule{{sqltypes.KInt4, asg, false}, {sqltypes.KInt8, asg, false}}, regs...),
-		sqltypes.KRegclass:     reg,
-		sqltypes.KRegtype:      reg,
-		sqltypes.KRegproc:      reg,
-		sqltypes.KRegnamespace: reg,
+		sqltypes.KOid: append([]castRule{{sqltypes.KInt4, asg, false}, {sqltypes.KInt8, asg, false}}, regs...),
 	}
+	for _, k := range sqltypes.RegKinds {
+		rules[k] = reg
+	}
+	for _, p := range regPairs {
+		rules[p[0]] = append(reg[:len(reg):len(reg)], castRule{p[1], imp, false})
+		rules[p[1]] = append(reg[:len(reg):len(reg)], castRule{p[0], imp, false})
+	}
+	return rules
 }
+
+// regPairs are names of the same things with and without arguments.
+var regPairs = [][2]sqltypes.Kind{{sqltypes.KRegproc, sqltypes.KRegprocedure}, {sqltypes.KRegoper, sqltypes.KRegoperator}}
 
 var castTable = sync.OnceValue(func() map[[2]sqltypes.Kind]castRule {
 	m := map[[2]sqltypes.Kind]castRule{}
@@ -174,9 +184,12 @@ func castVolatility(from, to sqltypes.Type) Volatility {
 }
 
 func textDependsOnSettings(t sqltypes.Type) bool {
+	if t.Kind.IsReg() {
+		return true
+	}
 	switch t.Kind {
 	case sqltypes.KDate, sqltypes.KTime, sqltypes.KTimetz, sqltypes.KTimestamp, sqltypes.KTimestamptz, sqltypes.KInterval,
-		sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace, sqltypes.KRecord, sqltypes.KBytea, sqltypes.KEnum:
+		sqltypes.KRecord, sqltypes.KBytea, sqltypes.KEnum:
 		return true
 	case sqltypes.KArray:
 		return textDependsOnSettings(t.ElemType())

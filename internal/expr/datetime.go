@@ -193,11 +193,7 @@ func partFuncs() []Func {
 func truncFuncs() []Func {
 	t, x, tz, iv := sqltypes.Text, sqltypes.Timestamp, sqltypes.Timestamptz, sqltypes.IntervalT
 	inZone := func(field []byte, v int64, zone []byte) (int64, error) {
-		loc, err := datetime.LoadLocation(string(zone))
-		if err != nil {
-			return 0, err
-		}
-		return datetime.TruncTimestamptz(view(field), v, loc)
+		return datetime.TruncTimestamptzAt(view(field), v, string(zone))
 	}
 	const doc = "cut to a precision"
 	return []Func{
@@ -268,8 +264,8 @@ func zoneFuncs() []Func {
 	byName := func(f func(v int64, zone string) (int64, error)) Kernel {
 		return k2e(func(zone []byte, v int64) (int64, error) { return f(v, string(zone)) })
 	}
-	byOffset := func(f func(v int64, zone datetime.Interval) (int64, error)) Kernel {
-		return k2e(func(zone datetime.Interval, v int64) (int64, error) { return f(v, zone) })
+	byOffset := func(f func(v int64, zone datetime.Interval, st *datetime.Settings) (int64, error)) Kernel {
+		return k2c(func(c *Ctx, zone datetime.Interval, v int64) (int64, error) { return f(v, zone, &c.settings().Time) })
 	}
 	const doc = "AT TIME ZONE"
 	return []Func{

@@ -187,6 +187,8 @@ func jsonStripNulls(dst, s []byte) []byte {
 	r := rawJSON{s: s}
 	switch r.peek() {
 	case '{', '[':
+	case '"':
+		return appendJSONString(dst, unquoteJSON(r.skip()))
 	default:
 		return append(dst, r.skip()...)
 	}
@@ -229,8 +231,11 @@ func jsonBuildObject(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, erro
 		if d[k] == nil {
 			return dst, sqlerr.New(sqlerr.InvalidParameterValue, "argument %d cannot be null", k+1).WithHint("Object keys should be text.")
 		}
-		dst = append(appendJSONString(dst, []byte(keyText(c, t[k], d[k]))), " : "...)
-		var err error
+		key, err := keyText(c, t[k], d[k])
+		if err != nil {
+			return dst, err
+		}
+		dst = append(appendJSONString(dst, []byte(key)), " : "...)
 		if dst, err = appendJSON(c, dst, t[k+1], d[k+1]); err != nil {
 			return dst, err
 		}
@@ -285,6 +290,9 @@ func textPairs(vecs []*delta.Vec, i int) (keys, vals []sqltypes.Datum, err error
 			return nil, nil, err
 		}
 		if a.NDim() > 1 || b.NDim() > 1 {
+			return nil, nil, sqlerr.New(sqlerr.ArraySubscriptError, "wrong number of array subscripts")
+		}
+		if a.NDim() != b.NDim() {
 			return nil, nil, sqlerr.New(sqlerr.ArraySubscriptError, "wrong number of array subscripts")
 		}
 		if a.Len() != b.Len() {

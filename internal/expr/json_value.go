@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/jsonb"
 	"github.com/millrace/millrace/internal/numeric"
+	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -271,14 +272,18 @@ func addJSONBRow(c *Ctx, b *jsonb.Builder, t sqltypes.Type, enc []byte) error {
 }
 
 // keyText is the text of an object key.
-func keyText(c *Ctx, t sqltypes.Type, d sqltypes.Datum) string {
+func keyText(c *Ctx, t sqltypes.Type, d sqltypes.Datum) (string, error) {
+	switch t.Kind {
+	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KRecord, sqltypes.KJSON, sqltypes.KJSONB:
+		return "", sqlerr.New(sqlerr.InvalidParameterValue, "key value must be scalar, not array, composite, or json")
+	}
 	if isDateTime(t.Kind) {
-		return string(c.jsonDateTime(t, d))
+		return string(c.jsonDateTime(t, d)), nil
 	}
 	if b, ok := d.(bool); ok {
-		return strconv.FormatBool(b)
+		return strconv.FormatBool(b), nil
 	}
-	return sqlio.TextOf(t, d, c.settings())
+	return sqlio.TextOf(t, d, c.settings()), nil
 }
 
 // rawJSON walks JSON text without decoding it, so that values of type json keep their spelling.

@@ -96,6 +96,9 @@ func jsonbDeleteKey(dst, v, key []byte) ([]byte, error) {
 }
 
 func jsonbDeleteKeys(dst, v, keys []byte) ([]byte, error) {
+	if arr, err := sqlio.ReadArray(textArray, keys); err == nil && arr.NDim() > 1 {
+		return dst, errSubscripts
+	}
 	list, err := stringsOf(keys)
 	if err == nil {
 		v, err = jsonb.DeleteKeys(v, list...)
@@ -108,28 +111,29 @@ func jsonbDeleteIndex(dst, v []byte, i int64) ([]byte, error) {
 	return appendTo(dst, v, err)
 }
 
-// fullPath is pathOf for functions that refuse NULL steps.
-func fullPath(p []byte) ([]string, error) {
+// editPath is pathOf for functions that change what is there: NULL steps are told when they are reached.
+func editPath(p []byte) ([]string, error) {
 	arr, err := sqlio.ReadArray(textArray, p)
 	if err != nil {
 		return nil, err
 	}
 	if arr.NDim() > 1 {
-		return nil, sqlerr.New(sqlerr.ArraySubscriptError, "wrong number of array subscripts")
+		return nil, errSubscripts
 	}
 	path := make([]string, arr.Len())
 	for i := range path {
-		d := arr.At(i)
-		if d == nil {
-			return nil, sqlerr.New(sqlerr.NullValueNotAllowed, "path element at position %d is null", i+1)
+		path[i] = jsonb.NullStep
+		if d := arr.At(i); d != nil {
+			path[i] = string(bytesOfDatum(d))
 		}
-		path[i] = string(bytesOfDatum(d))
 	}
 	return path, nil
 }
 
+var errSubscripts = sqlerr.New(sqlerr.ArraySubscriptError, "wrong number of array subscripts")
+
 func jsonbDeletePath(dst, v, p []byte) ([]byte, error) {
-	path, err := fullPath(p)
+	path, err := editPath(p)
 	if err == nil {
 		v, err = jsonb.DeletePath(v, path)
 	}
@@ -144,7 +148,7 @@ func boolArg(vecs []*delta.Vec, k, i int, def bool) bool {
 }
 
 func jsonbSet(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
-	path, err := fullPath(vecs[1].Bytes(i))
+	path, err := editPath(vecs[1].Bytes(i))
 	if err != nil {
 		return dst, err
 	}
@@ -153,7 +157,7 @@ func jsonbSet(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 }
 
 func jsonbInsert(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
-	path, err := fullPath(vecs[1].Bytes(i))
+	path, err := editPath(vecs[1].Bytes(i))
 	if err != nil {
 		return dst, err
 	}
@@ -184,7 +188,7 @@ func jsonbSetLax(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 			WithDetail("Exception was raised because null_value_treatment is \"raise_exception\".").
 			WithHint("To avoid, either change the null_value_treatment argument or ensure that an SQL NULL is not passed.")
 	case "use_json_null":
-		path, err := fullPath(vecs[1].Bytes(i))
+		path, err := editPath(vecs[1].Bytes(i))
 		if err != nil {
 			return dst, err
 		}
@@ -231,7 +235,11 @@ func jsonbBuildObject(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, err
 		if d[k] == nil {
 			return dst, sqlerr.New(sqlerr.InvalidParameterValue, "argument %d: key must not be null", k+1)
 		}
-		b.Key(keyText(c, t[k], d[k]))
+		key, err := keyText(c, t[k], d[k])
+		if err != nil {
+			return dst, err
+		}
+		b.Key(key)
 		if err := addJSONB(c, &b, t[k+1], d[k+1]); err != nil {
 			return dst, err
 		}

@@ -219,19 +219,19 @@ func bytesArg(vecs []*delta.Vec, k, i int) []byte {
 func regexpReplaceAt(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 	s, p, repl := vecs[0].Bytes(i), vecs[1].Bytes(i), vecs[2].Bytes(i)
 	start, n := vecs[3].Ints[i], intArg(vecs, 4, i, 1)
-	r, f, err := c.regexOf(p, bytesArg(vecs, 5, i), "")
-	if err != nil {
-		return dst, err
-	}
-	if len(vecs) == 4 && f.Global {
-		n = 0
-	}
 	from, err := startAt(s, start)
 	if err != nil {
 		return dst, err
 	}
 	if n < 0 {
 		return dst, errParam("n", n)
+	}
+	r, f, err := c.regexOf(p, bytesArg(vecs, 5, i), "")
+	if err != nil {
+		return dst, err
+	}
+	if len(vecs) == 4 && f.Global {
+		n = 0
 	}
 	if from < 0 {
 		return append(dst, s...), nil
@@ -286,8 +286,13 @@ func nthGroup(c *Ctx, vecs []*delta.Vec, i int, flagsAt int, name string) ([]int
 }
 
 func regexpInstr(c *Ctx, vecs []*delta.Vec, i int) (int64, error) {
-	end := intArg(vecs, 4, i, 0)
-	if end != 0 && end != 1 {
+	start, n, end := intArg(vecs, 2, i, 1), intArg(vecs, 3, i, 1), intArg(vecs, 4, i, 0)
+	switch {
+	case start <= 0:
+		return 0, errParam("start", start)
+	case n <= 0:
+		return 0, errParam("n", n)
+	case end != 0 && end != 1:
 		return 0, errParam("endoption", end)
 	}
 	loc, err := nthGroup(c, vecs, i, 5, "regexp_instr")
@@ -347,9 +352,10 @@ func similarToRegex(dst, p, esc []byte) ([]byte, error) {
 	dst = append(dst, "^(?:"...)
 	inBrackets, quotes := false, 0
 	for len(p) > 0 {
-		if len(esc) > 0 && len(p) > len(esc) && string(p[:len(esc)]) == string(esc) {
+		if len(esc) > 0 && len(p) >= len(esc) && string(p[:len(esc)]) == string(esc) {
 			p = p[len(esc):]
 			switch {
+			case len(p) == 0: // nothing to escape
 			case p[0] == '"' && !inBrackets:
 				quotes++
 				switch quotes {

@@ -116,7 +116,7 @@ func stepTimestamptz(c *Ctx, t int64, iv datetime.Interval, zone string) (int64,
 	loc := c.location()
 	if zone != "" {
 		var err error
-		if loc, err = datetime.LoadLocation(zone); err != nil {
+		if loc, err = datetime.ZoneOf(zone); err != nil {
 			return 0, err
 		}
 	}

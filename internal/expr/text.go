@@ -539,6 +539,9 @@ func quoteNullable(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error)
 	if vecs[0].IsNull(i) {
 		return append(dst, "NULL"...), nil
 	}
+	if v := vecs[0]; v.Type.Kind == sqltypes.KBool { // as a cast to text has it, not as output
+		return quoteLiteral(dst, boolToText(nil, v.Bools[i])), nil
+	}
 	return quoteLiteral(dst, appendPlain(c, nil, vecs[0], i)), nil
 }
 

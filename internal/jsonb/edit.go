@@ -233,7 +233,13 @@ type editor struct {
 	nv   []byte
 }
 
+// NullStep stands for NULL in a path, which is an error where it is reached. No text holds it.
+const NullStep = "\x00"
+
 func (e *editor) value(v []byte, level int) error {
+	if e.path[level] == NullStep && !IsScalar(v) {
+		return sqlerr.New(sqlerr.NullValueNotAllowed, "path element at position %d is null", level+1)
+	}
 	switch KindOf(v) {
 	case Object:
 		return e.object(v, level)

@@ -375,3 +375,9 @@ func checkContainer(v []byte, tag byte, depth int) error {
 
 // Equal reports whether a and b are equal as jsonb: numbers by worth, whatever their scale.
 func Equal(a, b []byte) bool { return bytes.Equal(a, b) || Compare(a, b) == 0 }
+
+// IsScalar reports whether v is neither an object nor an array.
+func IsScalar(v []byte) bool {
+	k := KindOf(v)
+	return k != Object && k != Array
+}

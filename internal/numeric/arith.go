@@ -380,7 +380,7 @@ func (d Dec) rescale(n int32, round bool) (Dec, error) {
 	if d.form != finite {
 		return d, nil
 	}
-	n = min(max(n, -maxResultScale), maxResultScale)
+	n = min(max(n, -maxIntDigits-1), maxScale)
 	return d.atScale(n, round)
 }
 

@@ -47,7 +47,7 @@ const (
 	maxIntDigits      = 131072 // digits before the point
 	maxDisplayScale   = 1000   // digits after the point that a computed scale is cut to
 	minSigDigits      = 16     // significant digits that division and friends aim for
-	maxResultScale    = 2000   // bound of round()'s second argument
+	maxResultScale    = 2000   // bound of the scales that exp and power compute
 	maxPrecision      = 1000   // largest declarable precision
 	decDigits         = 4      // decimal digits per digit of PostgreSQL's base-10000 representation
 	float8Digits      = 15     // digits kept when converting double precision

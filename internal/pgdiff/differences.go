@@ -141,10 +141,12 @@ func closeValues(d Difference, digits int) bool {
 func numbers(row string) (out []float64) {
 	for _, s := range strings.Split(row, " | ") {
 		f, err := strconv.ParseFloat(s, 64)
-		if bits, ok := strings.CutPrefix(s, `\x`); ok && len(bits) == 16 {
+		if bits, ok := strings.CutPrefix(s, `\x`); ok {
 			var u uint64
 			u, err = strconv.ParseUint(bits, 16, 64)
-			f = math.Float64frombits(u)
+			if f = float64(u); len(bits) == 16 { // others are numbers of rows
+				f = math.Float64frombits(u)
+			}
 		}
 		if err != nil {
 			return nil

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is a five-character SQLSTATE.
@@ -167,7 +168,12 @@ type Error struct {
 
 // New returns an error with a formatted message. %w is not supported; see WithCause.
 func New(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Message: sprintf(format, args)}
+}
+
+// sprintf is fmt.Sprintf but for %q, which puts quotes around a name and, as PostgreSQL does, leaves it as it is.
+func sprintf(format string, args []any) string {
+	return fmt.Sprintf(strings.ReplaceAll(format, "%q", `"%s"`), args...)
 }
 
 // Error implements error.
@@ -195,12 +201,12 @@ func (e *Error) WithAbout(what string) *Error { return e.with(func(c *Error) { c
 
 // WithDetail sets the detail line.
 func (e *Error) WithDetail(format string, args ...any) *Error {
-	return e.with(func(c *Error) { c.Detail = fmt.Sprintf(format, args...) })
+	return e.with(func(c *Error) { c.Detail = sprintf(format, args) })
 }
 
 // WithHint sets the hint line.
 func (e *Error) WithHint(format string, args ...any) *Error {
-	return e.with(func(c *Error) { c.Hint = fmt.Sprintf(format, args...) })
+	return e.with(func(c *Error) { c.Hint = sprintf(format, args) })
 }
 
 // WithCause keeps an underlying error for the log; the client does not see its text.

@@ -1,6 +1,7 @@
 package sqlio
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"unicode/utf8"
@@ -92,6 +93,10 @@ func appendIntervalBinary(dst []byte, iv datetime.Interval) []byte {
 
 func appendBytesBinary(dst []byte, t sqltypes.Type, b []byte) []byte {
 	switch t.Kind {
+	case sqltypes.KChar:
+		if len(b) == 0 {
+			return append(dst, 0)
+		}
 	case sqltypes.KJSONB:
 		return jsonb.AppendText(append(dst, jsonbVersion), b)
 	case sqltypes.KJSONPath:
@@ -235,7 +240,7 @@ func parseBytesBinary(t sqltypes.Type, b []byte) ([]byte, error) {
 	case sqltypes.KUUID:
 		return append([]byte{}, b...), exactly(b, 16)
 	case sqltypes.KChar:
-		return append([]byte{}, b...), exactly(b, 1)
+		return bytes.TrimRight(b, "\x00"), exactly(b, 1)
 	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KMap:
 		return parseArrayBinary(t, b)
 	case sqltypes.KRecord:

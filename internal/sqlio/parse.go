@@ -2,6 +2,7 @@ package sqlio
 
 import (
 	"encoding/hex"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -62,7 +63,8 @@ func parseIntKind(t sqltypes.Type, text string, s *Settings) (int64, error) {
 		return datetime.ParseTimestamptz(text, &s.Time)
 	case sqltypes.KOid:
 		return parseOid(text)
-	case sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace:
+	case sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegprocedure, sqltypes.KRegoper, sqltypes.KRegoperator,
+		sqltypes.KRegrole, sqltypes.KRegnamespace:
 		return parseReg(k, text, s)
 	case sqltypes.KEnum:
 		return parseEnum(t, text)
@@ -96,11 +98,36 @@ func parseBytesKind(t sqltypes.Type, text string, s *Settings) ([]byte, error) {
 	case sqltypes.KName:
 		return []byte(clip(text, 63)), nil
 	case sqltypes.KChar:
-		return []byte(text[:min(len(text), 1)]), nil
+		return ParseChar(text), nil
 	case sqltypes.KVoid:
 		return []byte{}, nil
 	}
 	return []byte(text), nil
+}
+
+// ParseChar reads the type "char": one byte, written as itself or as a backslash and three octal digits; none stands
+// for the zero byte.
+func ParseChar(text string) []byte {
+	isOctal := func(c byte) bool { return c >= '0' && c <= '7' }
+	b := byte(0)
+	switch {
+	case len(text) == 4 && text[0] == '\\' && isOctal(text[1]) && isOctal(text[2]) && isOctal(text[3]):
+		b = (text[1]-'0')<<6 | (text[2]-'0')<<3 | text[3] - '0'
+	case text != "":
+		b = text[0]
+	}
+	if b == 0 {
+		return []byte{}
+	}
+	return []byte{b}
+}
+
+// AppendChar prints what ParseChar reads.
+func AppendChar(dst, b []byte) []byte {
+	if len(b) == 1 && b[0] >= 0x80 {
+		return fmt.Appendf(dst, "\\%03o", b[0])
+	}
+	return append(dst, b...)
 }
 
 // clip cuts s to at most n bytes at a character boundary.
@@ -255,6 +282,9 @@ func parseFloat(text string, bits int) (float64, error) {
 	if len(s) > 1 && (s[1] == 'x' || s[1] == 'X' || len(s) > 2 && (s[2] == 'x' || s[2] == 'X')) && !strings.ContainsAny(s, "pP") {
 		s += "p0" // C reads hexadecimal floats without an exponent, Go does not
 	}
+	if len(s) == 4 && (s[0] == '-' || s[0] == '+') && strings.EqualFold(s[1:], "nan") {
+		return math.NaN(), nil
+	}
 	f, err := strconv.ParseFloat(s, bits)
 	if err != nil {
 		if e, ok := err.(*strconv.NumError); ok && e.Err == strconv.ErrRange {
@@ -272,7 +302,7 @@ func errFloatRange(text, name string) error {
 	return sqlerr.New(sqlerr.NumericValueOutOfRange, "\"%s\" is out of range for type %s", text, name)
 }
 
-// floatShaped refuses what Go's ParseFloat accepts and C's strtod does not: underscores and signed NaN.
+// floatShaped refuses what Go's ParseFloat accepts and C's strtod does not: underscores.
 func floatShaped(s string) bool {
 	return s != "" && !strings.Contains(s, "_")
 }

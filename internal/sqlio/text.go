@@ -76,7 +76,8 @@ func appendIntText(dst []byte, t sqltypes.Type, x int64, s *Settings) []byte {
 		return datetime.AppendTimestamp(dst, x, &s.Time)
 	case sqltypes.KTimestamptz:
 		return datetime.AppendTimestamptz(dst, x, &s.Time)
-	case sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegnamespace:
+	case sqltypes.KRegclass, sqltypes.KRegtype, sqltypes.KRegproc, sqltypes.KRegprocedure, sqltypes.KRegoper, sqltypes.KRegoperator,
+		sqltypes.KRegrole, sqltypes.KRegnamespace:
 		return appendReg(dst, t.Kind, x, s)
 	case sqltypes.KEnum:
 		return appendEnum(dst, t, x)
@@ -85,7 +86,7 @@ func appendIntText(dst []byte, t sqltypes.Type, x int64, s *Settings) []byte {
 }
 
 func appendReg(dst []byte, k sqltypes.Kind, oid int64, s *Settings) []byte {
-	if oid == 0 {
+	if oid == 0 && k != sqltypes.KRegoper && k != sqltypes.KRegoperator {
 		return append(dst, '-')
 	}
 	if s.RegName != nil {
@@ -218,6 +219,8 @@ func appendBytesText(dst []byte, t sqltypes.Type, b []byte, s *Settings) []byte 
 		return appendMapText(dst, t, b, s)
 	case sqltypes.KVector:
 		return appendFloatsText(dst, b)
+	case sqltypes.KChar:
+		return AppendChar(dst, b)
 	}
 	return append(dst, b...)
 }

@@ -16,6 +16,7 @@ package sqltypes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -61,6 +62,10 @@ const (
 	KEnum                     // Phys Int64: the label's place in the order; Ext gives the labels
 	KMap                      // Phys Bytes: as an array of records (key, value), ordered by key; Ext gives the two types
 	KVector                   // Phys Bytes: float32s, little-endian; Mod is the number of them
+	KRegprocedure             // Phys Int64
+	KRegoper                  // Phys Int64
+	KRegoperator              // Phys Int64
+	KRegrole                  // Phys Int64
 
 	// Pseudo-types, in function signatures only; their numbers are not persisted.
 	KAny
@@ -224,6 +229,10 @@ var infos = [kindCount]Info{
 	{KEnum, "enum", "enum", 0, 0, 4, PhysInt64, CatEnum, false, nil},
 	{KMap, "map", "map", 16400, 16401, -1, PhysBytes, CatUser, false, nil},
 	{KVector, "vector", "vector", 16402, 16403, -1, PhysBytes, CatUser, false, nil},
+	{KRegprocedure, "regprocedure", "regprocedure", 2202, 2207, 4, PhysInt64, CatNumeric, false, nil},
+	{KRegoper, "regoper", "regoper", 2203, 2208, 4, PhysInt64, CatNumeric, false, nil},
+	{KRegoperator, "regoperator", "regoperator", 2204, 2209, 4, PhysInt64, CatNumeric, false, nil},
+	{KRegrole, "regrole", "regrole", 4096, 4097, 4, PhysInt64, CatNumeric, false, nil},
 	{KAny, "\"any\"", "any", 2276, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyElement, "anyelement", "anyelement", 2283, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyArray, "anyarray", "anyarray", 2277, 0, -1, PhysBytes, CatPseudo, false, nil},
@@ -277,6 +286,12 @@ func (t Type) IsString() bool {
 
 // IsPseudo reports whether t may stand in a function signature only.
 func (t Type) IsPseudo() bool { return t.Kind >= KAny }
+
+// RegKinds lists the kinds that are OIDs shown as the name of what they stand for.
+var RegKinds = []Kind{KRegclass, KRegtype, KRegproc, KRegprocedure, KRegoper, KRegoperator, KRegrole, KRegnamespace}
+
+// IsReg reports whether k is one of RegKinds.
+func (k Kind) IsReg() bool { return slices.Contains(RegKinds, k) }
 
 // IsStorable reports whether t is the type of values that can be kept, and not a number that means no type.
 func (t Type) IsStorable() bool { return t.Kind < kindCount && t.Elem < kindCount && !t.IsPseudo() }
