@@ -148,12 +148,14 @@ type facts struct {
 	started time.Time
 
 	activity   func() []session.Activity
+	cursors    func() []session.CursorInfo
+	prepared   func() []session.PreparedInfo
 	jobs       func() []engine.JobStatus
 	quarantine func() []engine.Quarantined
 }
 
 func (y *System) facts(s *session.Session) *facts {
 	m := s.Manager()
-	return &facts{y: y, snap: m.Catalog.Snapshot(), session: s, started: m.Started,
-		activity: m.Activity, jobs: m.Engine.Jobs, quarantine: m.Engine.Quarantine}
+	return &facts{y: y, snap: s.Snapshot(), session: s, started: m.Started,
+		activity: m.Activity, cursors: s.Cursors, prepared: s.PreparedStatements, jobs: m.Engine.Jobs, quarantine: m.Engine.Quarantine}
 }

@@ -22,6 +22,19 @@ func activityRows(w *writer, f *facts) {
 	}
 }
 
+func cursorRows(w *writer, f *facts) {
+	for _, c := range f.cursors() {
+		w.add(row{"name": c.Name, "statement": c.Statement, "is_holdable": c.Holdable, "is_binary": c.Binary, "is_scrollable": c.Scroll, "creation_time": c.Created})
+	}
+}
+
+func preparedRows(w *writer, f *facts) {
+	for _, p := range f.prepared() {
+		w.add(row{"name": p.Name, "statement": p.Statement, "prepare_time": p.Made, "parameter_types": oidsOf(p.Params), "from_sql": true,
+			"generic_plans": 0, "custom_plans": 0})
+	}
+}
+
 // splitRemote cuts a client's address; a local socket has none and port −1.
 func splitRemote(remote string) (host, port any) {
 	h, p, err := net.SplitHostPort(remote)

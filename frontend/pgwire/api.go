@@ -91,6 +91,9 @@ type Column struct {
 	Type     sqltypes.Type
 	TableOID uint32
 	AttNum   uint16
+	// Binary columns are sent in binary form to clients of the simple protocol, which cannot ask: FETCH from a
+	// binary cursor.
+	Binary bool
 }
 
 // Portal is a statement ready to run, once.

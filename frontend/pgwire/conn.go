@@ -252,7 +252,7 @@ func (c *conn) failed(err error) {
 // finished tells the client what a statement left beside its result.
 func (c *conn) finished() {
 	for _, n := range c.sess.Notices() {
-		r := pgproto3.NoticeResponse(response(n, severityOf(n.Code)))
+		r := pgproto3.NoticeResponse(response(n, severityOf(n)))
 		c.out.send(&r)
 	}
 	c.sendParameters(c.sess.ParameterChanges())

@@ -76,9 +76,9 @@ func clean(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// severityOf is the severity of a notice by the class of its code.
-func severityOf(c sqlerr.Code) string {
-	if strings.HasPrefix(string(c), "01") {
+// severityOf is the severity of a notice: by the class of its code, unless it says itself.
+func severityOf(n *sqlerr.Error) string {
+	if n.Warning || strings.HasPrefix(string(n.Code), "01") {
 		return "WARNING"
 	}
 	return "NOTICE"

@@ -101,10 +101,17 @@ func (c *conn) runWhole(ctx context.Context, p Portal) (tag string, err error) {
 	}
 	cur := cursor{rows: rows}
 	defer cur.close()
-	if cols != nil {
-		c.out.buf = appendRowDescription(c.out.buf, cols, nil)
+	var f formats
+	if len(cols) > 0 && cols[0].Binary {
+		f = make(formats, len(cols))
+		for i := range f {
+			f[i] = cols[i].Binary
+		}
 	}
-	if _, _, err := c.sendRows(ctx, &cur, nil, 0); err != nil {
+	if cols != nil {
+		c.out.buf = appendRowDescription(c.out.buf, cols, f)
+	}
+	if _, _, err := c.sendRows(ctx, &cur, f, 0); err != nil {
 		return "", err
 	}
 	return rows.Tag(), nil

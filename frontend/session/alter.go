@@ -7,6 +7,7 @@ import (
 	"github.com/millrace/millrace/frontend/bind"
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -114,7 +115,7 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 	default:
 		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "this form of ALTER %s is not supported", x.Kind).At(a.Pos)
 	}
-	return &r, s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
+	return &r, s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
 }
 
 func alterColumn(r *catalog.Relation, a parser.AlterAction) (int, error) {
@@ -137,7 +138,7 @@ func freeOfViews(snap *catalog.Snapshot, r *catalog.Relation, a parser.AlterActi
 func (s *Session) noNulls(ctx context.Context, r *catalog.Relation, k int) error {
 	scan := logical.Scan(r)
 	n := &plan.Filter{Input: scan, Cond: &expr.IsNull{Arg: &expr.Col{Index: k, Ty: r.Columns[k].Type}}}
-	rows, err := s.m.Engine.Run(ctx, nil, n, s.query2())
+	rows, err := s.m.Engine.Run(ctx, s.reads(), n, s.query2())
 	if err != nil {
 		return err
 	}
@@ -180,13 +181,7 @@ func (s *Session) reshape(ctx context.Context, snap *catalog.Snapshot, old, r *c
 	if _, err := s.setTableJob(r); err != nil {
 		return err
 	}
-	if err := s.m.Engine.Checkpoint(ctx); err != nil { // nothing in the old form is left in the log
-		return err
-	}
-	if err := s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
-		return err
-	}
-	return s.m.Engine.ReplaceJob(context.WithoutCancel(ctx), r)
+	return s.replaceJob(ctx, snap, r)
 }
 
 func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, old *catalog.Relation, a parser.AlterAction) (*catalog.Relation, error) {
@@ -231,7 +226,7 @@ func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, ol
 	next := *r
 	next.Columns = slices.Clone(r.Columns)
 	next.Columns[len(next.Columns)-1].NotNull = true
-	return &next, s.m.Catalog.Apply(ctx, s.snapshot(), catalog.Change{Put: []*catalog.Relation{&next}})
+	return &next, s.apply(ctx, s.snapshot(), catalog.Change{Put: []*catalog.Relation{&next}})
 }
 
 // fill sets a column of all rows.
@@ -251,10 +246,17 @@ func (s *Session) fill(ctx context.Context, r *catalog.Relation, col int, text s
 			p.Exprs, p.Names = append(p.Exprs, x), append(p.Names, c.Name)
 		}
 	}
-	if _, err := s.m.Engine.Update(ctx, s.writes(), &plan.Update{Table: r, Source: p}, s.query2()); err != nil {
+	_, err = s.modifying(ctx, true, func(ctx context.Context, txn *engine.Txn) (int64, error) {
+		res, err := s.m.Engine.Update(ctx, txn, &plan.Update{Table: r, Source: p}, s.query2())
+		if err != nil {
+			return 0, err
+		}
+		return res.Count, nil
+	})
+	if err != nil {
 		return err
 	}
-	return s.commit(ctx)
+	return s.commitBefore(ctx)
 }
 
 func (s *Session) dropTableColumn(ctx context.Context, snap *catalog.Snapshot, old *catalog.Relation, a parser.AlterAction) (*catalog.Relation, error) {
@@ -313,11 +315,14 @@ func (s *Session) alterSchema(ctx context.Context, x *parser.AlterStmt) error {
 		}
 	}
 	c.PutSchema = []*catalog.Schema{&n}
-	return s.m.Catalog.Apply(ctx, snap, c)
+	return s.apply(ctx, snap, c)
 }
 
 // truncate runs TRUNCATE as a DELETE of all rows.
 func (s *Session) truncate(ctx context.Context, x *parser.TruncateStmt) error {
+	if err := s.mayWrite("TRUNCATE TABLE"); err != nil {
+		return err
+	}
 	for _, n := range x.Tables {
 		r, err := s.find(s.snapshot(), n)
 		if err != nil {
@@ -326,11 +331,18 @@ func (s *Session) truncate(ctx context.Context, x *parser.TruncateStmt) error {
 		if r.Kind != catalog.Table {
 			return sqlerr.New(sqlerr.WrongObjectType, "%q is not a table", r.Name).At(n.Pos)
 		}
-		if _, err := s.m.Engine.Delete(ctx, s.writes(), &plan.Delete{Table: r, Source: logical.Scan(r)}, s.query2()); err != nil {
+		_, err = s.modifying(ctx, true, func(ctx context.Context, txn *engine.Txn) (int64, error) {
+			res, err := s.m.Engine.Delete(ctx, txn, &plan.Delete{Table: r, Source: logical.Scan(r)}, s.query2())
+			if err != nil {
+				return 0, err
+			}
+			return res.Count, nil
+		})
+		if err != nil {
 			return err
 		}
 	}
-	return s.commitBefore(ctx)
+	return nil
 }
 
 // comment runs COMMENT ON.
@@ -354,7 +366,7 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		r := *old
 		r.Columns = slices.Clone(old.Columns)
 		r.Columns[k].Comment = text
-		return s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
+		return s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
 	}
 	if x.Kind == parser.ObjSchema {
 		old := snap.Schemas[x.Name.Last()]
@@ -363,7 +375,7 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		}
 		n := *old
 		n.Comment = text
-		return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{&n}})
+		return s.apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{&n}})
 	}
 	if x.Kind == parser.ObjType {
 		old, err := s.findType(snap, x.Name)
@@ -372,7 +384,7 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		}
 		t := *old
 		t.Comment = text
-		return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{&t}})
+		return s.apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{&t}})
 	}
 	if _, ok := dropKinds[x.Kind]; !ok {
 		return unsupported(x)
@@ -383,5 +395,5 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 	}
 	r := *old
 	r.Comment = text
-	return s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
+	return s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
 }

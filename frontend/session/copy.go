@@ -396,18 +396,17 @@ func (c *copyIn) flush(ctx context.Context) error {
 	if ch == nil {
 		return nil
 	}
-	if c.s.txn.rdonly {
-		return sqlerr.New(sqlerr.ReadOnlySQLTransaction, "cannot execute COPY FROM in a read-only transaction")
+	if err := c.s.mayWrite("COPY FROM"); err != nil {
+		return err
 	}
-	n, err := c.s.m.Engine.InsertChunk(ctx, c.s.writes(), c.rel, ch, c.s.query2())
+	rel, s := c.rel, c.s
+	n, err := s.modifying(ctx, false, func(ctx context.Context, txn *engine.Txn) (int64, error) {
+		return s.m.Engine.InsertChunk(ctx, txn, rel, ch, s.query2())
+	})
 	c.rows += n
 	if err != nil {
 		return c.context(err)
 	}
-	rel, s := c.rel, c.s
-	s.txn.redo = append(s.txn.redo, redo{count: n, run: func(ctx context.Context, txn *engine.Txn) (int64, error) {
-		return s.m.Engine.InsertChunk(ctx, txn, rel, ch, s.query2())
-	}})
 	return nil
 }
 
@@ -483,7 +482,7 @@ func (s *Session) copyOut(ctx context.Context, x *parser.CopyStmt) (*copyOut, er
 	if n, err = planBatch(n, s.snapshot()); err != nil {
 		return nil, err
 	}
-	r, err := s.m.Engine.Run(ctx, s.txn.writes, n, s.query2())
+	r, err := s.m.Engine.Run(ctx, s.reads(), n, s.query2())
 	if err != nil {
 		return nil, err
 	}

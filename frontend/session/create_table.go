@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/frontend/bind"
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -21,7 +22,7 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 	if err != nil {
 		return "", err
 	}
-	if skip, err := s.exists(snap, r, x.IfNotExists, x.Name.Pos); skip || err != nil {
+	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return "CREATE TABLE", err
 	}
 	if x.Query != nil {
@@ -81,7 +82,16 @@ func (s *Session) createTableAs(ctx context.Context, snap *catalog.Snapshot, r *
 	if ins.Source, err = planBatch(q, s.snapshot()); err != nil {
 		return "", err
 	}
-	res, err := s.m.Engine.Insert(ctx, s.writes(), ins, s.query2())
+	n, err := s.modifying(ctx, true, func(ctx context.Context, txn *engine.Txn) (int64, error) {
+		res, err := s.m.Engine.Insert(ctx, txn, ins, s.query2())
+		if err != nil {
+			return 0, err
+		}
+		return res.Count, nil
+	})
+	if s.txn.block {
+		return fmt.Sprintf("SELECT %d", n), err
+	}
 	if err == nil {
 		err = s.commit(ctx)
 	}
@@ -89,7 +99,7 @@ func (s *Session) createTableAs(ctx context.Context, snap *catalog.Snapshot, r *
 		s.forget(context.WithoutCancel(ctx), r)
 		return "", err
 	}
-	return fmt.Sprintf("SELECT %d", res.Count), nil
+	return fmt.Sprintf("SELECT %d", n), nil
 }
 
 func addColumn(r *catalog.Relation, c catalog.Column, pos int) error {
@@ -364,7 +374,7 @@ func (s *Session) createSource(ctx context.Context, x *parser.CreateSourceStmt) 
 	if err != nil {
 		return err
 	}
-	if skip, err := s.exists(snap, r, x.IfNotExists, x.Name.Pos); skip || err != nil {
+	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return err
 	}
 	if err := s.tableElements(r, &x.TableElements, x.Includes); err != nil {

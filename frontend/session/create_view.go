@@ -42,7 +42,7 @@ func (s *Session) createView(ctx context.Context, x *parser.CreateViewStmt) erro
 	if old, taken := snap.Find(r.Schema, r.Name); taken && x.OrReplace && old.Kind == catalog.View {
 		return s.replaceView(ctx, snap, old, r, x)
 	}
-	if skip, err := s.exists(snap, r, x.IfNotExists, x.Name.Pos); skip || err != nil {
+	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return err
 	}
 	if err := s.bindView(r, x); err != nil {
@@ -83,7 +83,7 @@ func (s *Session) replaceView(ctx context.Context, snap *catalog.Snapshot, old, 
 			return sqlerr.New(sqlerr.InvalidTableDefinition, "cannot change data type of view column %q from %s to %s", c.Name, c.Type, r.Columns[i].Type).At(x.Name.Pos)
 		}
 	}
-	return s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}})
+	return s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}})
 }
 
 // streamQuery binds and optimises a query for a job.
@@ -125,7 +125,7 @@ func (s *Session) createMatView(ctx context.Context, x *parser.CreateMatViewStmt
 	if err != nil {
 		return err
 	}
-	if skip, err := s.exists(snap, r, x.IfNotExists, x.Name.Pos); skip || err != nil {
+	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return err
 	}
 	n, err := s.streamQuery(r, x.Query)
@@ -205,7 +205,7 @@ func (s *Session) createIndex(ctx context.Context, x *parser.CreateIndexStmt) er
 	if err != nil {
 		return err
 	}
-	if skip, err := s.exists(snap, r, x.IfNotExists, x.Name.Pos); skip || err != nil {
+	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return err
 	}
 	if err := indexKey(r, base, x); err != nil {
@@ -288,7 +288,7 @@ func (s *Session) createSink(ctx context.Context, x *parser.CreateSinkStmt) erro
 	if err != nil {
 		return err
 	}
-	if skip, err := s.exists(snap, r, x.IfNotExists, x.Name.Pos); skip || err != nil {
+	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return err
 	}
 	q := x.Query

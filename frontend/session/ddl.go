@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/frontend/bind"
 	"github.com/millrace/millrace/frontend/parser"
@@ -16,7 +18,7 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.DropStmt, *parser.AlterStmt, *parser.TruncateStmt, *parser.CommentStmt, *parser.GrantStmt:
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt:
 		return true
 	}
 	return false
@@ -25,16 +27,19 @@ func isDDL(ast parser.Stmt) bool {
 // ddlTries bounds how often a statement starts again because another session changed the catalog.
 const ddlTries = 20
 
-// ddl runs a statement that changes the catalog. It is not part of a transaction: what the session has
-// written so far is committed first, and inside a block DDL takes effect at once.
+// ddl runs a statement that changes the catalog. In a block it takes effect when the block commits (see stage);
+// outside, at once: what was written before it in the same script is committed first.
 func (s *Session) ddl(ctx context.Context, st statement) (string, error) {
-	if s.txn.block && s.txn.writes != nil {
-		return "", sqlerr.New(sqlerr.ActiveSQLTransaction, "DDL cannot follow data changes in one transaction block").
-			WithHint("COMMIT the changes first.")
+	if err := s.mayWrite(ddlName(st.ast)); err != nil {
+		return "", err
+	}
+	if what := standsAlone(st.ast); what != "" && s.txn.block {
+		return "", notInBlock(what)
 	}
 	if err := s.commitBefore(ctx); err != nil {
 		return "", err
 	}
+	s.txn.queried = s.txn.block
 	for try := 0; ; try++ {
 		tag, err := s.ddlOnce(ctx, st)
 		if !errors.Is(err, catalog.ErrConflict) || try == ddlTries {
@@ -74,8 +79,6 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 		return "DROP " + string(x.Kind), s.drop(ctx, x)
 	case *parser.AlterStmt:
 		return "ALTER " + string(x.Kind), s.alter(ctx, x)
-	case *parser.TruncateStmt:
-		return "TRUNCATE TABLE", s.truncate(ctx, x)
 	case *parser.CommentStmt:
 		return "COMMENT", s.comment(ctx, x)
 	case *parser.GrantStmt:
@@ -89,6 +92,58 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 
 func (s *Session) typeOf(t *parser.TypeName) (sqltypes.Type, error) {
 	return bind.TypeOf(s.env(nil), t)
+}
+
+// ddlName is how errors call a statement.
+func ddlName(ast parser.Stmt) string {
+	switch x := ast.(type) {
+	case *parser.DropStmt:
+		return "DROP " + string(x.Kind)
+	case *parser.AlterStmt:
+		return "ALTER " + string(x.Kind)
+	case *parser.CommentStmt:
+		return "COMMENT"
+	case *parser.GrantStmt:
+		if x.Revoke {
+			return "REVOKE"
+		}
+		return "GRANT"
+	}
+	words := strings.Fields(strings.ToUpper(ast.Src().Text))
+	for n := 2; n <= len(words); n++ {
+		if w := strings.Join(words[:n], " "); slices.Contains(created, w) {
+			return w
+		}
+	}
+	return words[0]
+}
+
+// created are the statements whose name is more than their first word.
+var created = []string{"CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW", "CREATE SOURCE", "CREATE SINK", "CREATE INDEX",
+	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION"}
+
+// standsAlone names a statement that cannot be part of a transaction block; "" for all others.
+func standsAlone(ast parser.Stmt) string {
+	switch x := ast.(type) {
+	case *parser.CreateDatabaseStmt:
+		return "CREATE DATABASE"
+	case *parser.CreateIndexStmt:
+		if x.Concurrently {
+			return "CREATE INDEX CONCURRENTLY"
+		}
+	case *parser.DropStmt:
+		switch {
+		case x.Kind == parser.ObjDatabase:
+			return "DROP DATABASE"
+		case x.Concurrently:
+			return "DROP INDEX CONCURRENTLY"
+		}
+	case *parser.AlterStmt:
+		if x.Kind == parser.ObjSystem {
+			return "ALTER SYSTEM"
+		}
+	}
+	return ""
 }
 
 // target resolves the schema in which a statement creates name.
@@ -144,7 +199,7 @@ func (s *Session) newRelation(snap *catalog.Snapshot, n parser.Name, kind catalo
 }
 
 // exists reports whether the name is taken: nil and false, or with IF NOT EXISTS a notice and true, or 42P07.
-func (s *Session) exists(snap *catalog.Snapshot, r *catalog.Relation, ifNot bool, pos int) (bool, error) {
+func (s *Session) exists(snap *catalog.Snapshot, r *catalog.Relation, ifNot bool) (bool, error) {
 	if _, taken := snap.Find(r.Schema, r.Name); !taken {
 		return false, nil
 	}
@@ -152,7 +207,7 @@ func (s *Session) exists(snap *catalog.Snapshot, r *catalog.Relation, ifNot bool
 		s.notices = append(s.notices, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists, skipping", r.Name))
 		return true, nil
 	}
-	return false, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists", r.Name).At(pos)
+	return false, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists", r.Name)
 }
 
 // create gives a relation its ids, stores it and starts its job. A job that cannot be started leaves
@@ -180,18 +235,13 @@ func (s *Session) create(ctx context.Context, snap *catalog.Snapshot, r *catalog
 		}
 	}
 	r.Creating = r.HasJob() && readsStored(snap, r)
-	if err := s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
+	if err := s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
 		return err
 	}
 	if !r.HasJob() {
 		return nil
 	}
-	if err := s.m.Engine.CreateJob(ctx, r); err != nil {
-		cleanup := context.WithoutCancel(ctx)
-		s.forget(cleanup, r)
-		return err
-	}
-	return nil
+	return s.startJob(ctx, r)
 }
 
 func readsStored(snap *catalog.Snapshot, r *catalog.Relation) bool {
@@ -258,5 +308,5 @@ func (s *Session) createSchema(ctx context.Context, x *parser.CreateSchemaStmt) 
 	if owner == "" {
 		owner = s.start.User
 	}
-	return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{{ID: id, Name: name, Owner: owner}}})
+	return s.apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{{ID: id, Name: name, Owner: owner}}})
 }

@@ -27,6 +27,12 @@ func (s *Session) utility(ctx context.Context, st statement) (pgwire.Rows, error
 		return tag("SET", s.setParameter(x))
 	case *parser.ResetStmt:
 		return tag("RESET", s.resetParameter(x))
+	case *parser.TruncateStmt:
+		return tag("TRUNCATE TABLE", s.truncate(ctx, x))
+	case *parser.FetchStmt:
+		return s.fetch(ctx, x)
+	case *parser.CloseStmt:
+		return s.closeNamed(x)
 	case *parser.ShowStmt:
 		return s.show(ctx, x)
 	case *parser.DescribeStmt:
@@ -44,6 +50,10 @@ func (s *Session) utility(ctx context.Context, st statement) (pgwire.Rows, error
 	case *parser.ExecuteStmt:
 		return s.executeNamed(ctx, x)
 	case *parser.DeallocateStmt:
+		if x.Name == "" {
+			clear(s.stmts)
+			return tag("DEALLOCATE ALL", nil)
+		}
 		return tag("DEALLOCATE", s.deallocate(x))
 	case *parser.DiscardStmt:
 		return tag("DISCARD "+x.What, s.discard(x))
@@ -55,13 +65,16 @@ func (s *Session) utility(ctx context.Context, st statement) (pgwire.Rows, error
 	case *parser.KillStmt:
 		return tag("KILL", s.kill(x))
 	case *parser.LockStmt:
-		return tag("LOCK TABLE", nil)
+		return tag("LOCK TABLE", s.lock(ctx, x))
 	case *parser.AnalyzeStmt:
 		return tag("ANALYZE", nil)
 	case *parser.VacuumStmt:
+		if s.txn.block {
+			return nil, notInBlock("VACUUM")
+		}
 		return tag("VACUUM", nil)
-	case *parser.ListenStmt:
-		return tag("LISTEN", nil)
+	case *parser.ListenStmt, *parser.NotifyStmt:
+		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "LISTEN and NOTIFY are not supported").At(st.ast.Src().Pos)
 	case *parser.UnlistenStmt:
 		return tag("UNLISTEN", nil)
 	}
@@ -88,6 +101,10 @@ func (s *Session) utilityColumns(ast parser.Stmt) []pgwire.Column {
 	case *parser.ExecuteStmt:
 		if p := s.stmts[x.Name]; p != nil {
 			return p.columns
+		}
+	case *parser.FetchStmt:
+		if c := s.cursors[x.Cursor]; c != nil && !x.Move {
+			return c.columns
 		}
 	}
 	return nil
@@ -147,17 +164,18 @@ func (s *Session) setParameter(x *parser.SetStmt) error {
 	if x.Name == "search_path" {
 		value = tidyPath(parts)
 	}
-	if x.Local {
-		if !s.txn.block {
-			s.warn(sqlerr.NoActiveSQLTransaction, "SET LOCAL can only be used in transaction blocks")
-			return nil
-		}
-		return s.settings.setLocal(x.Name, value)
+	if _, p := canonical(x.Name); p != nil && p.follows != "" {
+		return s.setTransaction(p.name, value)
+	}
+	if x.Local && !s.txn.block {
+		s.warn(sqlerr.NoActiveSQLTransaction, "SET LOCAL can only be used in transaction blocks")
+		_, err := s.settings.checked(x.Name, value)
+		return err
 	}
 	if x.Name == "role" {
 		return nil
 	}
-	return s.settings.set(x.Name, value)
+	return s.settings.assign(x.Name, value, x.Local)
 }
 
 // tidyPath writes a search path without needless quotes.
@@ -188,8 +206,8 @@ func (s *Session) resetParameter(x *parser.ResetStmt) error {
 }
 
 func (s *Session) discard(x *parser.DiscardStmt) error {
-	if s.txn.block {
-		return sqlerr.New(sqlerr.ActiveSQLTransaction, "DISCARD ALL cannot run inside a transaction block")
+	if s.txn.block && x.What == "ALL" {
+		return notInBlock("DISCARD ALL")
 	}
 	if x.What == "ALL" || x.What == "PLANS" {
 		clear(s.stmts)
@@ -198,63 +216,5 @@ func (s *Session) discard(x *parser.DiscardStmt) error {
 		s.closeCursors()
 		return s.resetParameter(&parser.ResetStmt{})
 	}
-	return nil
-}
-
-// prepareNamed runs PREPARE.
-func (s *Session) prepareNamed(ctx context.Context, st statement, x *parser.PrepareStmt) error {
-	if _, dup := s.stmts[x.Name]; dup {
-		return sqlerr.New(sqlerr.DuplicatePreparedStatement, "prepared statement %q already exists", x.Name)
-	}
-	var oids []uint32
-	for _, t := range x.Types {
-		ty, err := s.typeOf(t)
-		if err != nil {
-			return err
-		}
-		oids = append(oids, ty.OID())
-	}
-	p, err := s.Prepare(ctx, statement{st.text, x.Stmt}, oids)
-	if err != nil {
-		return err
-	}
-	s.stmts[x.Name] = p.(*prepared)
-	return nil
-}
-
-// executeNamed runs EXECUTE.
-func (s *Session) executeNamed(ctx context.Context, x *parser.ExecuteStmt) (pgwire.Rows, error) {
-	p := s.stmts[x.Name]
-	if p == nil {
-		return nil, sqlerr.New(sqlerr.InvalidSQLStatementName, "prepared statement %q does not exist", x.Name)
-	}
-	if len(x.Args) != len(p.params) {
-		return nil, sqlerr.New(sqlerr.SyntaxError, "wrong number of parameters for prepared statement %q", x.Name).
-			WithDetail("Expected %d parameters but got %d.", len(p.params), len(x.Args))
-	}
-	args := make([]sqltypes.Datum, len(x.Args))
-	for i, a := range x.Args {
-		v, err := s.constant(a, p.params[i])
-		if err != nil {
-			return nil, err
-		}
-		args[i] = v
-	}
-	portal, err := p.Bind(ctx, args)
-	if err != nil {
-		return nil, err
-	}
-	return portal.Execute(ctx)
-}
-
-func (s *Session) deallocate(x *parser.DeallocateStmt) error {
-	if x.Name == "" {
-		clear(s.stmts)
-		return nil
-	}
-	if s.stmts[x.Name] == nil {
-		return sqlerr.New(sqlerr.InvalidSQLStatementName, "prepared statement %q does not exist", x.Name)
-	}
-	delete(s.stmts, x.Name)
 	return nil
 }

@@ -67,7 +67,7 @@ func missing(err error, kind catalog.Kind, n parser.Name) error {
 	if kind == catalog.Index {
 		code = sqlerr.UndefinedObject
 	}
-	return sqlerr.New(code, "%s %q does not exist", kind, n.String()).At(n.Pos)
+	return sqlerr.New(code, "%s %q does not exist", kind, n.String())
 }
 
 // dropAll removes relations and, with CASCADE, what depends on them; indexes go with their relation.
@@ -110,19 +110,10 @@ func (s *Session) dropAll(ctx context.Context, snap *catalog.Snapshot, roots []*
 	for _, r := range order {
 		c.Drop = append(c.Drop, r.ID)
 	}
-	if err := s.m.Catalog.Apply(ctx, snap, c); err != nil {
+	if err := s.apply(ctx, snap, c); err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx) // the catalog has decided
-	for _, r := range order {
-		if !r.HasJob() {
-			continue
-		}
-		if err := s.m.Engine.DropJob(ctx, r); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.endJobs(ctx, order)
 }
 
 func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
@@ -133,7 +124,7 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 				s.notice("schema %q does not exist, skipping", n.Last())
 				continue
 			}
-			return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", n.Last()).At(n.Pos)
+			return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", n.Last())
 		}
 		var inside []*catalog.Relation
 		for _, r := range snap.Sorted() {
@@ -152,7 +143,7 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 		if err := s.dropAll(ctx, snap, inside, true); err != nil {
 			return err
 		}
-		if err := s.m.Catalog.Apply(ctx, s.snapshot(), catalog.Change{DropSchema: []string{n.Last()}}); err != nil {
+		if err := s.apply(ctx, s.snapshot(), catalog.Change{DropSchema: []string{n.Last()}}); err != nil {
 			return err
 		}
 	}

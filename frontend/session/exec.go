@@ -24,6 +24,7 @@ type prepared struct {
 	oids    []sqltypes.Type
 	params  []sqltypes.Type
 	columns []pgwire.Column
+	cursor  []pgwire.Column // of DECLARE: what FETCH will return
 	bound   bound
 	rev     int64 // catalog revision it was bound at
 }
@@ -89,11 +90,28 @@ func (p *prepared) bind() (err error) {
 		}
 		p.columns = returning(p.bound.delete.Returning, p.bound.delete.ReturningNames)
 		p.bound.delete.Source, err = planBatch(p.bound.delete.Source, env.Catalog)
+	case *parser.DeclareStmt:
+		if x.Query == nil {
+			break
+		}
+		if p.bound.query, err = bind.Query(env, x.Query); err != nil {
+			return err
+		}
+		p.cursor = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
+		p.bound.query, err = planBatch(p.bound.query, env.Catalog)
 	default:
 		p.columns = p.s.utilityColumns(p.st.ast)
 	}
 	p.params = env.Params
-	return err
+	if err != nil {
+		return err
+	}
+	for i, t := range p.params {
+		if t.Kind == sqltypes.KUnknown || t == (sqltypes.Type{}) {
+			return sqlerr.New(sqlerr.IndeterminateDatatype, "could not determine data type of parameter $%d", i+1)
+		}
+	}
+	return nil
 }
 
 func names(n plan.Node) []string {
@@ -140,6 +158,7 @@ func (p *prepared) Bind(_ context.Context, args []sqltypes.Datum) (pgwire.Portal
 	if p.rev != p.s.snapshot().Revision {
 		cols := p.columns
 		if err := p.bind(); err != nil {
+			p.columns, p.rev = cols, 0 // it may fit again later
 			return nil, err
 		}
 		if !sameColumns(cols, p.columns) {
@@ -261,9 +280,15 @@ func (t *timed) Next(ctx context.Context) (*delta.Chunk, error) {
 }
 
 func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
+	if x, ok := p.p.st.ast.(*parser.DeclareStmt); ok {
+		if err := s.declare(ctx, p, x); err != nil {
+			return nil, err
+		}
+		return &done{tag: "DECLARE CURSOR"}, nil
+	}
 	switch {
 	case p.b.query != nil:
-		r, err := s.m.Engine.Run(ctx, s.txn.writes, p.b.query, s.query2())
+		r, err := s.m.Engine.Run(ctx, s.reads(), p.b.query, s.query2())
 		if err != nil {
 			return nil, err
 		}
@@ -283,13 +308,16 @@ func (s *Session) query2() *engine.Query {
 	if s.settings.must("consistency") == "latest" {
 		q.MinPos = 0
 	}
+	if s.txn.stage != nil {
+		q.Staged = s.txn.stage.created
+	}
 	return q
 }
 
 // modify runs INSERT, UPDATE or DELETE in the current transaction.
 func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
-	if s.txn.rdonly {
-		return nil, sqlerr.New(sqlerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", b.verb())
+	if err := s.mayWrite(b.verb()); err != nil {
+		return nil, err
 	}
 	run := func(ctx context.Context, txn *engine.Txn) (*engine.Result, error) {
 		switch {
@@ -300,24 +328,31 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 		}
 		return s.m.Engine.Delete(ctx, txn, b.delete, s.query2())
 	}
+	first := !s.txn.queried
+	s.txn.queried = true
 	// Rows that RETURNING has shown cannot be taken back, so such a statement, when it is the first of an implicit
 	// transaction, commits at once: a conflict then runs it again before anybody sees its rows.
 	alone := !s.txn.block && s.txn.writes == nil && b.returns()
 	var res *engine.Result
 	for {
 		var err error
-		if res, err = run(ctx, s.writes()); err != nil {
-			return nil, err
-		}
-		if !alone {
+		res, err = run(ctx, s.writes())
+		if err == nil && !alone {
 			break
 		}
-		pos, err := s.txn.writes.Commit(ctx)
-		s.txn.writes = nil
 		if err == nil {
-			s.lastPos = max(s.lastPos, pos)
-			return b.done(res), nil
+			var pos uint64
+			if pos, err = s.txn.writes.Commit(ctx); err == nil {
+				s.txn.writes = nil
+				s.lastPos = max(s.lastPos, pos)
+				return b.done(res), nil
+			}
 		}
+		if s.txn.block || !first {
+			return nil, conflictToError(err)
+		}
+		s.txn.writes.Abort()
+		s.txn.writes = nil
 		at, ok := engine.Conflict(err)
 		if !ok {
 			return nil, err
@@ -457,18 +492,3 @@ func (r *systemRows) Next(context.Context) (*delta.Chunk, error) {
 }
 
 func (r *systemRows) Close() {}
-
-// cursor is a portal opened by DECLARE.
-type cursor struct {
-	rows    pgwire.Rows
-	columns []pgwire.Column
-	query   string
-	made    time.Time
-}
-
-func (s *Session) closeCursors() {
-	for n, c := range s.cursors {
-		c.rows.Close()
-		delete(s.cursors, n)
-	}
-}

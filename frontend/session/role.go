@@ -27,7 +27,7 @@ func (s *Session) createRole(ctx context.Context, x *parser.CreateRoleStmt) erro
 	if err := setRole(u, x.Options); err != nil {
 		return err
 	}
-	return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutUser: []*catalog.User{u}})
+	return s.apply(ctx, snap, catalog.Change{PutUser: []*catalog.User{u}})
 }
 
 // setRole applies the options of CREATE and ALTER USER.
@@ -83,7 +83,7 @@ func (s *Session) alterRole(ctx context.Context, x *parser.AlterStmt) error {
 		}
 	}
 	c.PutUser = []*catalog.User{&u}
-	return s.m.Catalog.Apply(ctx, snap, c)
+	return s.apply(ctx, snap, c)
 }
 
 // dropRole runs DROP USER.
@@ -102,5 +102,5 @@ func (s *Session) dropRole(ctx context.Context, x *parser.DropStmt) error {
 			c.DropUser = append(c.DropUser, n.Last())
 		}
 	}
-	return s.m.Catalog.Apply(ctx, snap, c)
+	return s.apply(ctx, snap, c)
 }

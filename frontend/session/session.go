@@ -7,7 +7,8 @@
 //
 // A Session belongs to its connection's goroutine. Manager is shared by all sessions.
 //
-// Invariants: a statement sees one catalog snapshot; writes reach the log only when their transaction
+// Invariants: a statement sees one catalog snapshot, Session.Snapshot, and changes it through Session.apply alone, so that
+// DDL in a transaction block stays in the block; writes reach the log only when their transaction
 // commits, whole or not at all; a failed DDL leaves nothing behind.
 //
 // It does not know messages (frontend/pgwire) or actors (internal/engine). Start at Session.Prepare and
@@ -17,6 +18,7 @@ package session
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"runtime"
 	"sort"
 	"strings"
@@ -108,7 +110,7 @@ func (m *Manager) Open(ctx context.Context, p pgwire.Startup) (pgwire.Session, e
 		return nil, sqlerr.New(sqlerr.InvalidCatalogName, "database %q does not exist", p.Database).
 			WithHint("The database is called %q.", snap.Database)
 	}
-	s := &Session{m: m, start: p, settings: newSettings(), opened: time.Now(), stmts: map[string]*prepared{}, cursors: map[string]*cursor{}}
+	s := &Session{m: m, start: p, settings: newSettings(), opened: time.Now(), stmts: map[string]*named{}, cursors: map[string]*cursor{}}
 	s.settings.io.RegName = func(k sqltypes.Kind, oid int64) (string, bool) { return m.System.RegName(s, k, oid) }
 	s.settings.io.RegOID = func(k sqltypes.Kind, name string) (int64, error) { return m.System.RegOID(s, k, name) }
 	s.settings.vals["session_authorization"] = p.User
@@ -121,9 +123,8 @@ func (m *Manager) Open(ctx context.Context, p pgwire.Startup) (pgwire.Session, e
 			return nil, err
 		}
 	}
-	for k, v := range s.settings.vals {
-		s.settings.start[k] = v
-	}
+	maps.Copy(s.settings.start, s.settings.vals)
+	s.settings.endTransaction(false)
 	clear(s.settings.changed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -182,7 +183,7 @@ type Session struct {
 	opened   time.Time
 	txn      txnState
 	lastPos  uint64 // log position of the session's last write
-	stmts    map[string]*prepared
+	stmts    map[string]*named
 	cursors  map[string]*cursor
 	stmt     context.Context // of the running statement, for functions that wait
 
@@ -259,8 +260,8 @@ func (s *Session) Settings() *sqlio.Settings { return s.settings.io }
 
 // Close implements pgwire.Session.
 func (s *Session) Close() {
-	s.closeCursors()
 	s.abandon()
+	s.closeCursors()
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	delete(s.m.sessions, s.start.PID)
@@ -273,10 +274,10 @@ func (s *Session) notice(format string, args ...any) {
 
 // warn is notice with severity WARNING.
 func (s *Session) warn(code sqlerr.Code, format string, args ...any) {
-	s.notices = append(s.notices, sqlerr.New(code, format, args...))
+	n := sqlerr.New(code, format, args...)
+	n.Warning = true
+	s.notices = append(s.notices, n)
 }
-
-func (s *Session) snapshot() *catalog.Snapshot { return s.m.Catalog.Snapshot() }
 
 // Manager returns what the session was opened by.
 func (s *Session) Manager() *Manager { return s.m }

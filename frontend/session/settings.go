@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sort"
 	"strconv"
 	"strings"
@@ -22,6 +23,9 @@ type param struct {
 	fixed    bool // cannot be changed
 	// check returns the canonical form of a new value; nil accepts any text.
 	check func(v string) (string, error)
+	// follows names the parameter that gives the value outside of a transaction block; the parameter itself is of
+	// the running transaction.
+	follows string
 	// frozen: part of what a view means, kept with it at CREATE.
 	frozen bool
 }
@@ -34,7 +38,8 @@ var params = []param{
 	{name: "client_min_messages", def: "notice", doc: "Least severity of messages sent to the client."},
 	{name: "consistency", def: "strict", doc: "strict: reads see every committed write; latest: reads never wait.", check: oneOf("strict", "latest")},
 	{name: "DateStyle", def: "ISO, MDY", doc: "Output form and input order of dates.", reported: true, check: dateStyle, frozen: true},
-	{name: "default_transaction_isolation", def: "read committed", doc: "Isolation level of new transactions."},
+	{name: "default_transaction_deferrable", def: "off", doc: "Whether new transactions are deferrable.", check: boolean},
+	{name: "default_transaction_isolation", def: "read committed", doc: "Isolation level of new transactions.", check: isolationLevel},
 	{name: "default_transaction_read_only", def: "off", doc: "Whether new transactions are read-only.", reported: true, check: boolean},
 	{name: "extra_float_digits", def: "1", doc: "Digits added to the text of floating-point values.", check: integer("extra_float_digits", -15, 3), frozen: true},
 	{name: "in_hot_standby", def: "off", doc: "Whether the server is a standby; never.", reported: true, fixed: true},
@@ -58,8 +63,9 @@ var params = []param{
 	{name: "streaming_parallelism", def: "0", doc: "Actors per fragment of new jobs; 0: one per core.", check: integer("streaming_parallelism", 0, 256)},
 	{name: "synchronous_commit", def: "on", doc: "Accepted for compatibility: commits are always synchronous."},
 	{name: "TimeZone", def: "UTC", doc: "Time zone of timestamps with time zone as text.", reported: true, frozen: true},
-	{name: "transaction_isolation", def: "read committed", doc: "Isolation level of the current transaction."},
-	{name: "transaction_read_only", def: "off", doc: "Whether the current transaction is read-only.", check: boolean},
+	{name: "transaction_deferrable", follows: "default_transaction_deferrable", doc: "Whether the current transaction is deferrable.", check: boolean},
+	{name: "transaction_isolation", follows: "default_transaction_isolation", doc: "Isolation level of the current transaction.", check: isolationLevel},
+	{name: "transaction_read_only", follows: "default_transaction_read_only", doc: "Whether the current transaction is read-only.", check: boolean},
 	{name: "xmloption", def: "content", doc: "Accepted for compatibility."},
 }
 
@@ -72,6 +78,11 @@ func findParam(name string) *param {
 	return nil
 }
 
+// hint is an error of a check whose text is the hint that PostgreSQL gives.
+type hint string
+
+func (h hint) Error() string { return string(h) }
+
 func oneOf(vals ...string) func(string) (string, error) {
 	return func(v string) (string, error) {
 		for _, x := range vals {
@@ -79,8 +90,12 @@ func oneOf(vals ...string) func(string) (string, error) {
 				return x, nil
 			}
 		}
-		return "", fmt.Errorf("available values: %s", strings.Join(vals, ", "))
+		return "", hint("Available values: " + strings.Join(vals, ", ") + ".")
 	}
+}
+
+func isolationLevel(v string) (string, error) {
+	return oneOf("serializable", "repeatable read", "read committed", "read uncommitted")(v)
 }
 
 func boolean(v string) (string, error) {
@@ -200,120 +215,176 @@ func Apply(io *sqlio.Settings, name, value string) (err error) {
 
 // settings are a session's values of the parameters.
 type settings struct {
-	vals    map[string]string // by canonical name; only those that were set
+	settingValues
 	start   map[string]string // values at start-up: what RESET goes back to
-	local   map[string]*string
 	changed map[string]string // reported parameters changed and not yet told
 	io      *sqlio.Settings
+	undo    *settingValues // before the running transaction's first change; nil: it has made none
+}
+
+// settingValues are by canonical name, and only of what was set.
+type settingValues struct {
+	vals  map[string]string
+	local map[string]string // until the end of the transaction; it hides vals
+}
+
+func (v settingValues) clone() settingValues {
+	return settingValues{maps.Clone(v.vals), maps.Clone(v.local)}
 }
 
 func newSettings() *settings {
-	return &settings{vals: map[string]string{}, start: map[string]string{}, local: map[string]*string{},
+	return &settings{settingValues: settingValues{map[string]string{}, map[string]string{}}, start: map[string]string{},
 		changed: map[string]string{}, io: sqlio.DefaultSettings()}
 }
 
-func (s *settings) get(name string) (string, bool) {
-	p := findParam(name)
-	if p == nil {
-		v, ok := s.vals[strings.ToLower(name)]
-		return v, ok && strings.Contains(name, ".")
+// canonical is the name under which a parameter's value is kept.
+func canonical(name string) (string, *param) {
+	if p := findParam(name); p != nil {
+		return p.name, p
 	}
-	if v, ok := s.vals[p.name]; ok {
+	return strings.ToLower(name), nil
+}
+
+func (s *settings) get(name string) (string, bool) {
+	key, p := canonical(name)
+	if v, ok := s.local[key]; ok {
 		return v, true
+	}
+	if v, ok := s.vals[key]; ok {
+		return v, p != nil || strings.Contains(name, ".")
+	}
+	switch {
+	case p == nil:
+		return "", false
+	case p.follows != "":
+		return s.get(p.follows)
 	}
 	return p.def, true
 }
 
 func (s *settings) must(name string) string { v, _ := s.get(name); return v }
 
-// set changes a parameter, checking the value; errors are PostgreSQL's.
-func (s *settings) set(name, value string) error {
-	p := findParam(name)
+// checked returns the canonical form of a parameter's new value; errors are PostgreSQL's.
+func (s *settings) checked(name, value string) (string, error) {
+	_, p := canonical(name)
 	if p == nil {
 		if strings.Contains(name, ".") { // a custom setting of an extension or application
-			s.vals[strings.ToLower(name)] = value
-			return nil
+			return value, nil
 		}
-		return sqlerr.New(sqlerr.UndefinedObject, "unrecognized configuration parameter %q", name)
+		return "", sqlerr.New(sqlerr.UndefinedObject, "unrecognized configuration parameter %q", name)
 	}
 	if p.fixed {
-		return sqlerr.New("55P02", "parameter %q cannot be changed", p.name)
+		return "", sqlerr.New(sqlerr.CantChangeRuntimeParam, "parameter %q cannot be changed", p.name)
 	}
-	if p.check != nil {
-		v, err := p.check(value)
-		var out *sqlerr.Error
-		if errors.As(err, &out) {
-			return out
-		}
-		if err != nil {
-			return invalidValue(name, value, err)
-		}
-		value = v
+	if p.check == nil {
+		return value, nil
 	}
-	if err := Apply(s.io, p.name, value); err != nil {
+	v, err := p.check(value)
+	var out *sqlerr.Error
+	if errors.As(err, &out) {
+		return "", out
+	}
+	if err != nil {
+		return "", invalidValue(name, value, err)
+	}
+	return v, nil
+}
+
+// set changes a parameter for the session.
+func (s *settings) set(name, value string) error { return s.assign(name, value, false) }
+
+// setLocal changes a parameter until the end of the transaction.
+func (s *settings) setLocal(name, value string) error { return s.assign(name, value, true) }
+
+func (s *settings) assign(name, value string, local bool) error {
+	key, p := canonical(name)
+	v, err := s.checked(name, value)
+	if err != nil {
+		return err
+	}
+	if err := Apply(s.io, key, v); err != nil {
 		return invalidValue(name, value, err)
 	}
-	if p.name == "TimeZone" {
-		value = datetime.LocationName(s.io.Time.Location)
+	if key == "TimeZone" {
+		v = datetime.LocationName(s.io.Time.Location)
 	}
-	s.vals[p.name] = value
-	if p.reported {
-		s.changed[p.name] = value
+	s.mayUndo()
+	if local || p != nil && p.follows != "" {
+		s.local[key] = v
+	} else {
+		delete(s.local, key)
+		s.vals[key] = v
+	}
+	if p != nil && p.reported {
+		s.changed[key] = v
 	}
 	return nil
+}
+
+func (s *settings) mayUndo() {
+	if s.undo == nil {
+		old := s.clone()
+		s.undo = &old
+	}
+}
+
+// restore goes back to values that were had before.
+func (s *settings) restore(v settingValues) {
+	old := s.settingValues
+	s.settingValues = v.clone()
+	for _, m := range []map[string]string{old.vals, old.local, v.vals, v.local} {
+		for key := range m {
+			now := s.must(key)
+			if was, ok := (&settings{settingValues: old}).get(key); ok && was == now {
+				continue
+			}
+			_, p := canonical(key)
+			_ = Apply(s.io, key, now) // it was accepted before
+			if p != nil && p.reported {
+				s.changed[p.name] = now
+			}
+		}
+	}
+}
+
+// endTransaction ends what SET LOCAL did and, when the transaction has failed, what SET did in it.
+func (s *settings) endTransaction(failed bool) {
+	undo := s.undo
+	s.undo = nil
+	switch {
+	case failed && undo != nil:
+		s.restore(settingValues{undo.vals, map[string]string{}})
+	case len(s.local) > 0:
+		s.restore(settingValues{s.vals, map[string]string{}})
+	}
 }
 
 func invalidValue(name, value string, err error) error {
 	return sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for parameter %q: %q", strings.ToLower(name), value).WithHint("%s", err.Error())
 }
 
-// setLocal changes a parameter until the end of the transaction.
-func (s *settings) setLocal(name, value string) error {
-	p := findParam(name)
-	key := strings.ToLower(name)
-	if p != nil {
-		key = p.name
-	}
-	if _, saved := s.local[key]; !saved {
-		if old, ok := s.vals[key]; ok {
-			s.local[key] = &old
-		} else {
-			s.local[key] = nil
-		}
-	}
-	return s.set(name, value)
-}
-
-// endLocal undoes what setLocal did.
-func (s *settings) endLocal() {
-	for k, old := range s.local {
-		if old != nil {
-			_ = s.set(k, *old)
-		} else {
-			_ = s.reset(k)
-		}
-	}
-	clear(s.local)
-}
-
 // reset goes back to the value at start-up.
 func (s *settings) reset(name string) error {
-	p := findParam(name)
-	if p == nil {
-		if !strings.Contains(name, ".") {
-			return sqlerr.New(sqlerr.UndefinedObject, "unrecognized configuration parameter %q", name)
-		}
-		delete(s.vals, strings.ToLower(name))
+	key, p := canonical(name)
+	switch {
+	case p == nil && !strings.Contains(name, "."):
+		return sqlerr.New(sqlerr.UndefinedObject, "unrecognized configuration parameter %q", name)
+	case p == nil:
+		s.mayUndo()
+		delete(s.vals, key)
+		delete(s.local, key)
 		return nil
+	case p.fixed:
+		return sqlerr.New(sqlerr.CantChangeRuntimeParam, "parameter %q cannot be changed", p.name)
 	}
-	if p.fixed {
-		return sqlerr.New("55P02", "parameter %q cannot be changed", p.name)
-	}
-	v, ok := s.start[p.name]
-	if !ok {
+	v, ok := s.start[key]
+	switch {
+	case p.follows != "":
+		v = s.must(p.follows)
+	case !ok:
 		v = p.def
 	}
-	return s.set(p.name, v)
+	return s.set(key, v)
 }
 
 // searchPath lists the schemas to look in.

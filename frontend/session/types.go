@@ -80,7 +80,7 @@ func (s *Session) createType(ctx context.Context, x *parser.CreateTypeStmt) erro
 	for i, l := range x.Labels {
 		t.Labels = append(t.Labels, sqltypes.Label{Name: l, Place: int64(i+1) * labelGap, OID: uint32(t.ID) + 2 + uint32(i)})
 	}
-	return s.m.Catalog.Apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{t}})
+	return s.apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{t}})
 }
 
 // freeTypeName refuses the name of another type; a relation's name is one too.
@@ -170,7 +170,7 @@ func (s *Session) dropType(ctx context.Context, x *parser.DropStmt) error {
 		}
 		return err.WithDetail("%s", strings.Join(detail, "\n")).WithHint("Use DROP ... CASCADE to drop the dependent objects too.")
 	}
-	return s.m.Catalog.Apply(ctx, snap, dropTypes(types))
+	return s.apply(ctx, snap, dropTypes(types))
 }
 
 func dropTypes(types []*catalog.Type) catalog.Change {
@@ -262,7 +262,7 @@ func (s *Session) dropTypesCascade(ctx context.Context, types []*catalog.Type) e
 			}
 		}
 	}
-	return s.m.Catalog.Apply(ctx, s.snapshot(), dropTypes(types))
+	return s.apply(ctx, s.snapshot(), dropTypes(types))
 }
 
 // alterType runs ALTER TYPE.
@@ -308,7 +308,7 @@ func (s *Session) alterType(ctx context.Context, x *parser.AlterStmt) error {
 		default:
 			return sqlerr.New(sqlerr.FeatureNotSupported, "this form of ALTER TYPE is not supported").At(a.Pos)
 		}
-		if err := s.m.Catalog.Apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{&t}}); err != nil {
+		if err := s.apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{&t}}); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"maps"
+	"slices"
 )
 
 // Change is a set of records to write and to remove, applied whole or not at all.
@@ -60,4 +61,38 @@ func (c *Change) On(s *Snapshot) *Snapshot {
 		delete(next.Types, id)
 	}
 	return next
+}
+
+// Diff is the change that leads from one snapshot to another.
+func Diff(from, to *Snapshot) Change {
+	var c Change
+	c.Put, c.Drop = diffMap(from.Relations, to.Relations)
+	c.PutSchema, c.DropSchema = diffMap(from.Schemas, to.Schemas)
+	c.PutUser, c.DropUser = diffMap(from.Users, to.Users)
+	c.PutFunc, c.DropFunc = diffMap(from.Functions, to.Functions)
+	c.PutType, c.DropType = diffMap(from.Types, to.Types)
+	return c
+}
+
+func diffMap[K comparable, V any](from, to map[K]*V) (put []*V, drop []K) {
+	for k, v := range to {
+		if from[k] != v {
+			put = append(put, v)
+		}
+	}
+	for k := range from {
+		if to[k] == nil {
+			drop = append(drop, k)
+		}
+	}
+	return put, drop
+}
+
+// Revert takes back what led from one snapshot to another, as far as now still has it.
+func Revert(from, to, now *Snapshot) Change {
+	c := Diff(to, from)
+	c.Drop = slices.DeleteFunc(c.Drop, func(id ID) bool { return now.Relations[id] == nil })
+	c.DropFunc = slices.DeleteFunc(c.DropFunc, func(id ID) bool { return now.Functions[id] == nil })
+	c.DropType = slices.DeleteFunc(c.DropType, func(id ID) bool { return now.Types[id] == nil })
+	return c
 }

@@ -82,9 +82,9 @@ type write struct {
 	read  uint64   // log position of the view that the rows were computed from
 }
 
-// append logs a transaction unless one of its rows has changed since it was read. It returns the position;
-// the transaction is durable when wait returns nil.
-func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64) (pos uint64, wait func() error, err error) {
+// appendTxn logs a transaction unless one of its rows, or of what reads names, has changed since it was read. It
+// returns the position; the transaction is durable when wait returns nil.
+func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64, reads []*readSet) (pos uint64, wait func() error, err error) {
 	payload := encodeTxn(ws, sink, sinkEpoch)
 	d := &e.dml
 	d.mu.Lock()
@@ -94,6 +94,13 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64) (pos u
 		for _, k := range w.keys {
 			if at := recent[k]; at > w.read {
 				return 0, nil, &conflictError{at}
+			}
+		}
+	}
+	for _, r := range reads {
+		for i := len(d.queue) - 1; i >= 0 && d.queue[i].pos > r.pos; i-- {
+			if q := d.queue[i]; r.has(q.table, q.key) {
+				return 0, nil, &conflictError{q.pos}
 			}
 		}
 	}
@@ -113,6 +120,13 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64) (pos u
 	}
 	d.pending = append(d.pending, l)
 	return pos, wait, nil
+}
+
+// written returns the log position of the last write of a key, 0 when every reader sees it.
+func (d *dml) written(id catalog.ID, k []byte) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.recent[id][string(k)]
 }
 
 // take gives an epoch all durable transactions that no earlier one had.

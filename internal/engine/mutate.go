@@ -15,8 +15,9 @@ import (
 
 // Query says how a statement is to be run.
 type Query struct {
-	Catalog *catalog.Snapshot // what the statement was bound against
-	MinPos  uint64            // log position of the session's last write
+	Catalog *catalog.Snapshot   // what the statement was bound against
+	MinPos  uint64              // log position of the session's last write
+	Staged  map[catalog.ID]bool // relations that the running transaction will create when it commits
 	Ctx     func() *expr.Ctx
 	System  func(ctx context.Context, schema, name string, cols []int) (batch.ChunkIter, error)
 	Batch   batch.Options // Ctx is filled in
@@ -45,7 +46,7 @@ func (e *Engine) Run(ctx context.Context, txn *Txn, n plan.Node, q *Query) (*Row
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.run(ctx, n, view, q)
+	r, err := e.run(ctx, n, view, txn, q)
 	if err != nil {
 		view.Close()
 		return nil, err
@@ -53,18 +54,48 @@ func (e *Engine) Run(ctx context.Context, txn *Txn, n plan.Node, q *Query) (*Row
 	return r, nil
 }
 
-func (e *Engine) open(ctx context.Context, txn *Txn, q *Query, ids []catalog.ID) (*table.View, error) {
-	view, err := e.View(ctx, ids, q.MinPos)
+func (e *Engine) open(ctx context.Context, txn *Txn, q *Query, ids []catalog.ID) (view *table.View, err error) {
+	if txn != nil && txn.level > ReadCommitted {
+		view, _, err = txn.fixedView(ctx, ids, q)
+	} else {
+		var there []catalog.ID
+		if there, err = q.existing(ids); err == nil {
+			view, err = e.View(ctx, there, q.MinPos)
+		}
+	}
 	if err == nil && txn != nil {
-		txn.Overlay(view)
+		txn.Overlay(view, ids)
 	}
 	return view, err
 }
 
-func (e *Engine) run(ctx context.Context, n plan.Node, view *table.View, q *Query) (*Rows, error) {
+// existing leaves out the tables that the running transaction has created: nothing is stored of them yet.
+func (q *Query) existing(ids []catalog.ID) ([]catalog.ID, error) {
+	if len(q.Staged) == 0 {
+		return ids, nil
+	}
+	var out []catalog.ID
+	for _, id := range ids {
+		if !q.Staged[id] {
+			out = append(out, id)
+			continue
+		}
+		if r := q.Catalog.Relations[id]; r != nil && r.Kind != catalog.Table {
+			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "%s %q cannot be read in the transaction that creates it", r.Kind, r.Name).
+				WithHint("Its rows are computed when the transaction commits.")
+		}
+	}
+	return out, nil
+}
+
+func (e *Engine) run(ctx context.Context, n plan.Node, view *table.View, txn *Txn, q *Query) (*Rows, error) {
 	o := q.Batch
 	o.Ctx = q.Ctx
-	op, err := batch.Build(n, relations{&Reader{View: view, Rels: q.Catalog}, q}, o)
+	rd := &Reader{View: view, Rels: q.Catalog}
+	if txn != nil && txn.level == Serializable {
+		rd.reads = &txn.fixed.reads
+	}
+	op, err := batch.Build(n, relations{rd, q}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -123,17 +154,17 @@ func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, sr
 	if !containsID(ids, rel.ID) {
 		ids = append(ids, rel.ID)
 	}
-	view, pos, err := txn.view(ctx, ids, q.MinPos)
+	view, pos, err := txn.view(ctx, ids, q)
 	if err != nil {
 		return nil, err
 	}
-	txn.Overlay(view)
+	txn.Overlay(view, tablesOf(src)) // the writer looks at the transaction's own rows first
 	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}}
 	if m.returning, err = expr.CompileAll(ret); err != nil {
 		view.Close()
 		return nil, err
 	}
-	rows, err := e.run(ctx, src, view, q)
+	rows, err := e.run(ctx, src, view, txn, q)
 	if err != nil {
 		view.Close()
 		return nil, err
@@ -399,8 +430,8 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{x: txn.tables[s.Table.ID]}
-	view, _, err := txn.view(ctx, []catalog.ID{s.Table.ID}, q.MinPos)
+	w := &Writer{t: txn, x: txn.tables[s.Table.ID]}
+	view, _, err := txn.view(ctx, []catalog.ID{s.Table.ID}, q)
 	if err != nil {
 		return nil, err
 	}
@@ -455,7 +486,7 @@ func (e *Engine) Delete(ctx context.Context, txn *Txn, s *plan.Delete, q *Query)
 
 // InsertChunk adds rows that need no planning: COPY. Columns are all of the table's, in order.
 func (e *Engine) InsertChunk(ctx context.Context, txn *Txn, rel *catalog.Relation, c *delta.Chunk, q *Query) (int64, error) {
-	view, pos, err := txn.view(ctx, []catalog.ID{rel.ID}, q.MinPos)
+	view, pos, err := txn.view(ctx, []catalog.ID{rel.ID}, q)
 	if err != nil {
 		return 0, err
 	}

@@ -90,8 +90,9 @@ func (e *Engine) unreadable(id catalog.ID) error {
 
 // Reader reads stored relations at one view; it implements the stored part of batch.Relations.
 type Reader struct {
-	View *table.View
-	Rels *catalog.Snapshot
+	View  *table.View
+	Rels  *catalog.Snapshot
+	reads *readSet // notes what is read; nil: nobody asks
 }
 
 // Scan implements batch.Relations.
@@ -103,12 +104,18 @@ func (r *Reader) Scan(ctx context.Context, id catalog.ID, cols []int, lookup [][
 		it.types = append(it.types, rel.Columns[c].Type)
 	}
 	if lookup == nil {
+		if r.reads != nil {
+			r.reads.whole(r.Rels, id)
+		}
 		lo, hi := table.Range(id)
 		it.ranges = append(it.ranges, key.Range{Lo: lo, Hi: hi})
 		return it, nil
 	}
 	for _, prefix := range lookup {
 		it.addPrefix(rel, prefix)
+	}
+	if r.reads != nil {
+		r.reads.ranges(r.Rels, id, it.ranges)
 	}
 	return it, nil
 }

@@ -467,10 +467,10 @@ func (e *Engine) sinkInto(ctx context.Context, d *delivery, epoch uint64, chunks
 }
 
 func (e *Engine) tryInto(ctx context.Context, d *delivery, target *catalog.Relation, epoch uint64, chunks []*delta.Chunk) error {
-	txn := e.Begin()
+	txn := e.Begin(ReadCommitted)
 	defer txn.Abort()
 	txn.sink, txn.sinkEpoch = d.rel.ID, epoch
-	view, pos, err := txn.view(ctx, []catalog.ID{target.ID}, 0)
+	view, pos, err := txn.view(ctx, []catalog.ID{target.ID}, &Query{})
 	if err != nil {
 		return err
 	}

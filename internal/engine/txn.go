@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/millrace/millrace/executor/job"
 	"github.com/millrace/millrace/internal/catalog"
@@ -15,35 +16,130 @@ import (
 	"github.com/millrace/millrace/storage/table"
 )
 
+// Level says what the statements of a transaction read.
+type Level uint8
+
+// The levels.
+const (
+	ReadCommitted  Level = iota // each statement a view of its own
+	RepeatableRead              // all of them the first one's
+	Serializable                // likewise, and a commit finds nothing changed of what was read
+)
+
 // Txn collects a transaction's writes until Commit. Its reads see them. One goroutine.
 type Txn struct {
 	e      *Engine
+	level  Level
 	tables map[catalog.ID]*txnTable
 	order  []*txnTable
+	// undo says how to go back to a Mark; nothing is noted before the first one.
+	undo   []undo
+	marked bool
 	// sink and sinkEpoch mark a transaction that delivers an epoch of a CREATE SINK … INTO.
 	sink      catalog.ID
 	sinkEpoch uint64
 	pins      []uint64 // log positions read at; see dml.pin
+	fixed     *fixed   // what a transaction above ReadCommitted reads, once it has read
+	locks     []*readSet
 }
 
 type txnTable struct {
 	rel    *catalog.Relation
 	layout job.Layout
 	out    *delta.Builder
+	sealed []*delta.Chunk    // rows of out from before the last Mark
 	own    map[string][]byte // full key → stored value; nil: deleted
 	read   uint64
-	chunks []*delta.Chunk
+}
+
+// undo is the former value of one key.
+type undo struct {
+	x   *txnTable
+	key string
+	old []byte
+	had bool
+}
+
+// Mark is a point in a transaction to go back to.
+type Mark struct {
+	undo, order int
+	sealed      []int // by place in order
+}
+
+// Mark notes the present state. Marks taken later are void once the transaction has gone back before them.
+func (t *Txn) Mark() Mark {
+	t.marked = true
+	m := Mark{undo: len(t.undo), order: len(t.order)}
+	for _, x := range t.order {
+		x.seal()
+		m.sealed = append(m.sealed, len(x.sealed))
+	}
+	return m
+}
+
+func (x *txnTable) seal() {
+	if c := x.out.Take(); c != nil {
+		x.sealed = append(x.sealed, c)
+	}
+}
+
+// Rollback takes back what was written since a mark.
+func (t *Txn) Rollback(m Mark) {
+	for i := len(t.undo) - 1; i >= m.undo; i-- {
+		u := t.undo[i]
+		if u.had {
+			u.x.own[u.key] = u.old
+		} else {
+			delete(u.x.own, u.key)
+		}
+	}
+	t.undo = t.undo[:m.undo]
+	for i, x := range t.order {
+		x.seal()
+		if i < m.order {
+			x.sealed = x.sealed[:m.sealed[i]]
+			continue
+		}
+		delete(t.tables, x.rel.ID)
+	}
+	t.order = t.order[:m.order]
+}
+
+// rows takes all rows written to the table.
+func (x *txnTable) rows() *delta.Chunk {
+	x.seal()
+	if len(x.sealed) < 2 {
+		if len(x.sealed) == 0 {
+			return nil
+		}
+		return x.sealed[0]
+	}
+	b := delta.NewBuilder(x.rel.Types())
+	for _, c := range x.sealed {
+		for k := range c.Len() {
+			i := c.Row(k)
+			b.AppendRow(c, i, c.Weight(i))
+		}
+	}
+	return b.Take()
 }
 
 // Begin starts a transaction.
-func (e *Engine) Begin() *Txn { return &Txn{e: e, tables: map[catalog.ID]*txnTable{}} }
+func (e *Engine) Begin(l Level) *Txn { return &Txn{e: e, level: l, tables: map[catalog.ID]*txnTable{}} }
 
 // Empty reports whether nothing was written.
 func (t *Txn) Empty() bool { return len(t.order) == 0 }
 
-// Overlay puts the transaction's writes on top of a view.
-func (t *Txn) Overlay(v *table.View) {
-	for _, x := range t.order {
+// Wrote reports whether the transaction has written to a relation.
+func (t *Txn) Wrote(id catalog.ID) bool { return t.tables[id] != nil }
+
+// Overlay puts the transaction's writes to some relations on top of a view.
+func (t *Txn) Overlay(v *table.View, ids []catalog.ID) {
+	for _, id := range ids {
+		x := t.tables[id]
+		if x == nil || len(x.own) == 0 {
+			continue
+		}
 		set := &change.Set{}
 		for k, val := range x.own {
 			at := len(set.Buf)
@@ -56,9 +152,16 @@ func (t *Txn) Overlay(v *table.View) {
 
 // view opens relations for a statement that writes: whatever is written after it stays on record until the
 // transaction ends, so that its commit can tell what has changed.
-func (t *Txn) view(ctx context.Context, ids []catalog.ID, minPos uint64) (*table.View, uint64, error) {
+func (t *Txn) view(ctx context.Context, ids []catalog.ID, q *Query) (*table.View, uint64, error) {
+	if t.level > ReadCommitted {
+		return t.fixedView(ctx, ids, q)
+	}
+	ids, err := q.existing(ids)
+	if err != nil {
+		return nil, 0, err
+	}
 	for {
-		v, err := t.e.View(ctx, ids, minPos)
+		v, err := t.e.View(ctx, ids, q.MinPos)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -76,6 +179,10 @@ func (t *Txn) Abort() {
 		t.e.dml.unpin(pos)
 	}
 	t.pins = nil
+	if t.fixed != nil {
+		t.fixed.view.Close()
+		t.fixed = nil
+	}
 }
 
 // table prepares writing to a relation with rows computed from view v, which reads up to log position pos.
@@ -87,11 +194,12 @@ func (t *Txn) table(rel *catalog.Relation, v *table.View, pos uint64) *Writer {
 		t.order = append(t.order, x)
 	}
 	x.read = min(x.read, pos)
-	return &Writer{x: x, view: v}
+	return &Writer{t: t, x: x, view: v}
 }
 
 // Writer changes one relation within a transaction.
 type Writer struct {
+	t    *Txn
 	x    *txnTable
 	view *table.View
 	k    []byte
@@ -121,6 +229,9 @@ func (w *Writer) stored() ([]byte, bool, error) {
 // Existing returns the stored row with the key of row i, or nil. Keyed relations only.
 func (w *Writer) Existing(c *delta.Chunk, i int) (*delta.Chunk, error) {
 	w.keyOf(c, i)
+	if w.t.level == Serializable {
+		w.t.fixed.reads.key(w.x.rel.ID, w.k) // also of a row that ON CONFLICT leaves alone
+	}
 	v, ok, err := w.stored()
 	if err != nil || !ok {
 		return nil, err
@@ -137,6 +248,15 @@ func (w *Writer) Delete(c *delta.Chunk, i int) error { return w.change(c, i, -1)
 func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
 	x := w.x
 	w.keyOf(c, i)
+	if w.t.marked {
+		old, had := x.own[string(w.k)]
+		w.t.undo = append(w.t.undo, undo{x, string(w.k), old, had})
+	}
+	if w.t.level > ReadCommitted {
+		if at := w.t.e.dml.written(x.rel.ID, w.k); at > x.read {
+			return &conflictError{at} // no use in going on: the commit would find it
+		}
+	}
 	switch {
 	case len(x.layout.Key) > 0 && weight > 0:
 		x.own[string(w.k)] = x.layout.AppendValue(nil, c.Cols, i, 1)
@@ -160,13 +280,37 @@ func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
 	return nil
 }
 
+// Lock makes the commit fail if others have changed the relations after this moment.
+func (t *Txn) Lock(ctx context.Context, ids []catalog.ID, q *Query) error {
+	v, pos, err := t.view(ctx, ids, q)
+	if err != nil {
+		return err
+	}
+	v.Close()
+	l := &readSet{pos: pos}
+	for _, id := range ids {
+		l.whole(q.Catalog, id)
+	}
+	t.locks = append(t.locks, l)
+	return nil
+}
+
+// Locked reports whether something is locked.
+func (t *Txn) Locked() bool { return len(t.locks) > 0 }
+
+// Forget drops what was written to a relation that the transaction removes.
+func (t *Txn) Forget(id catalog.ID) {
+	delete(t.tables, id)
+	t.order = slices.DeleteFunc(t.order, func(x *txnTable) bool { return x.rel.ID == id })
+}
+
 // Commit logs the transaction and returns its position once it is durable. See Conflict for the
 // error when somebody else changed a row first.
 func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 	defer t.Abort()
 	var ws []write
 	for _, x := range t.order {
-		c := x.out.Take()
+		c := x.rows()
 		if c == nil {
 			continue
 		}
@@ -182,7 +326,11 @@ func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 	if p := t.e.failed.Load(); p != nil {
 		return 0, sqlerr.New(sqlerr.IOError, "the server cannot write checkpoints and takes no more changes").WithCause(*p)
 	}
-	pos, wait, err := t.e.appendTxn(ws, t.sink, t.sinkEpoch)
+	reads := t.locks
+	if t.level == Serializable && t.fixed != nil {
+		reads = append(slices.Clone(reads), &t.fixed.reads)
+	}
+	pos, wait, err := t.e.appendTxn(ws, t.sink, t.sinkEpoch, reads)
 	if err != nil {
 		return 0, err
 	}

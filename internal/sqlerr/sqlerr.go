@@ -112,6 +112,7 @@ const (
 	UndefinedTable               Code = "42P01"
 	UndefinedParameter           Code = "42P02"
 	DuplicateCursor              Code = "42P03"
+	InvalidCursorDefinition      Code = "42P11"
 	DuplicateDatabase            Code = "42P04"
 	DuplicatePreparedStatement   Code = "42P05"
 	DuplicateSchema              Code = "42P06"
@@ -138,6 +139,7 @@ const (
 	ObjectNotInPrerequisiteState Code = "55000"
 	ObjectInUse                  Code = "55006"
 	LockNotAvailable             Code = "55P03"
+	CantChangeRuntimeParam       Code = "55P02"
 	QueryCanceled                Code = "57014"
 	AdminShutdown                Code = "57P01"
 	CannotConnectNow             Code = "57P03"
@@ -163,7 +165,9 @@ type Error struct {
 	About string
 	// Schema, Table, Column and Constraint name the object concerned, where there is one.
 	Schema, Table, Column, Constraint string
-	cause                             error
+	// Warning: told beside a result, it is a WARNING whatever its code.
+	Warning bool
+	cause   error
 }
 
 // New returns an error with a formatted message. %w is not supported; see WithCause.

@@ -17,6 +17,7 @@ package table
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/millrace/millrace/internal/catalog"
@@ -194,6 +195,19 @@ func (s *Store) Completed(id catalog.ID) (uint64, bool) {
 	return r.completed, true
 }
 
+// Readable lists the relations that can be read.
+func (s *Store) Readable() []catalog.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]catalog.ID, 0, len(s.mu.tables))
+	for id, r := range s.mu.tables {
+		if !r.hidden {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Unsaved returns a relation's layers up to an epoch: what a checkpoint of that epoch has to write.
 func (s *Store) Unsaved(id catalog.ID, epoch uint64) []*Layer {
 	s.mu.Lock()
@@ -359,13 +373,20 @@ func (v *View) Overlay(id catalog.ID, set *change.Set) {
 	v.layers[id] = append(ls[:len(ls):len(ls)], NewLayer(v.Epoch, set))
 }
 
-// Retain returns another handle on the view, to be closed separately.
+// Retain returns another handle on the view, to be closed separately; what is laid over one does not show in the other.
 func (v *View) Retain() *View {
 	v.store.mu.Lock()
 	defer v.store.mu.Unlock()
 	v.base.refs++
 	c := *v
+	c.layers = maps.Clone(v.layers)
 	return &c
+}
+
+// Holds reports whether the view was opened on a relation.
+func (v *View) Holds(id catalog.ID) bool {
+	_, ok := v.layers[id]
+	return ok
 }
 
 // Close lets go of the view.

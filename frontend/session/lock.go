@@ -1,0 +1,33 @@
+package session
+
+import (
+	"context"
+	"slices"
+
+	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
+)
+
+// sharing are the modes of LOCK TABLE that others' writes do not break.
+var sharing = []string{"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE"}
+
+// lock runs LOCK TABLE. Nobody waits for anybody here: what the lock promises, that others do not write to the table
+// before the transaction ends, is checked when it commits.
+func (s *Session) lock(ctx context.Context, x *parser.LockStmt) error {
+	if !s.txn.block {
+		return onlyInBlock("LOCK TABLE")
+	}
+	var ids []catalog.ID
+	for _, n := range x.Tables {
+		r, err := s.find(s.snapshot(), n)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, r.ID)
+	}
+	s.txn.queried = true
+	if slices.Contains(sharing, x.Mode) {
+		return nil
+	}
+	return s.writes().Lock(ctx, ids, s.query2())
+}

@@ -1,0 +1,225 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/sqlerr"
+)
+
+// stage is what DDL inside a transaction block has decided and COMMIT will do: the session works on a catalog of
+// its own, which others see when it is committed, in one step. A stage is immutable; each statement makes the next
+// one, so that a savepoint is a pointer.
+type stage struct {
+	base     *catalog.Snapshot // what the block's DDL began with
+	snap     *catalog.Snapshot
+	created  map[catalog.ID]bool
+	start    []catalog.ID // relations whose jobs start, in this order
+	reshaped []catalog.ID // relations whose jobs are planned anew
+	ended    []*catalog.Relation
+}
+
+// staged numbers the catalogs of stages: below zero, so that they are no revision of the store.
+var staged atomic.Int64
+
+// Snapshot returns the catalog as the session's statements see it.
+func (s *Session) Snapshot() *catalog.Snapshot {
+	if s.txn.stage != nil {
+		return s.txn.stage.snap
+	}
+	return s.m.Catalog.Snapshot()
+}
+
+func (s *Session) snapshot() *catalog.Snapshot { return s.Snapshot() }
+
+// nextStage copies the block's stage.
+func (s *Session) nextStage() *stage {
+	old := s.txn.stage
+	if old == nil {
+		base := s.m.Catalog.Snapshot()
+		return &stage{base: base, snap: base, created: map[catalog.ID]bool{}}
+	}
+	return &stage{base: old.base, snap: old.snap, created: maps.Clone(old.created), start: slices.Clone(old.start),
+		reshaped: slices.Clone(old.reshaped), ended: slices.Clone(old.ended)}
+}
+
+// apply changes the catalog: at once, or in a block when it commits.
+func (s *Session) apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change) error {
+	if !s.txn.block {
+		return s.m.Catalog.Apply(ctx, base, c)
+	}
+	next := s.nextStage()
+	if base != next.snap {
+		return catalog.ErrConflict
+	}
+	next.snap = c.On(base)
+	next.snap.Revision = -staged.Add(1)
+	next.snap.Index()
+	for _, r := range c.Put {
+		if next.base.Relations[r.ID] == nil {
+			next.created[r.ID] = true
+		}
+	}
+	s.txn.stage = next
+	return nil
+}
+
+// startJob starts the job of a new relation; one that cannot be started leaves nothing behind.
+func (s *Session) startJob(ctx context.Context, r *catalog.Relation) error {
+	if s.txn.stage != nil {
+		next := s.nextStage()
+		next.start = append(next.start, r.ID)
+		s.txn.stage = next
+		return nil
+	}
+	err := s.m.Engine.CreateJob(ctx, r)
+	if err != nil {
+		s.forget(context.WithoutCancel(ctx), r)
+	}
+	return err
+}
+
+// replaceJob plans the job of a changed relation anew. Nothing in the old form may be left in the log.
+func (s *Session) replaceJob(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation) error {
+	if s.txn.block {
+		if s.txn.writes != nil && s.txn.writes.Wrote(r.ID) {
+			return sqlerr.New(sqlerr.ObjectInUse, "cannot ALTER TABLE %q because it was written to in this transaction", r.Name)
+		}
+		if err := s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
+			return err
+		}
+		if !s.txn.stage.created[r.ID] {
+			next := s.nextStage()
+			next.reshaped = append(next.reshaped, r.ID)
+			s.txn.stage = next
+		}
+		return nil
+	}
+	if err := s.m.Engine.Checkpoint(ctx); err != nil {
+		return err
+	}
+	if err := s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
+		return err
+	}
+	return s.m.Engine.ReplaceJob(context.WithoutCancel(ctx), r)
+}
+
+// endJobs ends the jobs of relations that the catalog has dropped.
+func (s *Session) endJobs(ctx context.Context, rs []*catalog.Relation) error {
+	if s.txn.stage != nil {
+		next := s.nextStage()
+		for _, r := range rs {
+			next.start = slices.DeleteFunc(next.start, func(id catalog.ID) bool { return id == r.ID })
+			if r.HasJob() && !next.created[r.ID] {
+				next.ended = append(next.ended, r)
+			}
+		}
+		s.txn.stage = next
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx) // the catalog has decided
+	for _, r := range rs {
+		if !r.HasJob() {
+			continue
+		}
+		if err := s.m.Engine.DropJob(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// committedStage is a stage that others see, and can still be taken back.
+type committedStage struct {
+	s       *Session
+	st      *stage
+	after   *catalog.Snapshot
+	started []*catalog.Relation
+}
+
+// commitStage makes a block's DDL visible and starts its jobs. Jobs that end go on until finish.
+func (s *Session) commitStage(ctx context.Context, t *txnState) (*committedStage, error) {
+	st := t.stage
+	if len(st.reshaped) > 0 {
+		if err := s.m.Engine.Checkpoint(ctx); err != nil {
+			return nil, err
+		}
+	}
+	err := s.m.Catalog.Apply(ctx, st.base, catalog.Diff(st.base, st.snap))
+	if errors.Is(err, catalog.ErrConflict) {
+		return nil, sqlerr.New(sqlerr.SerializationFailure, "could not serialize access due to concurrent changes of definitions").
+			WithHint("The transaction might succeed if retried.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	done := &committedStage{s: s, st: st, after: st.snap}
+	for id := range st.base.Relations {
+		if st.snap.Relations[id] == nil && t.writes != nil {
+			t.writes.Forget(id)
+		}
+	}
+	for _, id := range st.start {
+		r := st.snap.Relations[id]
+		if err := s.m.Engine.CreateJob(ctx, r); err != nil {
+			done.started = append(done.started, r) // what there is of it
+			done.undo(context.WithoutCancel(ctx))
+			return nil, err
+		}
+		done.started = append(done.started, r)
+	}
+	for i, id := range st.reshaped {
+		r := st.snap.Relations[id]
+		if r == nil || slices.Contains(st.reshaped[:i], id) {
+			continue
+		}
+		if err := s.m.Engine.ReplaceJob(context.WithoutCancel(ctx), r); err != nil {
+			done.undo(context.WithoutCancel(ctx))
+			return nil, err
+		}
+	}
+	return done, nil
+}
+
+// finish ends the jobs of what was dropped.
+func (c *committedStage) finish(ctx context.Context) error {
+	for _, r := range c.st.ended {
+		if err := c.s.m.Engine.DropJob(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undo takes the block's DDL back, because the rest of the transaction could not be committed. Nobody was told that
+// it had been.
+func (c *committedStage) undo(ctx context.Context) {
+	s := c.s
+	for {
+		cur := s.m.Catalog.Snapshot()
+		err := s.m.Catalog.Apply(ctx, cur, catalog.Revert(c.st.base, c.after, cur))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, catalog.ErrConflict) {
+			s.m.Logger.Error("take back the definitions of a transaction that failed", "err", err)
+			break
+		}
+	}
+	for i := len(c.started) - 1; i >= 0; i-- {
+		if err := s.m.Engine.DropJob(ctx, c.started[i]); err != nil {
+			s.m.Logger.Error("drop a job of a transaction that failed", "relation", c.started[i].Name, "err", err)
+		}
+	}
+	for _, id := range c.st.reshaped {
+		if r := c.st.base.Relations[id]; r != nil {
+			if err := s.m.Engine.ReplaceJob(ctx, r); err != nil {
+				s.m.Logger.Error("restore a job after a transaction that failed", "relation", r.Name, "err", err)
+			}
+		}
+	}
+}
