@@ -59,6 +59,7 @@ type Config struct {
 	Activity    func(rows int)    // a source has sent data; may wait, to slow the source down
 	OnAck       func(a actor.Ack) // from the actors' goroutines
 	Report      func(weight int64, err *sqlerr.Error)
+	Late        func(rows int) // rows below a watermark that an operator has acted on
 	Quarantine  func([]connector.RecordError)
 }
 
@@ -453,6 +454,7 @@ func (b *builder) env(index, width int) *stream.Env {
 		Owns:           func(v uint16) bool { return exchange.Owner(v, width) == index },
 		Ctx:            &expr.Ctx{Settings: cfg.Settings},
 		Report:         cfg.Report,
+		Late:           cfg.Late,
 		StartEpoch:     cfg.StartEpoch,
 		SingletonVNode: SingletonVNode(cfg.Rel.ID),
 		AppendOnly:     plan.AppendOnly,

@@ -244,6 +244,11 @@ func (m *Map) Each(f func(slot uint32)) {
 
 // LoadAll brings every key of the table with an owned vnode into memory; the map is complete afterwards.
 func (m *Map) LoadAll(owns func(vnode uint16) bool) error {
+	return m.LoadWhere(owns, func([]byte) bool { return true })
+}
+
+// LoadWhere is LoadAll for a map that shares its table with other containers: is tells its keys from theirs.
+func (m *Map) LoadWhere(owns func(vnode uint16) bool, is func(k []byte) bool) error {
 	if m.complete {
 		return nil
 	}
@@ -253,7 +258,7 @@ func (m *Map) LoadAll(owns func(vnode uint16) bool) error {
 	r := key.TableRange(m.cfg.Table)
 	err := m.cfg.Store.Scan(r.Lo, r.Hi, func(full, v []byte) bool {
 		_, vnode, k, err := key.Split(full)
-		if err != nil || !owns(vnode) {
+		if err != nil || !owns(vnode) || !is(k) {
 			return true
 		}
 		hash := key.Hash(k)
@@ -269,6 +274,39 @@ func (m *Map) LoadAll(owns func(vnode uint16) bool) error {
 		m.complete = true
 	}
 	return err
+}
+
+// LoadUnder brings the keys into memory that begin with prefix in the store, where head stands for it in memory, and calls f
+// for each that was not there. It is for a map with StoreKeys, which LoadAll cannot load.
+func (m *Map) LoadUnder(vnode uint16, prefix, head []byte, f func(slot uint32)) error {
+	if m.complete {
+		return nil
+	}
+	m.loads++
+	full := append(key.AppendPrefix(nil, m.cfg.Table, vnode), prefix...)
+	r := key.PrefixRange(full)
+	var k []byte
+	return m.cfg.Store.Scan(r.Lo, r.Hi, func(at, v []byte) bool {
+		k = append(append(k[:0], head...), at[len(full):]...)
+		hash := key.Hash(k)
+		if _, ok := m.lookup(hash, k); ok {
+			return true // memory is newer
+		}
+		s := m.add(hash, vnode, k)
+		m.slot(s)[6] |= flagStored
+		copy(m.Value(s), v)
+		f(s)
+		return true
+	})
+}
+
+// SetComplete says that memory holds everything, after LoadUnder for all there is.
+func (m *Map) SetComplete() { m.complete = true }
+
+// Live reports whether a slot holds a key.
+func (m *Map) Live(s uint32) bool {
+	found, ok := m.lookup(key.Hash(m.Key(s)), m.Key(s))
+	return ok && found == s && m.slot(s)[6]&flagDead == 0
 }
 
 // Stats describes the map.

@@ -283,7 +283,9 @@ func (o *aggObjects) load(groups *state.Map, s uint32, created bool) error {
 }
 
 func (o *aggObjects) drop(vnode uint16, group []byte, s uint32) error {
-	o.objs[s] = nil
+	if int(s) < len(o.objs) { // else it was not needed since the start
+		o.objs[s] = nil
+	}
 	o.store.Delete(o.key(group))
 	return nil
 }

@@ -32,6 +32,9 @@ type distinctSet struct {
 	rows   []int32  // by key of the batch
 	slots  []uint32 // groups, likewise
 	found  []uint32 // entries, likewise
+	closes bool     // groups may be given up with all their values
+	first  []uint32 // closes: by group, the first of its values, +1; next by value
+	next   []uint32
 }
 
 // moves are the rows of a chunk that make a value appear (+1) or disappear (−1).
@@ -140,9 +143,12 @@ func (s *distinctSet) takes(c *delta.Chunk, i int) bool {
 // count adds the k-th row of the batch to the counts of its value.
 func (s *distinctSet) count(a *hashAgg, c *delta.Chunk, k int) error {
 	i, slot := int(s.rows[k]), s.slots[k]
-	v, _, err := s.values.UpsertAt(s.found[k], s.batch.Hashes[k], a.groups.VNode(slot), s.batch.Key(k))
+	v, created, err := s.values.UpsertAt(s.found[k], s.batch.Hashes[k], a.groups.VNode(slot), s.batch.Key(k))
 	if err != nil {
 		return err
+	}
+	if created {
+		s.link(slot, v)
 	}
 	counts := s.values.Value(v)
 	if s.grows {

@@ -25,6 +25,7 @@ type hashAgg struct {
 	groups *state.Map
 	calls  []*aggCall
 	sets   []*distinctSet
+	close  *aggClose // nil: no watermark says when a group is complete
 
 	batch   row.Batch
 	slots   []uint32     // by counted row of the running chunk
@@ -49,7 +50,7 @@ func newHashAgg(n *plan.Agg, env *Env) (Operator, error) {
 	in := plan.Types(n.Input)
 	cfg := env.Table(n.State)
 	a := &hashAgg{env: env, scalar: n.Scalar && len(n.GroupBy) == 0, key: row.Cols(n.GroupBy...),
-		cols: newGroupColumns(n.GroupBy, in, cfg)}
+		cols: newGroupColumns(n.GroupBy, in, cfg), close: newAggClose(n)}
 	width := countWidth
 	// Partial states of a deletion are rows like others: the input of a final phase never retracts.
 	appendOnly := env.appendOnly(n.Input) || n.Phase == plan.AggFinal
@@ -79,6 +80,7 @@ func newHashAgg(n *plan.Agg, env *Env) (Operator, error) {
 	}
 	a.groups = state.NewMap(cfg, hint, width)
 	for _, s := range a.sets {
+		s.closes = a.close != nil
 		s.open(cfg, a.groups)
 	}
 	return a, nil
@@ -103,6 +105,16 @@ func (a *hashAgg) addDistinct(c *aggCall, in []sqltypes.Type, grows bool) {
 
 // OnDelta implements Operator.
 func (a *hashAgg) OnDelta(_ int, c *delta.Chunk, _ Emit) error {
+	if a.close != nil {
+		if err := a.loadAll(); err != nil {
+			return err
+		}
+		kept, dropped := a.close.late(c)
+		a.env.late(dropped)
+		if c = kept; c.Len() == 0 {
+			return nil
+		}
+	}
 	if err := a.assign(c); err != nil {
 		return err
 	}
@@ -151,6 +163,9 @@ func (a *hashAgg) assign(c *delta.Chunk) error {
 				if err := a.cols.created(a.vnode(hash), a.batch.Key(k), c, c.Row(k)); err != nil {
 					return err
 				}
+				if a.close != nil {
+					a.close.created(s, c, c.Row(k))
+				}
 			}
 		}
 	}
@@ -174,7 +189,7 @@ func (a *hashAgg) touch(s uint32, created bool) error {
 	a.touched = append(a.touched, s)
 	a.mark[s] = uint32(len(a.touched))
 	a.groups.MarkDirty(s)
-	if created {
+	if created || a.emitsOnClose() {
 		a.oldAt = append(a.oldAt, -1)
 	} else {
 		a.oldAt = append(a.oldAt, int32(a.olds))
@@ -235,7 +250,7 @@ func (a *hashAgg) OnBarrier(_ Barrier, emit Emit) error {
 		}
 	}
 	const step = delta.BatchRows
-	for lo := 0; lo < len(a.touched); lo += step {
+	for lo := 0; lo < len(a.touched) && !a.emitsOnClose(); lo += step {
 		if err := a.emit(lo, min(lo+step, len(a.touched)), emit); err != nil {
 			return err
 		}
@@ -250,8 +265,13 @@ func (a *hashAgg) OnBarrier(_ Barrier, emit Emit) error {
 	}
 	a.touched, a.oldAt, a.olds = a.touched[:0], a.oldAt[:0], 0
 	clearVecs(a.old)
+	if a.close != nil {
+		return a.closeGroups(emit)
+	}
 	return nil
 }
+
+func (a *hashAgg) emitsOnClose() bool { return a.close != nil && a.close.emits }
 
 // start makes the only group of a scalar aggregation, which is there even without rows.
 func (a *hashAgg) start() error {

@@ -102,6 +102,16 @@ var scriptPlans = map[string]func() plan.Node{
 		return &plan.EmitOnClose{Cols: []int{0}, Dist: []int{0},
 			Input: scriptAgg(3, 0, call("count()", sqltypes.Int8), call("max(text)", sqltypes.Text, 1))}
 	},
+	"close_agg_itself": func() plan.Node {
+		a := scriptAgg(3, 0, call("count()", sqltypes.Int8), distinctCall(call("sum(numeric)", sqltypes.Numeric, 2)),
+			call("string_agg(text,text)", sqltypes.Text, 1, 1)).(*plan.Agg)
+		a.Close = []int{0}
+		return a
+	},
+	"agg_cleaned": func() plan.Node {
+		return scriptAgg(3, 0, call("count()", sqltypes.Int8), distinctCall(call(`count("any")`, sqltypes.Int8, 1)),
+			call("string_agg(text,text)", sqltypes.Text, 1, 1))
+	},
 	"close_sort": func() plan.Node { return &plan.EmitOnClose{Cols: []int{0}, Dist: []int{1}, Input: scriptScan(3)} },
 	"close_join": func() plan.Node {
 		return &plan.EmitOnClose{Cols: []int{0}, Input: scriptJoin(plan.Left, 3, 4)}

@@ -12,7 +12,9 @@ import (
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/frontend/session"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/sqlio"
 )
 
 // millraceRelations are the relations of millrace_catalog: what PostgreSQL has no place for.
@@ -22,11 +24,12 @@ var millraceRelations = []shape{
 	{"columns", 14002, 'v', `relation! int8, number! int4, name! name, type! text, not_null! bool, default_value text, generated text,
 		include text, comment text`},
 	{"jobs", 14003, 'v', `id! int8, schema! name, name! name, kind! text, state! text, epoch! int8, lag_epochs! int8, state_rows! int8,
-		state_bytes! int8, snapshot_rows_read! int8, snapshot_rows_total! int8, row_errors! int8, last_row_error text, error text`},
+		state_bytes! int8, snapshot_rows_read! int8, snapshot_rows_total! int8, row_errors! int8, last_row_error text, late_rows! int8, error text`},
 	{"sources", 14004, 'v', `id! int8, schema! name, name! name, connector! text, format text, encode text, options! _text`},
 	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text`},
 	{"splits", 14006, 'v', `job! int8, split! text, position text, rows! int8, errors! int8, backlog! int8, last_error text`},
 	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
+	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
 	{"settings", 14008, 'v', `name! text, setting! text, description! text, changeable! bool`},
 }
 
@@ -71,7 +74,7 @@ func jobRows(w *writer, f *facts) {
 		r := f.snap.Relations[j.ID]
 		w.add(row{"id": j.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "state": j.State, "epoch": j.Epoch, "lag_epochs": j.LagEpochs,
 			"state_rows": j.Rows, "state_bytes": j.Bytes, "snapshot_rows_read": j.Read, "snapshot_rows_total": j.Total, "row_errors": j.RowErrors,
-			"last_row_error": orNil(j.LastRow), "error": orNil(j.Error)})
+			"last_row_error": orNil(j.LastRow), "late_rows": j.LateRows, "error": orNil(j.Error)})
 	}
 }
 
@@ -122,6 +125,19 @@ func splitRows(w *writer, f *facts) {
 			if first {
 				w.add(row{"job": j.ID, "rows": s.Rows, "errors": s.Errors, "backlog": s.Backlog, "last_error": orNil(s.LastError)})
 			}
+		}
+	}
+}
+
+// watermarkRows lists the watermarks that each job makes, by split; the split of writes to a table has no name.
+func watermarkRows(w *writer, f *facts) {
+	for _, j := range f.sortedJobs() {
+		for _, m := range j.Watermarks {
+			v := row{"job": j.ID, "column_name": m.Column, "split": orNil(m.Split), "late_rows": m.Late, "resting": m.Resting}
+			if m.Known {
+				v["watermark"] = string(sqlio.AppendText(nil, delta.IntVec(m.Type, []int64{m.Mark}), 0, sqlio.DefaultSettings()))
+			}
+			w.add(v)
 		}
 	}
 }

@@ -103,4 +103,5 @@ var millraceContents = []filled{
 	{"sinks", nil, sinkRows},
 	{"sources", nil, sourceRows},
 	{"splits", nil, splitRows},
+	{"watermarks", nil, watermarkRows},
 }

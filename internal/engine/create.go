@@ -44,6 +44,7 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 		Settings: e.cfg.Settings(rel), Logger: e.log.With("job", rel.Name), Activity: e.activity,
 		OnAck:      func(a actor.Ack) { e.onAck(id, a) },
 		Report:     func(w int64, err *sqlerr.Error) { e.status.rowError(id, w, err) },
+		Late:       func(rows int) { e.status.lateRows(id, rows) },
 		Quarantine: func(recs []connector.RecordError) { e.status.quarantined(id, recs) },
 		SinkRoot:   e.sinkRoot(rel),
 	}

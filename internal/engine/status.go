@@ -26,6 +26,9 @@ type JobStatus struct {
 	RowErrors int64 // rows whose expressions failed, net
 	LastRow   string
 	Sources   []job.SourceStatus
+	// Watermarks are those that the job makes; LateRows came below a watermark that an operator had acted on.
+	Watermarks []job.WatermarkStatus
+	LateRows   int64
 }
 
 // Quarantined is a record that did not decode.
@@ -49,6 +52,7 @@ type jobReport struct {
 	err     error
 	actors  map[int]state.Stats
 	errs    int64
+	late    int64
 	lastErr string
 }
 
@@ -93,6 +97,13 @@ func (s *statusMap) rowError(id catalog.ID, weight int64, err *sqlerr.Error) {
 	r.lastErr = err.Error()
 }
 
+// lateRows counts rows that an operator dropped.
+func (s *statusMap) lateRows(id catalog.ID, rows int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.job(id).late += int64(rows)
+}
+
 func (s *statusMap) quarantined(id catalog.ID, recs []connector.RecordError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +120,7 @@ func (e *Engine) Jobs() []JobStatus {
 	var out []JobStatus
 	e.call(func(time.Time) {
 		for id, r := range e.jobs {
-			st := JobStatus{ID: id, State: "running", Sources: r.job.Sources()}
+			st := JobStatus{ID: id, State: "running", Sources: r.job.Sources(), Watermarks: r.job.Watermarks()}
 			st.LagEpochs, _ = r.job.Lag()
 			st.Epoch = e.machine.Completed(id)
 			if r.creating {
@@ -134,7 +145,7 @@ func (e *Engine) Jobs() []JobStatus {
 		if r.err != nil {
 			out[i].State, out[i].Error = "failed", r.err.Error()
 		}
-		out[i].RowErrors, out[i].LastRow = r.errs, r.lastErr
+		out[i].RowErrors, out[i].LastRow, out[i].LateRows = r.errs, r.lastErr, r.late
 		for _, a := range r.actors {
 			out[i].Rows += a.Rows
 			out[i].Bytes += a.Bytes

@@ -30,7 +30,7 @@ func AppendOnly(n Node) bool {
 	case *Join:
 		return (x.Kind == Inner || x.Kind == Semi) && AppendOnly(x.Left) && AppendOnly(x.Right)
 	case *Agg:
-		return len(x.Aggs) == 0 && !x.Scalar && x.Phase == AggWhole && AppendOnly(x.Input)
+		return x.Close != nil || len(x.Aggs) == 0 && !x.Scalar && x.Phase == AggWhole && AppendOnly(x.Input)
 	}
 	return false
 }

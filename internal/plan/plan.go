@@ -165,6 +165,9 @@ type Agg struct {
 	Scalar  bool
 	Phase   AggPhase
 	State   int // group states, then one table for each DISTINCT or multiset aggregate
+	// Close lists output columns, all of them groups: a group leaves once, when their watermarks have passed it. nil: groups
+	// are shown as they are.
+	Close []int
 }
 
 // TopN keeps, in each partition, rows Offset … Offset+Limit−1 of the order. RowNumber appends the

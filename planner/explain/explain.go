@@ -322,7 +322,7 @@ func agg(x *plan.Agg) string {
 	for i, a := range x.Aggs {
 		calls[i] = aggCall(x.Input, a)
 	}
-	return name + ": " + strings.Join(calls, ", ")
+	return name + ": " + strings.Join(calls, ", ") + list(", on close of ", x, x.Close)
 }
 
 func aggCall(in plan.Node, a plan.AggCall) string {

@@ -78,6 +78,8 @@ func aggKeeps(x *plan.Agg) string {
 	s := "one row per group; grows with the number of groups"
 	if len(x.GroupBy) == 0 {
 		s = "one row; bounded"
+	} else if marks := plan.MarkCols(x); len(marks) > 0 && x.Phase != plan.AggPartial {
+		s = "one row per group until its " + cols(x, marks) + " has passed; bounded by the watermark"
 	}
 	appendOnly := plan.AppendOnly(x.Input)
 	for _, c := range x.Aggs {

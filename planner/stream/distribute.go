@@ -221,6 +221,10 @@ func (d *distributor) agg(x *plan.Agg) (plan.Node, spread) {
 func (d *distributor) reorderedAgg(x *plan.Agg, in plan.Node, sp spread) (plan.Node, spread) {
 	a := *x
 	a.Input, a.GroupBy = in, sp.cols
+	a.Close = nil
+	for _, c := range x.Close {
+		a.Close = append(a.Close, slices.Index(sp.cols, x.GroupBy[c]))
+	}
 	cols := a.Columns()
 	p := &plan.Project{Input: &a}
 	dist := make([]int, len(sp.cols))

@@ -8,7 +8,7 @@ import (
 )
 
 // emitOnClose makes a plan's rows leave once, when watermarks have passed them. Each operator that would take rows back
-// gets an EmitOnClose on top, so that those above it work on rows that are final; a plan of other operators gets one at
+// gets an EmitOnClose on top (an aggregation does it itself), so that those above it work on rows that are final; a plan of other operators gets one at
 // the root, which sorts by time.
 func emitOnClose(n plan.Node) (plan.Node, error) {
 	var open plan.Node // an operator that no watermark closes
@@ -25,6 +25,11 @@ func emitOnClose(n plan.Node) (plan.Node, error) {
 			return x
 		}
 		closes = true
+		if a, ok := x.(*plan.Agg); ok && a.Phase == plan.AggWhole {
+			b := *a
+			b.Close = cols
+			return &b
+		}
 		return &plan.EmitOnClose{Input: x, Cols: cols}
 	})
 	if open != nil && !plan.AppendOnly(n) {

@@ -188,7 +188,8 @@ func (s *sharer) classify(n plan.Node) (shape uint64, may, worth bool) {
 		worth = worth || StateTables(n) > 0
 	}
 	if w, ok := n.(*plan.Watermark); ok {
-		delete(s.class, w.Input) // a watermark stays with its source in one actor
+		// A watermark stays with its source in one actor.
+		plan.Walk(w.Input, func(x plan.Node) bool { delete(s.class, x); return true })
 	}
 	shape = h.Sum64()
 	if _, isExchange := n.(*plan.Exchange); !may || !worth || isExchange {

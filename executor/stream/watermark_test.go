@@ -1,0 +1,223 @@
+package stream
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqltypes"
+)
+
+// markedPlans are plans over two inputs with a watermark for their first column; grows says that they never retract.
+func markedPlans(grows bool) map[string]plan.Node {
+	scan := func(i int) *plan.TableScan {
+		s := scriptScan(i)
+		s.AppendOnly = grows
+		return s
+	}
+	count, sum := call("count()", sqltypes.Int8), call("sum(numeric)", sqltypes.Numeric, 2)
+	list := call("string_agg(text,text)", sqltypes.Text, 1, 1)
+	few, sums := distinctCall(call(`count("any")`, sqltypes.Int8, 1)), distinctCall(call("sum(numeric)", sqltypes.Numeric, 2))
+	agg := func(in plan.Node, by []int, calls ...plan.AggCall) *plan.Agg {
+		return &plan.Agg{Input: in, GroupBy: by, Aggs: calls}
+	}
+	join := func(kind plan.JoinKind, keys ...int) *plan.Join {
+		return &plan.Join{Kind: kind, Left: scan(3), Right: scan(4), LeftKeys: keys, RightKeys: keys}
+	}
+	hop := &plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 4, OffsetMicros: 1}
+	return map[string]plan.Node{
+		"scan":             scan(3),
+		"agg":              agg(scan(3), []int{0}, count, sum, call("max(bigint)", sqltypes.Int8, 0)),
+		"agg by two":       agg(scan(3), []int{1, 0}, count, list),
+		"agg by numeric":   agg(scan(3), []int{2, 0}, count),
+		"agg distinct":     agg(scan(3), []int{0}, few, sums, count),
+		"distinct":         agg(scan(3), []int{0, 1}),
+		"hop":              agg(hop, []int{3, 1}, count, few),
+		"hop by both":      agg(hop, []int{4, 3}, count),
+		"hop and time":     agg(hop, []int{0, 3}, count),
+		"agg of agg":       agg(agg(scan(3), []int{0, 1}, count), []int{0}, call("max(bigint)", sqltypes.Int8, 2), count),
+		"union":            agg(&plan.Union{Inputs: []plan.Node{scan(3), scan(4)}}, []int{0}, count, list),
+		"join":             join(plan.Inner, 0),
+		"join on two":      join(plan.Inner, 1, 0),
+		"left join":        join(plan.Left, 0, 1),
+		"right join":       join(plan.Right, 0),
+		"full join":        join(plan.Full, 0),
+		"semi join":        join(plan.Semi, 0, 1),
+		"anti join":        join(plan.Anti, 0, 1),
+		"agg of join":      agg(join(plan.Inner, 0), []int{3}, count),
+		"top":              &plan.TopN{Input: scan(3), PartitionBy: []int{0}, OrderBy: []plan.SortKey{{Col: 2}, {Col: 1}}, Limit: 2, RowNumber: true},
+		"top one":          &plan.TopN{Input: scan(3), PartitionBy: []int{0, 1}, OrderBy: []plan.SortKey{{Col: 2}}, Limit: 1},
+		"except":           &plan.SetOp{Left: scan(3), Right: scan(4), Except: true},
+		"intersect all":    &plan.SetOp{Left: scan(3), Right: scan(4), All: true},
+		"window":           &plan.Window{Input: scan(3), PartitionBy: []int{0}, OrderBy: []plan.SortKey{{Col: 2}, {Col: 1}}, Funcs: []plan.WindowFunc{{Name: "rank", Sig: "rank()", Result: sqltypes.Int8, Filter: -1, ColName: "rank"}}},
+		"agg of left join": agg(join(plan.Left, 0), []int{0}, call("count(\"any\")", sqltypes.Int8, 4)),
+	}
+}
+
+// TestWatermarksChangeNothing: with watermarks, which let operators forget, a view equals recompute as it does without. What
+// lies below an output's watermark never changes again. And what EMIT ON WINDOW CLOSE has put out is, at each barrier,
+// exactly what lies below.
+func TestWatermarksChangeNothing(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 3))
+	rounds := 2
+	if testing.Short() {
+		rounds = 1
+	}
+	for _, grows := range []bool{true, false} {
+		for name, n := range markedPlans(grows) {
+			for _, close := range []bool{false, true} {
+				if close && len(plan.MarkCols(n)) == 0 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/grows=%v/close=%v", name, grows, close), func(t *testing.T) {
+					for range rounds {
+						runMarked(t, n, grows, close, r)
+					}
+				})
+			}
+		}
+	}
+}
+
+// closed puts EMIT ON WINDOW CLOSE on a plan.
+func closed(n plan.Node) plan.Node {
+	cols := plan.MarkCols(n)
+	if a, ok := n.(*plan.Agg); ok && len(a.Aggs) > 0 {
+		b := *a
+		b.Close = cols
+		return &b
+	}
+	return &plan.EmitOnClose{Input: n, Cols: cols}
+}
+
+func runMarked(t *testing.T, n plan.Node, grows, close bool, r *rand.Rand) {
+	root := n
+	if close {
+		root = closed(n)
+	}
+	s, err := newSim(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := plan.Types(n)
+	tables := []zset{{}, {}, {}, {}, {}}
+	var live [5][][]sqltypes.Datum
+	marks := [5]int64{}
+	got, settled := zset{}, zset{} // settled: what was below the watermark at the last barrier
+	var last Marks
+	for epoch := range 30 {
+		for i := 3; i <= 4; i++ {
+			var ch [][]sqltypes.Datum
+			var ws []int64
+			for range r.IntN(6) {
+				row := []sqltypes.Datum{marks[i] + r.Int64N(12), string(rune('a' + r.IntN(3))), mustDec([]string{"1", "1.0", "2", "3.5"}[r.IntN(4)])}
+				ch, ws = append(ch, row), append(ws, 1)
+				live[i] = append(live[i], row)
+			}
+			for k := 0; !grows && k < len(live[i]) && r.IntN(3) == 0; k++ {
+				if live[i][k][0].(int64) >= marks[i] {
+					ch, ws = append(ch, live[i][k]), append(ws, -1)
+					live[i] = slices.Delete(live[i], k, k+1)
+				}
+			}
+			for k := range ch {
+				tables[i].add(ch[k], ws[k])
+			}
+			if len(ch) == 0 {
+				continue
+			}
+			if err := s.push(i, chunkOf(plan.Types(scriptScan(3)), ch, ws)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := 3; i <= 4; i++ {
+			if r.IntN(3) == 0 {
+				marks[i] += r.Int64N(6)
+			}
+			if epoch > 3 {
+				s.marks[tableID(i)] = marks[i]
+			}
+		}
+		checkpoint := r.IntN(4) == 0
+		out, err := s.barrier(checkpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range out {
+			chunkRows(c, func(vals []sqltypes.Datum, w int64) {
+				if close && w < 0 {
+					t.Fatalf("epoch %d: (%s) is taken back", epoch, show(vals))
+				}
+				got.add(vals, w)
+			})
+		}
+		if s.late > 0 {
+			t.Fatalf("epoch %d: %d rows are late", epoch, s.late)
+		}
+		all := zset{}
+		for _, row := range recompute(n, tables) {
+			all.add(row, 1)
+		}
+		check(t, fmt.Sprintf("epoch %d: what was settled", epoch), below(all, last), settled, types)
+		last = s.rootMarks(n)
+		settled = below(all, last)
+		want := all
+		if close {
+			want = belowAll(all, last, plan.MarkCols(n))
+		}
+		check(t, fmt.Sprintf("epoch %d", epoch), got, want, types)
+		if checkpoint && r.IntN(2) == 0 {
+			if err := s.start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// rootMarks are the watermarks of n's output, which the root shows.
+func (s *sim) rootMarks(n plan.Node) Marks {
+	if len(s.nodes) == 0 {
+		scan := n.(*plan.TableScan)
+		if v, ok := s.marks[scan.Table]; ok {
+			return Marks{{Value: v}}
+		}
+		return nil
+	}
+	return s.nodes[0].rules.Out(s.nodes[0].in)
+}
+
+// below lists the rows that some watermark has passed.
+func below(z zset, m Marks) zset {
+	out := zset{}
+	for k, row := range z {
+		for _, x := range m {
+			v, ok := m.Of(x.Col)
+			if d, isInt := row.vals[x.Col].(int64); ok && isInt && d < v {
+				out[k] = row
+			}
+		}
+	}
+	return out.clone()
+}
+
+// belowAll lists the rows that the watermarks of all the columns have passed.
+func belowAll(z zset, m Marks, cols []int) zset {
+	out := zset{}
+	for k, row := range z {
+		all := true
+		for _, c := range cols {
+			v, ok := m.Of(c)
+			d, isInt := row.vals[c].(int64)
+			all = all && ok && isInt && d < v
+		}
+		if all {
+			out[k] = row
+		}
+	}
+	return out.clone()
+}
