@@ -39,7 +39,10 @@ func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 		fail(sqlerr.New(sqlerr.WrongObjectType, "window function %s requires an OVER clause", name).At(e.Pos))
 	}
 	x.onlyPlain(e, name)
-	args := x.bindArgs(e)
+	args, inArray := x.bindVariadic(e)
+	if inArray {
+		return x.spread(e, name, args)
+	}
 	if name == "pg_typeof" && len(args) == 1 && args[0].Type().Kind == sqltypes.KUnknown {
 		return &expr.Const{Ty: sqltypes.Regtype, Val: int64(sqltypes.Unknown.OID())} // before it is taken for text
 	}
@@ -98,6 +101,52 @@ func (x *exprCtx) bindArgs(e *parser.FuncCall) []expr.Expr {
 		args = append(args[:last:last], arr.Args...)
 	}
 	return args
+}
+
+// bindVariadic is bindArgs for functions that take VARIADIC with any array; inArray says that the last argument is one, whose
+// elements are known only when it is evaluated.
+func (x *exprCtx) bindVariadic(e *parser.FuncCall) (args []expr.Expr, inArray bool) {
+	if !e.Variadic || e.Args[len(e.Args)-1].Name != "" {
+		return x.bindArgs(e), false
+	}
+	plain := *e
+	plain.Variadic = false
+	args = x.bindArgs(&plain)
+	last := len(args) - 1
+	variadic := slices.ContainsFunc(expr.ByName(e.Name.Last()), func(f *expr.Func) bool { return f.Variadic })
+	if arr, ok := args[last].(*expr.MakeArray); ok && !arr.Nested && variadic {
+		return append(args[:last:last], arr.Args...), false
+	}
+	return args, true
+}
+
+// spread resolves f(…, VARIADIC array).
+func (x *exprCtx) spread(e *parser.FuncCall, name string, args []expr.Expr) expr.Expr {
+	actual := make([]sqltypes.Type, len(args))
+	for i, a := range args {
+		actual[i] = a.Type().Base()
+	}
+	last := len(args) - 1
+	var cands []candidate
+	for _, f := range expr.ByName(name) {
+		if !f.Variadic || len(f.Args) != len(args) {
+			continue
+		}
+		s := expr.Spread(f)
+		if f.Args[last].Kind == sqltypes.KAny && !isArray(actual[last]) && actual[last].Kind != sqltypes.KUnknown {
+			fail(sqlerr.New(sqlerr.DatatypeMismatch, "VARIADIC argument must be an array").At(e.Args[last].Value.At()))
+		}
+		cands = append(cands, candidate{args: s.Args, of: s})
+	}
+	c, ambiguous := choose(cands, actual, false)
+	switch {
+	case ambiguous:
+		fail(sqlerr.New(sqlerr.AmbiguousFunction, "function %s(%s) is not unique", name, argList(actual)).At(e.Pos).
+			WithHint("Could not choose a best candidate function. You might need to add explicit type casts."))
+	case c == nil:
+		x.noFunction(e, args)
+	}
+	return x.newCall(c.of.(*expr.Func), c.args, args, e.Pos)
 }
 
 // namedArgs puts named arguments into their places; what a call leaves out in between takes its default.

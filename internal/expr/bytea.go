@@ -223,31 +223,6 @@ func decodeEscape(dst, s []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func isUTF8Name(name []byte) bool {
-	switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(string(name))) {
-	case "utf8", "unicode":
-		return true
-	}
-	return false
-}
-
-func convertFrom(dst, s, enc []byte) ([]byte, error) {
-	if !isUTF8Name(enc) {
-		return dst, sqlerr.New(sqlerr.InvalidParameterValue, "invalid source encoding name \"%s\"", enc)
-	}
-	if i := invalidUTF8(s); i >= 0 {
-		return dst, errInvalidUTF8(s[i:])
-	}
-	return append(dst, s...), nil
-}
-
-func convertTo(dst, s, enc []byte) ([]byte, error) {
-	if !isUTF8Name(enc) {
-		return dst, sqlerr.New(sqlerr.InvalidParameterValue, "invalid destination encoding name \"%s\"", enc)
-	}
-	return append(dst, s...), nil
-}
-
 // invalidUTF8 returns the offset of the first byte that is not text, or −1.
 func invalidUTF8(s []byte) int {
 	for i := 0; i < len(s); {
@@ -317,7 +292,6 @@ func byteaFuncs() []Func {
 	lenOf := func(s []byte) int64 { return int64(len(s)) }
 	return []Func{
 		fn("length", ts(b), i4, k1(lenOf), "number of bytes"),
-		fn("length", ts(b, t), i4, k2e(lengthIn), "number of characters in an encoding"),
 		fn("octet_length", ts(b), i4, k1(lenOf), "number of bytes"),
 		fn("bit_length", ts(b), i4, k1(func(s []byte) int64 { return 8 * int64(len(s)) }), "number of bits"),
 		fn("substr", ts(b, i4), b, b2e(substrBytes2), "bytes from a position on"),
@@ -335,8 +309,6 @@ func byteaFuncs() []Func {
 		fn("bit_count", ts(b), i8, k1(bitCount), "number of bits set"),
 		fn("encode", ts(b, t), t, b2e(encode), "text form: hex, base64 or escape"),
 		fn("decode", ts(t, t), b, b2e(decode), "bytes from their text form: hex, base64 or escape"),
-		fn("convert_from", ts(b, sqltypes.Name), t, b2e(convertFrom), "text from bytes in an encoding"),
-		fn("convert_to", ts(t, sqltypes.Name), b, b2e(convertTo), "bytes of a text in an encoding"),
 		fn("md5", ts(t), t, b1(md5Hex), "MD5 in hexadecimal"),
 		fn("md5", ts(b), t, b1(md5Hex), "MD5 in hexadecimal"),
 		fn("sha1", ts(b), b, digest(func(s []byte) []byte { x := sha1.Sum(s); return x[:] }), "SHA-1"),
@@ -345,19 +317,9 @@ func byteaFuncs() []Func {
 		fn("sha384", ts(b), b, digest(func(s []byte) []byte { x := sha512.Sum384(s); return x[:] }), "SHA-384"),
 		fn("sha512", ts(b), b, digest(func(s []byte) []byte { x := sha512.Sum512(s); return x[:] }), "SHA-512"),
 		fn("hmac", ts(b, b, t), b, b3e(hmacOf), "keyed digest"),
-		fn("hmac", ts(t, b, t), b, b3e(hmacOf), "keyed digest"),
+		fn("hmac", ts(t, b, t), b, b3e(func(dst, key, s, algorithm []byte) ([]byte, error) { return hmacOf(dst, s, key, algorithm) }), "keyed digest, the key being given first"),
 		fn("crc32", ts(b), i8, k1(func(s []byte) int64 { return int64(crc32.ChecksumIEEE(s)) }), "CRC-32"),
 		fn("crc32c", ts(b), i8, k1(func(s []byte) int64 { return int64(crc32.Checksum(s, castagnoli)) }), "CRC-32C"),
 		fn("secure_compare", ts(t, t), sqltypes.Bool, k2(func(x, y []byte) bool { return subtle.ConstantTimeCompare(x, y) == 1 }), "equality in constant time"),
 	}
-}
-
-func lengthIn(s, enc []byte) (int64, error) {
-	if !isUTF8Name(enc) {
-		return 0, sqlerr.New(sqlerr.InvalidParameterValue, "invalid encoding name \"%s\"", enc)
-	}
-	if i := invalidUTF8(s); i >= 0 {
-		return 0, errInvalidUTF8(s[i:])
-	}
-	return runeLen(s), nil
 }

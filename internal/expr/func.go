@@ -51,6 +51,8 @@ type Func struct {
 	Nulls      Nulls
 	Doc        string // one line, for \df and the reference
 	Kernel     Kernel
+	Operator   string // the operator whose function this is, see operator_names.go
+	spread     bool   // takes the last arguments in an array, see spread.go
 	// Defaults: number of trailing arguments that may be left out (the kernel sees fewer vectors).
 	Optional int
 }
@@ -83,6 +85,9 @@ func (f *Func) Sig() string {
 		b.WriteString(t.String())
 	}
 	b.WriteByte(')')
+	if f.spread {
+		b.WriteString(spreadMark)
+	}
 	return b.String()
 }
 
@@ -165,15 +170,19 @@ type library struct {
 
 var lib = sync.OnceValue(func() *library {
 	l := &library{byName: map[string][]*Func{}, bySig: map[string]*Func{}}
-	for _, fam := range allFamilies() {
-		for i := range fam {
-			f := &fam[i]
+	for _, fam := range Families() {
+		for i := range fam.Funcs {
+			f := &fam.Funcs[i]
 			sig := f.Sig()
 			if _, dup := l.bySig[sig]; dup {
 				panic("expr: function " + sig + " is listed twice")
 			}
 			l.bySig[sig] = f
 			l.byName[f.Name] = append(l.byName[f.Name], f)
+			if f.Variadic {
+				s := spreadOf(f)
+				l.bySig[s.Sig()] = s
+			}
 		}
 	}
 	return l
@@ -187,9 +196,9 @@ func BySig(sig string) (*Func, bool) { f, ok := lib().bySig[sig]; return f, ok }
 
 // All calls f for every entry, in listing order.
 func All(f func(*Func)) {
-	for _, fam := range allFamilies() {
-		for i := range fam {
-			f(&fam[i])
+	for _, fam := range Families() {
+		for i := range fam.Funcs {
+			f(&fam.Funcs[i])
 		}
 	}
 }

@@ -218,5 +218,10 @@ func likeFuncs() []Func {
 		fn("!~~", ts(b, b), sqltypes.Bool, k2e(func(s, p []byte) (bool, error) { m, err := likeMatch(s, p); return !m, err }), "NOT LIKE"),
 		fn("like", ts(t, t), sqltypes.Bool, likeKernel(false, false), "LIKE"),
 		fn("notlike", ts(t, t), sqltypes.Bool, likeKernel(false, true), "NOT LIKE"),
+		fn("like", ts(b, b), sqltypes.Bool, k2e(likeMatch), "LIKE"),
+		fn("notlike", ts(b, b), sqltypes.Bool, k2e(func(s, p []byte) (bool, error) { m, err := likeMatch(s, p); return !m, err }), "NOT LIKE"),
+		fn("like", ts(sqltypes.Name, t), sqltypes.Bool, likeKernel(false, false), "LIKE"),
+		fn("notlike", ts(sqltypes.Name, t), sqltypes.Bool, likeKernel(false, true), "NOT LIKE"),
+		fn("like_escape", ts(b, b), b, b2e(likeEscape), "LIKE pattern with its escape character replaced by backslash"),
 		fn("like_escape", ts(t, t), t, b2e(likeEscape), "LIKE pattern with its escape character replaced by backslash"))
 }

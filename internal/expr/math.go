@@ -46,6 +46,32 @@ func finite(f func(float64) float64) Kernel {
 	})
 }
 
+// gammaFloat has poles at 0 and the negative integers.
+func gammaFloat(x float64) (float64, error) {
+	switch {
+	case math.IsInf(x, -1), x <= 0 && x == math.Trunc(x):
+		return 0, errOverflow
+	case math.IsInf(x, 1), math.IsNaN(x):
+		return x, nil
+	}
+	r := math.Gamma(x)
+	switch {
+	case math.IsInf(r, 0) || math.IsNaN(r):
+		return 0, errOverflow
+	case r == 0:
+		return 0, errUnderflow
+	}
+	return r, nil
+}
+
+func lgammaFloat(x float64) (float64, error) {
+	r, _ := math.Lgamma(x)
+	if math.IsInf(r, 0) && !math.IsInf(x, 0) {
+		return 0, errOverflow
+	}
+	return r, nil
+}
+
 func sqrtFloat(x float64) (float64, error) {
 	if x < 0 {
 		return 0, sqlerr.New(sqlerr.InvalidArgumentForPower, "cannot take square root of a negative number")
@@ -371,6 +397,8 @@ func mathFuncs() []Func {
 		fn("|/", ts(f), f, k1e(sqrtFloat), "square root"),
 		fn("cbrt", ts(f), f, k1(elementary.Cbrt), "cube root"),
 		fn("||/", ts(f), f, k1(elementary.Cbrt), "cube root"),
+		fn("gamma", ts(f), f, k1e(gammaFloat), "gamma function"),
+		fn("lgamma", ts(f), f, k1e(lgammaFloat), "natural logarithm of the absolute value of the gamma function"),
 		fn("exp", ts(f), f, k1e(expFloat), "e raised to a power"),
 		fn("ln", ts(f), f, logFloat(elementary.Log), "natural logarithm"),
 		fn("log", ts(f), f, logFloat(elementary.Log10), "decimal logarithm"),

@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/internal/numeric"
@@ -218,6 +219,13 @@ func (p *testParser) str() string {
 				b.WriteByte('\n')
 			case 't':
 				b.WriteByte('\t')
+			case 'u':
+				n, err := strconv.ParseUint(p.s[p.pos+1:p.pos+5], 16, 32)
+				if err != nil {
+					p.fail("bad escape")
+				}
+				b.WriteRune(rune(n))
+				p.pos += 4
 			default:
 				b.WriteByte(p.s[p.pos])
 			}

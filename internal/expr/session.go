@@ -148,24 +148,19 @@ func formatType(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 	return append(dst, t.String()...), nil
 }
 
-// utf8Encoding is PostgreSQL's number for the only encoding there is.
-const utf8Encoding = 6
-
 func encodingToChar(dst []byte, n int64) []byte {
-	switch n {
-	case utf8Encoding:
-		return append(dst, "UTF8"...)
-	case 0:
-		return append(dst, "SQL_ASCII"...)
+	if n < 0 || n >= int64(len(encodingNames)) {
+		return dst
 	}
-	return dst
+	return append(dst, encodingNames[n]...)
 }
 
 func charToEncoding(name []byte) int64 {
-	if isUTF8Name(name) {
-		return utf8Encoding
+	e, err := encodingOf(name, "encoding")
+	if err != nil {
+		return -1
 	}
-	return -1
+	return int64(slices.Index(encodingNames, e.name))
 }
 
 // sizePretty prints a number of bytes with the unit that keeps it below 10240.

@@ -85,6 +85,7 @@ const (
 	DependentObjectsStillExist   Code = "2BP01"
 	InvalidTransactionTerm       Code = "2D000"
 	InvalidCursorName            Code = "34000"
+	ExternalRoutineException     Code = "39000"
 	InvalidCatalogName           Code = "3D000"
 	InvalidSavepoint             Code = "3B001"
 	InvalidSchemaName            Code = "3F000"
