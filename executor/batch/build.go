@@ -49,6 +49,9 @@ func plainOutput(n plan.Node) bool {
 func (q *query) build(n plan.Node) (Operator, error) {
 	switch x := n.(type) {
 	case *plan.TableScan:
+		if op, err := q.newBlockScan(x, nil, nil); op != nil || err != nil {
+			return op, err
+		}
 		return newTableScan(q, x), nil
 	case *plan.SystemScan:
 		return &scan{open: func(ctx context.Context) (ChunkIter, error) {
@@ -57,6 +60,11 @@ func (q *query) build(n plan.Node) (Operator, error) {
 	case *plan.Values:
 		return &values{q: q, n: x}, nil
 	case *plan.Filter:
+		if s, ok := x.Input.(*plan.TableScan); ok {
+			if op, err := q.newBlockScan(s, x.Cond, nil); op != nil || err != nil {
+				return op, err
+			}
+		}
 		return newFilter(q, x)
 	case *plan.Project:
 		return newProject(q, x)

@@ -48,6 +48,80 @@ func (r *relations) Scan(_ context.Context, id catalog.ID, cols []int, lookup []
 	return it, nil
 }
 
+// blockRelations hand out whole relations in blocks, some of which know the distinct values of their columns.
+type blockRelations struct{ *relations }
+
+func (r blockRelations) Blocks(ctx context.Context, id catalog.ID, cols []int, n int) ([]BlockIter, error) {
+	it, err := r.Scan(ctx, id, cols, nil)
+	if err != nil {
+		return nil, err
+	}
+	lists := make([]*blockList, n)
+	out := make([]BlockIter, n)
+	for i := range lists {
+		lists[i] = &blockList{}
+		out[i] = lists[i]
+	}
+	for {
+		ch, err := it.Next(ctx)
+		if err != nil || ch == nil {
+			return out, err
+		}
+		l := lists[r.rnd.IntN(n)]
+		l.blocks = append(l.blocks, testBlock{BlockOf(ch), r.rnd.IntN(2) == 0})
+	}
+}
+
+type blockList struct{ blocks []Block }
+
+func (l *blockList) Next(context.Context) (Block, error) {
+	if len(l.blocks) == 0 {
+		return nil, nil
+	}
+	b := l.blocks[0]
+	l.blocks = l.blocks[1:]
+	return b, nil
+}
+
+func (l *blockList) Close() {}
+
+type testBlock struct {
+	Block
+	dict bool
+}
+
+func (b testBlock) Dict(i int) (*delta.Vec, []uint8, []uint64) {
+	v := b.Col(i, nil)
+	if !b.dict || b.Len() == 0 {
+		return nil, nil, nil
+	}
+	index, codes := map[string]uint8{}, make([]uint8, b.Len())
+	values := emptyVec(v.Type, 0)
+	for k := range codes {
+		if v.IsNull(k) {
+			codes[k] = uint8(k % 256)
+			if values.Len() > 0 {
+				codes[k] %= uint8(values.Len())
+			} else {
+				return nil, nil, nil
+			}
+			continue
+		}
+		text := fmt.Sprint(v.Datum(k))
+		c, ok := index[text]
+		if !ok {
+			if len(index) == 255 {
+				return nil, nil, nil
+			}
+			c = uint8(len(index))
+			index[text] = c
+			values.AppendFrom(v, k)
+		}
+		codes[k] = c
+	}
+	return values, codes, v.Valid
+}
+
 func (r *relations) System(ctx context.Context, _, _ string, cols []int) (ChunkIter, error) {
 	return r.Scan(ctx, 1, cols, nil)
 }
@@ -153,6 +227,8 @@ type world struct {
 	dir string
 	// workers is Options.Parallelism.
 	workers int
+	// queries counts them: every second one reads blocks.
+	queries int
 	// spills counts the files that queries have made.
 	spills int
 }
@@ -176,7 +252,11 @@ func (w *world) scan(id catalog.ID, cols ...int) *plan.TableScan {
 }
 
 func (w *world) query() *query {
-	q := newQuery(w.rel, Options{MemoryBytes: w.mem, TempDir: w.dir, Parallelism: w.workers})
+	var rel Relations = w.rel
+	if w.queries++; w.queries%2 == 0 {
+		rel = blockRelations{w.rel}
+	}
+	q := newQuery(rel, Options{MemoryBytes: w.mem, TempDir: w.dir, Parallelism: w.workers})
 	q.aggBySig = func(sig string) (*expr.AggFunc, bool) { f, ok := testAggs[sig]; return f, ok }
 	q.tableFuncBySig = func(sig string) (*expr.TableFunc, bool) { f, ok := testTableFuncs[sig]; return f, ok }
 	return q

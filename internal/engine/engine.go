@@ -73,6 +73,7 @@ type Config struct {
 	Settings    func(rel *catalog.Relation) *sqlio.Settings // those frozen at CREATE
 	ClusterID   string                                      // never used by another cluster: names what sinks keep in their targets
 	Epochs      epoch.Config
+	CacheBytes  int64        // of relations' columns in memory
 	Logger      *slog.Logger // default: slog.Default
 }
 
@@ -145,7 +146,7 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(parent)
-	e := &Engine{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, tables: table.NewStore(snapshot{snap}),
+	e := &Engine{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, tables: table.NewStore(snapshot{snap}, cfg.CacheBytes),
 		posted: make(chan func(time.Time), 4096), jobs: map[catalog.ID]*running{},
 		sinks: map[catalog.ID]*delivery{}, delivered: map[catalog.ID]uint64{}}
 	last := Commit{}

@@ -155,6 +155,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.Engine, err = engine.Open(context.WithoutCancel(ctx), engine.Config{
 		Catalog: n.Catalog, Shard: n.shard, Checkpoints: n.commits, Log: n.log, Last: last,
 		Source: all.Source, Sink: all.Sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger, ClusterID: cluster,
+		CacheBytes: columnCacheBytes(),
 	})
 	return err
 }

@@ -140,3 +140,11 @@ func limitMemory() {
 		debug.SetMemoryLimit(limit / 5 * 4)
 	}
 }
+
+// columnCacheBytes is how much memory may hold columns of relations for scans: an eighth of what there is.
+func columnCacheBytes() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return limit / 8
+	}
+	return 1 << 30
+}

@@ -121,6 +121,15 @@ func (v *Snapshot) multiGet(ctx context.Context, keys [][]byte, base int, visit 
 	return it.Close() // returns the iterator's error
 }
 
+// Size guesses how many bytes the keys in [lo, hi) take on disk now.
+func (v *Snapshot) Size(lo, hi []byte) uint64 {
+	n, err := v.shard.db.EstimateDiskUsage(lo, hi)
+	if err != nil {
+		return 0 // it is a guess
+	}
+	return n
+}
+
 // Scan iterates over the keys in [lo, hi), in ascending or descending order. A nil bound is no
 // bound. The iterator belongs to one goroutine.
 func (v *Snapshot) Scan(ctx context.Context, lo, hi []byte, reverse bool) *Iterator {

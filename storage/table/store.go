@@ -22,6 +22,7 @@ import (
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/storage/change"
+	"github.com/millrace/millrace/storage/column"
 	"github.com/millrace/millrace/storage/key"
 )
 
@@ -30,12 +31,15 @@ type Snapshot interface {
 	Get(key []byte) (value []byte, ok bool, err error)
 	// Scan calls f for lo ≤ key < hi in order until it returns false.
 	Scan(lo, hi []byte, f func(key, value []byte) bool) error
+	// Size guesses the bytes that lo ≤ key < hi take on disk.
+	Size(lo, hi []byte) uint64
 	Close() error
 }
 
-// Store knows the state of every stored relation.
+// Store knows the state of every stored relation. Locks are taken in the order Store, columns, column.Cache.
 type Store struct {
-	mu struct {
+	images *column.Cache // the relations' columns in memory, as of the base
+	mu     struct {
 		sync.Mutex
 		base   *base
 		tables map[catalog.ID]*relation
@@ -55,11 +59,12 @@ type relation struct {
 	completed uint64   // readable up to here
 	hidden    bool     // its job is still reading its first snapshot
 	layers    []*Layer // oldest first, all > baseEpoch; several of one epoch when several actors write
+	columns   *columns // as of base
 }
 
-// NewStore starts with the shard's snapshot.
-func NewStore(snap Snapshot) *Store {
-	s := &Store{}
+// NewStore starts with the shard's snapshot. Columns in memory take up to cacheBytes.
+func NewStore(snap Snapshot, cacheBytes int64) *Store {
+	s := &Store{images: column.NewCache(cacheBytes)}
 	s.mu.base = &base{snap: snap, refs: 1}
 	s.mu.tables = map[catalog.ID]*relation{}
 	return s
@@ -69,14 +74,14 @@ func NewStore(snap Snapshot) *Store {
 func (s *Store) Register(id catalog.ID, epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.tables[id] = &relation{baseEpoch: epoch, completed: epoch}
+	s.mu.tables[id] = &relation{baseEpoch: epoch, completed: epoch, columns: &columns{}}
 }
 
 // RegisterHidden makes a relation known whose rows cannot be read before Publish.
 func (s *Store) RegisterHidden(id catalog.ID, epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.tables[id] = &relation{baseEpoch: epoch, completed: epoch, hidden: true}
+	s.mu.tables[id] = &relation{baseEpoch: epoch, completed: epoch, hidden: true, columns: &columns{}}
 }
 
 // Publish makes a hidden relation readable at epoch.
@@ -85,6 +90,8 @@ func (s *Store) Publish(id catalog.ID, epoch uint64) {
 	defer s.mu.Unlock()
 	if r := s.mu.tables[id]; r != nil {
 		r.hidden, r.completed = false, epoch
+		r.columns.drop()
+		r.columns = &columns{}
 	}
 }
 
@@ -92,6 +99,9 @@ func (s *Store) Publish(id catalog.ID, epoch uint64) {
 func (s *Store) Forget(id catalog.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r := s.mu.tables[id]; r != nil {
+		r.columns.drop()
+	}
 	delete(s.mu.tables, id)
 }
 
@@ -240,13 +250,18 @@ func (s *Store) Advance(snap Snapshot, saved map[catalog.ID]uint64) {
 			continue
 		}
 		r.baseEpoch = epoch
-		var keep []*Layer
+		var keep, gone []*Layer
 		for _, l := range r.layers {
 			if l.Epoch > epoch {
 				keep = append(keep, l)
+			} else {
+				gone = append(gone, l)
 			}
 		}
 		r.layers = keep
+		if len(gone) > 0 {
+			r.columns = r.columns.without(gone)
+		}
 	}
 	last := s.unref(old)
 	s.mu.Unlock()
@@ -320,6 +335,7 @@ type View struct {
 	store  *Store
 	base   *base
 	layers map[catalog.ID][]*Layer
+	cols   map[catalog.ID]*columns
 }
 
 // ErrNotRetained says that a relation's contents at the epoch are gone: the reader should take a later one.
@@ -329,7 +345,8 @@ var ErrNotRetained = fmt.Errorf("read relation: the epoch is no longer retained"
 func (s *Store) View(ids []catalog.ID, epoch uint64) (*View, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := &View{Epoch: epoch, store: s, base: s.mu.base, layers: make(map[catalog.ID][]*Layer, len(ids))}
+	v := &View{Epoch: epoch, store: s, base: s.mu.base, layers: make(map[catalog.ID][]*Layer, len(ids)),
+		cols: make(map[catalog.ID]*columns, len(ids))}
 	for _, id := range ids {
 		r := s.mu.tables[id]
 		if r == nil {
@@ -348,6 +365,7 @@ func (s *Store) View(ids []catalog.ID, epoch uint64) (*View, error) {
 			}
 		}
 		v.layers[id] = r.layers[:n:n]
+		v.cols[id] = r.columns
 	}
 	v.base.refs++
 	return v, nil
