@@ -58,11 +58,16 @@ func newAgg(q *query, n *plan.Agg) (Operator, error) {
 	if n.Phase != plan.AggWhole {
 		return nil, fmt.Errorf("build batch aggregation of phase %d", n.Phase)
 	}
+	types := plan.Types(n.Input)
+	if len(n.Aggs) > 0 {
+		if op, err := newParallelAgg(q, n, types); op != nil || err != nil {
+			return op, err
+		}
+	}
 	in, err := q.build(n.Input)
 	if err != nil {
 		return nil, err
 	}
-	types := plan.Types(n.Input)
 	if len(n.Aggs) == 0 && !n.Scalar {
 		return newDistinct(q, in, types, n.GroupBy, 0), nil
 	}
@@ -71,7 +76,7 @@ func newAgg(q *query, n *plan.Agg) (Operator, error) {
 
 // newAggOver aggregates the rows of an operator; level says how often they have been spread over partitions.
 func newAggOver(q *query, n *plan.Agg, in Operator, types []sqltypes.Type, level int) (*hashAgg, error) {
-	a := &hashAgg{q: q, n: n, in: in, types: types, open: true, held: holding{mem: &q.mem}}
+	a := &hashAgg{q: q, n: n, in: in, types: types, open: true, held: holding{mem: q.mem}}
 	if len(n.GroupBy) > 0 || !n.Scalar {
 		a.groups = newGrouper(types, n.GroupBy, nil)
 		a.reps = newCollector(q, pick(types, n.GroupBy))
@@ -120,8 +125,16 @@ func (a *hashAgg) Next(ctx context.Context) (*delta.Chunk, error) {
 	return a.results(lo, hi)
 }
 
-// read folds the whole input into the states.
+// read folds the whole input into the states and makes them ready for results.
 func (a *hashAgg) read(ctx context.Context) error {
+	if err := a.foldAll(ctx); err != nil {
+		return err
+	}
+	return a.finish(ctx)
+}
+
+// foldAll folds the whole input into the states.
+func (a *hashAgg) foldAll(ctx context.Context) error {
 	if a.groups == nil {
 		a.fixed.grow(1)
 	}
@@ -134,7 +147,7 @@ func (a *hashAgg) read(ctx context.Context) error {
 			return err
 		}
 		if ch == nil {
-			return a.finish(ctx)
+			return nil
 		}
 		if err := a.fold(ch); err != nil {
 			return err

@@ -6,8 +6,10 @@
 // bytes: an equality encoding numbers groups (grouper), an order-preserving one sorts (sortRows). Sorts, aggregations,
 // DISTINCT and equi-joins go to disk when memory runs short (spill.go).
 //
-// A query is driven by one goroutine, which owns all operators, the evaluation context and the memory budget; only
-// a sort hires others for as long as it lasts. Cancel the context from anywhere: it is asked about for each chunk, and every few thousand rows inside loops.
+// A query is driven by one goroutine. Where it reads much, that hires others (parallel.go): scans, filters, projections and the probing
+// of joins exist once per worker, each with an evaluation context of its own, and what they yield is gathered, or
+// aggregated by each worker and then merged. All share the memory budget. A sort hires others as well. Cancel the context from
+// anywhere: it is asked about for each chunk, and every few thousand rows inside loops.
 //
 // Invariants: weights of stored rows are at least 1. Inside a plan a row of weight w stands for w equal rows;
 // the chunks that leave the root have no weights. Chunks that were handed on are never written again. After an error
@@ -19,6 +21,7 @@ package batch
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
@@ -61,7 +64,7 @@ type Options struct {
 	MemoryBytes int64
 	// TempDir is a folder for spill files; "": nothing is spilled. The files are unlinked while in use.
 	TempDir string
-	// Parallelism is the number of goroutines that one query may use at a time, which sorts do; 0 and 1: the caller's only.
+	// Parallelism is the number of goroutines that one part of a query may use at a time; 0 and 1: the caller's only.
 	Parallelism int
 }
 
@@ -70,16 +73,17 @@ type query struct {
 	c   *expr.Ctx
 	rel Relations
 	opt Options
-	mem budget
-	// spills counts the files that were made.
-	spills int
+	mem *budget // of all workers
+	// spills counts the files that were made, by all workers.
+	spills *atomic.Int64
+	shared bool // this is a worker's
 	// aggBySig and tableFuncBySig find functions in the library; tests bring their own.
 	aggBySig       func(sig string) (*expr.AggFunc, bool)
 	tableFuncBySig func(sig string) (*expr.TableFunc, bool)
 }
 
 func newQuery(rel Relations, o Options) *query {
-	q := &query{rel: rel, opt: o, mem: budget{limit: o.MemoryBytes},
+	q := &query{rel: rel, opt: o, mem: &budget{limit: o.MemoryBytes}, spills: new(atomic.Int64),
 		aggBySig: expr.AggBySig, tableFuncBySig: expr.TableFuncBySig}
 	if o.Ctx != nil {
 		q.c = o.Ctx()
@@ -103,13 +107,13 @@ func (q *query) evalConst(e expr.Expr) (sqltypes.Datum, error) { return expr.Eva
 
 // budget counts the bytes that operators hold. It is an estimate: vectors, tables and states, not the small change.
 type budget struct {
-	limit, used int64
+	limit int64
+	used  atomic.Int64
 }
 
 // take asks for n bytes more; a negative n gives bytes back.
 func (b *budget) take(n int64) error {
-	b.used += n
-	if n > 0 && b.limit > 0 && b.used > b.limit {
+	if used := b.used.Add(n); n > 0 && b.limit > 0 && used > b.limit {
 		return sqlerr.New(sqlerr.OutOfMemory, "out of memory").
 			WithDetail("The query needs more than its memory limit of %d bytes.", b.limit).
 			WithHint("Make the query smaller, or raise the limit.")

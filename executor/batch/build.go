@@ -45,8 +45,13 @@ func plainOutput(n plan.Node) bool {
 	return false
 }
 
-// build is the list of all batch operators.
+// build is the list of all batch operators. What reads much is shared out among workers.
 func (q *query) build(n plan.Node) (Operator, error) {
+	if w, err := q.fork(n); err != nil {
+		return nil, err
+	} else if w != nil {
+		return &gather{w: w}, nil
+	}
 	switch x := n.(type) {
 	case *plan.TableScan:
 		if op, err := q.newBlockScan(x, nil, nil); op != nil || err != nil {

@@ -22,7 +22,7 @@ type distinct struct {
 
 func newDistinct(q *query, in Operator, types []sqltypes.Type, cols []int, level int) *distinct {
 	return &distinct{q: q, in: in, types: types, cols: cols, rows: newGrouper(types, cols, nil),
-		spill: spilled{q: q, types: types, cols: cols, level: level}, held: holding{mem: &q.mem}}
+		spill: spilled{q: q, types: types, cols: cols, level: level}, held: holding{mem: q.mem}}
 }
 
 // Open implements Operator.

@@ -47,7 +47,7 @@ type collector struct {
 }
 
 func newCollector(q *query, types []sqltypes.Type) *collector {
-	return &collector{types: types, held: holding{mem: &q.mem}}
+	return &collector{types: types, held: holding{mem: q.mem}}
 }
 
 // add keeps the rows of ch that count.

@@ -33,6 +33,7 @@ type hashJoin struct {
 	// leftBuilt: the build side is the left one.
 	leftBuilt bool
 	opened    bool // build side is there
+	closed    bool
 	done      bool
 
 	cur        *delta.Chunk // probe chunk, nil: get the next one
@@ -47,6 +48,7 @@ type hashJoin struct {
 	collected  []*collector // while the build side is being chosen
 	level      int          // how often the inputs have been spread over files
 	disk       *diskJoin    // nil: the build side fits
+	shared     *sharedBuild // nil: the build side is this join's own
 	candidates [2][]int32
 }
 
@@ -63,10 +65,10 @@ func newHashJoin(q *query, n *plan.Join) (Operator, error) {
 }
 
 // newHashJoinOver joins the rows of two operators.
-func newHashJoinOver(q *query, n *plan.Join, left, right Operator, level int) (Operator, error) {
+func newHashJoinOver(q *query, n *plan.Join, left, right Operator, level int) (*hashJoin, error) {
 	var err error
 	j := &hashJoin{q: q, n: n, left: left, right: right, level: level, leftTypes: plan.Types(n.Left), rightTypes: plan.Types(n.Right)}
-	j.probe.held.mem, j.build.held.mem = &q.mem, &q.mem
+	j.probe.held.mem, j.build.held.mem = q.mem, q.mem
 	if n.Cond != nil {
 		j.condCols = make([]bool, len(j.leftTypes)+len(j.rightTypes))
 		expr.Columns(n.Cond, func(i int) { j.condCols[i] = true })
@@ -78,12 +80,25 @@ func newHashJoinOver(q *query, n *plan.Join, left, right Operator, level int) (O
 }
 
 // Open implements Operator.
-func (j *hashJoin) Open(ctx context.Context) error { return openAll(ctx, j.left, j.right) }
+func (j *hashJoin) Open(ctx context.Context) error {
+	if j.shared == nil {
+		return openAll(ctx, j.left, j.right)
+	}
+	if err := j.left.Open(ctx); err != nil {
+		return err
+	}
+	return j.shared.open(ctx)
+}
 
 // Close implements ChunkIter.
 func (j *hashJoin) Close() {
 	j.left.Close()
-	j.right.Close()
+	if j.shared == nil {
+		j.right.Close()
+	} else if !j.closed {
+		j.shared.close()
+	}
+	j.closed = true
 	for _, c := range j.collected {
 		c.release()
 	}

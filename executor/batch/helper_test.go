@@ -72,6 +72,11 @@ func (r blockRelations) Blocks(ctx context.Context, id catalog.ID, cols []int, n
 	}
 }
 
+// sharedRelations are all worth sharing out.
+type sharedRelations struct{ blockRelations }
+
+func (r sharedRelations) RowCount(catalog.ID) float64 { return worthSharing }
+
 type blockList struct{ blocks []Block }
 
 func (l *blockList) Next(context.Context) (Block, error) {
@@ -227,6 +232,8 @@ type world struct {
 	dir string
 	// workers is Options.Parallelism.
 	workers int
+	// shared: all relations are shared out among the workers.
+	shared bool
 	// queries counts them: every second one reads blocks.
 	queries int
 	// spills counts the files that queries have made.
@@ -244,6 +251,9 @@ func newWorld(t *testing.T, seed uint64, sizes ...int) *world {
 	return w
 }
 
+// share makes three workers do what can be shared out.
+func (w *world) share() { w.workers, w.shared = 3, true }
+
 func (w *world) scan(id catalog.ID, cols ...int) *plan.TableScan {
 	if cols == nil {
 		cols = allCols(testTypes)
@@ -255,6 +265,9 @@ func (w *world) query() *query {
 	var rel Relations = w.rel
 	if w.queries++; w.queries%2 == 0 {
 		rel = blockRelations{w.rel}
+	}
+	if w.shared {
+		rel = sharedRelations{blockRelations{w.rel}}
 	}
 	q := newQuery(rel, Options{MemoryBytes: w.mem, TempDir: w.dir, Parallelism: w.workers})
 	q.aggBySig = func(sig string) (*expr.AggFunc, bool) { f, ok := testAggs[sig]; return f, ok }
@@ -271,9 +284,9 @@ func (w *world) run(n plan.Node) ([]row, error) {
 	}
 	defer func() {
 		op.Close()
-		w.spills += q.spills
-		if q.mem.used != 0 {
-			w.t.Errorf("%T: %d bytes still accounted for after Close", n, q.mem.used)
+		w.spills += int(q.spills.Load())
+		if used := q.mem.used.Load(); used != 0 {
+			w.t.Errorf("%T: %d bytes still accounted for after Close", n, used)
 		}
 	}()
 	return drainRows(op, plan.Types(n))
@@ -586,6 +599,7 @@ func (a *countAgg) Add(_ *expr.Ctx, args []*delta.Vec, row int, weight int64) er
 	return nil
 }
 func (a *countAgg) Result(_ *expr.Ctx, out *delta.Vec) error { out.AppendInt(a.n); return nil }
+func (a *countAgg) Merge(o expr.AggObject)                   { a.n += o.(*countAgg).n }
 func (a *countAgg) AppendImage(dst []byte) []byte            { return dst }
 func (a *countAgg) DecodeImage([]byte) error                 { return nil }
 func (a *countAgg) SizeBytes() int                           { return 8 }

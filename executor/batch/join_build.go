@@ -41,10 +41,18 @@ type buildSide struct {
 
 // prepare chooses and reads the build side, and makes its table.
 func (j *hashJoin) prepare(ctx context.Context) error {
+	if j.shared != nil {
+		return j.shared.prepare(ctx, j)
+	}
 	rows, err := j.choose(ctx)
 	if err != nil || j.disk != nil {
 		return err
 	}
+	return j.finishBuild(ctx, rows)
+}
+
+// finishBuild makes the table over the collected side.
+func (j *hashJoin) finishBuild(ctx context.Context, rows *collector) (err error) {
 	buildTypes, buildKeys, probeKeys := j.rightTypes, j.n.RightKeys, j.n.LeftKeys
 	j.probe.op = j.left
 	if j.leftBuilt {

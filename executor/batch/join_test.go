@@ -42,6 +42,8 @@ func TestJoins(t *testing.T) {
 						n := &plan.Join{Kind: kind, Left: w.scan(1), Right: w.scan(2), LeftKeys: key.left, RightKeys: key.right,
 							NullSafe: key.safe, Cond: cond}
 						w.same(n, refJoin(n, w.rowsOf(1), w.rowsOf(2), name), false)
+						w.share()
+						w.same(n, refJoin(n, w.rowsOf(1), w.rowsOf(2), name), false)
 					})
 				}
 			}

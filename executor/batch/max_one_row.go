@@ -75,7 +75,7 @@ type onePerKey struct {
 
 func newOnePerKey(q *query, in Operator, types []sqltypes.Type, cols []int, level int) *onePerKey {
 	return &onePerKey{q: q, in: in, types: types, cols: cols, keys: newGrouper(types, cols, nil),
-		spill: spilled{q: q, types: types, cols: cols, level: level}, held: holding{mem: &q.mem}}
+		spill: spilled{q: q, types: types, cols: cols, level: level}, held: holding{mem: q.mem}}
 }
 
 // Open implements Operator.

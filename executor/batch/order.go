@@ -58,7 +58,7 @@ func (s *sortKeys) compare(a, b sortEntry) int {
 // sortRows returns the rows of ch, which has no selection, in the order of keys. The memory for the keys is taken
 // from the budget for the time of the sort.
 func sortRows(ctx context.Context, q *query, ch *delta.Chunk, keys []orderKey) ([]int32, error) {
-	held := holding{mem: &q.mem}
+	held := holding{mem: q.mem}
 	defer held.release()
 	if err := held.set(int64(ch.Rows) * 52); err != nil {
 		return nil, err

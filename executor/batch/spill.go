@@ -27,10 +27,14 @@ const (
 )
 
 // crowded reports whether an operator that holds (or will hold) own bytes, known of them accounted for, should spill:
-// the query is past half of its limit, and the operator is not a small part of that.
+// the query is past half of its limit, for workers a quarter, and the operator is not a small part of that.
 func (q *query) crowded(own, known int64) bool {
 	limit := q.mem.limit
-	return limit > 0 && q.opt.TempDir != "" && q.mem.used+own-known > limit/2 && own > limit/8
+	most, least := limit/2, limit/8
+	if q.shared {
+		most, least = limit/4, limit/32 // what workers hold is held twice for a moment when it is merged
+	}
+	return limit > 0 && q.opt.TempDir != "" && q.mem.used.Load()+own-known > most && own > least
 }
 
 // spillFile holds chunks on disk: written in order, then read in order, once. The file has no name any more, so that
@@ -56,7 +60,7 @@ func newSpillFile(q *query, types []sqltypes.Type) (*spillFile, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, errors.Join(spillError("unlink", err), f.Close())
 	}
-	q.spills++
+	q.spills.Add(1)
 	return &spillFile{q: q, types: types, f: f, w: bufio.NewWriterSize(f, 1<<15)}, nil
 }
 

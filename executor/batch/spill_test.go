@@ -83,6 +83,8 @@ func TestSpillJoin(t *testing.T) {
 				w := tight(t, 3, 150<<10, 3000, 4000)
 				n := &plan.Join{Kind: kind, Left: w.scan(1), Right: w.scan(2), LeftKeys: []int{0, 5}, RightKeys: []int{0, 5}, NullSafe: safe}
 				w.same(n, refEquiJoin(n, w.rowsOf(1), w.rowsOf(2)), false)
+				w.share()
+				w.same(n, refEquiJoin(n, w.rowsOf(1), w.rowsOf(2)), false)
 			})
 		}
 	}

@@ -78,7 +78,7 @@ func newSetOp(q *query, n *plan.SetOp) (Operator, error) {
 	}
 	types := plan.Types(n)
 	s := &setOp{q: q, n: n, left: left, right: right, rows: newGrouper(types, allCols(types), nil),
-		held: holding{mem: &q.mem}}
+		held: holding{mem: q.mem}}
 	if !n.All {
 		s.seen = newGrouper(types, allCols(types), nil)
 	}

@@ -60,7 +60,7 @@ func newWindow(q *query, n *plan.Window) (Operator, error) {
 		return nil, err
 	}
 	types := plan.Types(n.Input)
-	w := &window{q: q, n: n, in: in, types: types, rows: newCollector(q, types), held: holding{mem: &q.mem}}
+	w := &window{q: q, n: n, in: in, types: types, rows: newCollector(q, types), held: holding{mem: q.mem}}
 	for i := range n.Funcs {
 		f, err := newWindowFunc(q, n, &n.Funcs[i], types)
 		if err != nil {

@@ -43,7 +43,7 @@ func newWindowAgg(q *query, f *plan.WindowFunc, fr *frame, in []sqltypes.Type) (
 		return nil, err
 	}
 	return &windowAgg{q: q, f: f, fn: fn, frame: fr, types: pick(in, f.Args),
-		held: holding{mem: &q.mem}}, nil
+		held: holding{mem: q.mem}}, nil
 }
 
 func (a *windowAgg) prepare(p *partition) error {

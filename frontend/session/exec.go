@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/millrace/millrace/executor/batch"
@@ -304,7 +305,7 @@ func (s *Session) query2() *engine.Query {
 	mem, _ := parseMemory(s.settings.must("query_memory"))
 	// What anybody was told is committed is read, as in PostgreSQL; with consistency = latest a read never waits.
 	q := &engine.Query{Catalog: s.snapshot(), MinPos: max(s.lastPos, s.m.Engine.Logged()), Ctx: s.evalCtx, System: s.system,
-		Batch: batch.Options{MemoryBytes: mem, TempDir: s.m.TempDir}}
+		Batch: batch.Options{MemoryBytes: mem, TempDir: s.m.TempDir, Parallelism: runtime.GOMAXPROCS(0)}}
 	if s.settings.must("consistency") == "latest" {
 		q.MinPos = 0
 	}

@@ -33,6 +33,9 @@ func (r *Reader) Blocks(_ context.Context, id catalog.ID, cols []int, n int) ([]
 	return out, nil
 }
 
+// RowCount implements batch.RowCounter.
+func (r *Reader) RowCount(id catalog.ID) float64 { return r.View.Rows(id) }
+
 // partList is a scan of a whole relation; its iterators take one part after the other.
 type partList struct {
 	view   *table.View

@@ -118,33 +118,19 @@ func (v *View) ranges(id catalog.ID) []key.Range {
 // Touched reports whether rows with lo ≤ key < hi have changed since the view's base.
 func (v *View) Touched(id catalog.ID, lo, hi []byte) bool { return touched(v.layers[id], lo, hi) }
 
-// Rows guesses how many rows a relation has; -1: not known.
-func (s *Store) Rows(id catalog.ID) float64 {
-	s.mu.Lock()
-	r := s.mu.tables[id]
-	if r == nil {
-		s.mu.Unlock()
-		return -1
-	}
-	cols, layers, b := r.columns, r.layers, s.mu.base
-	b.refs++
-	s.mu.Unlock()
+// Rows guesses how many rows a relation has.
+func (v *View) Rows(id catalog.ID) float64 {
 	rows := 0.0
-	for _, l := range layers {
+	for _, l := range v.layers[id] {
 		rows += float64(l.Delta.Len())
 	}
-	n, exact := cols.rows()
-	if !exact {
-		all := key.TableRange(uint32(id))
-		n = int64(b.snap.Size(all.Lo, all.Hi) / guessedRow)
+	if c := v.cols[id]; c != nil {
+		if n, exact := c.rows(); exact {
+			return rows + float64(n)
+		}
 	}
-	s.mu.Lock()
-	last := s.unref(b)
-	s.mu.Unlock()
-	if last {
-		_ = b.snap.Close()
-	}
-	return rows + float64(n)
+	all := key.TableRange(uint32(id))
+	return rows + float64(v.base.snap.Size(all.Lo, all.Hi)/guessedRow)
 }
 
 // guessedRow is what a row is taken to need on disk when nobody has counted. Unit: bytes.
