@@ -12,6 +12,7 @@
 package regex
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ const timeout = 2 * time.Second
 type Regexp struct {
 	bounds *regexp.Regexp
 	inner  *regexp.Regexp // nil: bounds divides as well
+	must   *literal       // of bounds; nil: none is known
 	slow   *regexp2.Regexp
 	// context: the pattern looks at what lies before the match (^, \A, \y), so that it cannot be run on a suffix.
 	context bool
@@ -102,9 +104,11 @@ func Compile(pattern string, f Flags) (*Regexp, error) {
 	if r.bounds, err = regexp.Compile(bounds); err != nil {
 		return r, r.compileSlow(t)
 	}
-	if !t.lazy || !t.shortest {
+	longest := !t.lazy || !t.shortest
+	if longest {
 		r.bounds.Longest()
 	}
+	r.must = literalOf(bounds, longest)
 	if t.lazy {
 		r.inner, err = regexp.Compile(`\A(?:` + t.normal + `)\z`)
 	}
@@ -124,7 +128,7 @@ func (r *Regexp) compileSlow(t translated) error {
 // Match reports whether s matches anywhere.
 func (r *Regexp) Match(s []byte) (bool, error) {
 	if r.slow == nil {
-		return r.bounds.Match(s), nil
+		return (r.must == nil || bytes.Contains(s, r.must.text)) && r.bounds.Match(s), nil
 	}
 	ok, err := r.slow.MatchString(string(s))
 	return ok, slowErr(err)
@@ -156,10 +160,10 @@ func (r *Regexp) Find(s []byte, from int) ([]int, error) {
 
 func (r *Regexp) findBounds(s []byte, from int) []int {
 	if from == 0 {
-		return r.bounds.FindSubmatchIndex(s)
+		return r.first(s)
 	}
 	if !r.context {
-		return shiftBy(r.bounds.FindSubmatchIndex(s[from:]), from)
+		return shiftBy(r.first(s[from:]), from)
 	}
 	for _, loc := range r.bounds.FindAllSubmatchIndex(s, -1) {
 		if loc[0] >= from {
@@ -167,6 +171,13 @@ func (r *Regexp) findBounds(s []byte, from int) []int {
 		}
 	}
 	return nil
+}
+
+func (r *Regexp) first(s []byte) []int {
+	if r.must != nil {
+		return r.must.search(r.bounds, s)
+	}
+	return r.bounds.FindSubmatchIndex(s)
 }
 
 func shiftBy(loc []int, by int) []int {
