@@ -1,10 +1,7 @@
 package engine
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,24 +105,14 @@ func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.I
 
 // ingest sorts changes into the shard and gives readers the new base, in one step as far as they can tell.
 func (e *Engine) ingest(ctx context.Context, sets []*change.Set, publish func(snapshot)) error {
-	refs := sorted(sets)
+	changes := change.Sorted(sets)
 	e.shardMu.Lock()
 	defer e.shardMu.Unlock()
-	if len(refs) > 0 {
-		err := e.cfg.Shard.Ingest(ctx, func(yield func(shard.Entry) bool) {
-			for i, r := range refs {
-				if i+1 < len(refs) && bytes.Equal(r.key(sets), refs[i+1].key(sets)) {
-					continue // the later change of a key counts
-				}
-				c := sets[r.set].Entries[r.entry]
-				if !yield(shard.Entry{Key: sets[r.set].KeyOf(c), Value: sets[r.set].ValueOf(c), Delete: c.Del}) {
-					return
-				}
-			}
-		})
-		if err != nil {
-			return err
-		}
+	err := e.cfg.Shard.Ingest(ctx, func(yield func(shard.Entry) bool) {
+		changes(func(k, v []byte, del bool) bool { return yield(shard.Entry{Key: k, Value: v, Delete: del}) })
+	})
+	if err != nil {
+		return err
 	}
 	s, err := e.cfg.Shard.Snapshot()
 	if err != nil {
@@ -133,55 +120,6 @@ func (e *Engine) ingest(ctx context.Context, sets []*change.Set, publish func(sn
 	}
 	publish(snapshot{s})
 	return nil
-}
-
-// ref is one change of one set, with the first 16 bytes of its key: enough to order most.
-type ref struct {
-	a, b       uint64
-	set, entry uint32
-}
-
-func (r ref) key(sets []*change.Set) []byte { return sets[r.set].KeyOf(sets[r.set].Entries[r.entry]) }
-
-// sorted orders the changes of several sets by key; of one key, by the order of the sets.
-func sorted(sets []*change.Set) []ref {
-	n := 0
-	for _, s := range sets {
-		n += s.Len()
-	}
-	refs := make([]ref, 0, n)
-	for k, s := range sets {
-		for i, c := range s.Entries {
-			a, b := head(s.KeyOf(c))
-			refs = append(refs, ref{a, b, uint32(k), uint32(i)})
-		}
-	}
-	slices.SortFunc(refs, func(x, y ref) int {
-		if x.a != y.a {
-			return cmp.Compare(x.a, y.a)
-		}
-		if x.b != y.b {
-			return cmp.Compare(x.b, y.b)
-		}
-		if c := bytes.Compare(x.key(sets), y.key(sets)); c != 0 {
-			return c
-		}
-		if x.set != y.set {
-			return cmp.Compare(x.set, y.set)
-		}
-		return cmp.Compare(x.entry, y.entry)
-	})
-	return refs
-}
-
-// head returns the first 16 bytes of a key, padded with zeros, as two numbers of the same order.
-func head(k []byte) (a, b uint64) {
-	if len(k) >= 16 {
-		return binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(k[8:])
-	}
-	var buf [16]byte
-	copy(buf[:], k)
-	return binary.BigEndian.Uint64(buf[:]), binary.BigEndian.Uint64(buf[8:])
 }
 
 // Checkpoint makes everything up to now durable and returns when it is.
