@@ -387,6 +387,9 @@ func (m *MultiMap) LoadAll(owns func(vnode uint16) bool) error {
 	return err
 }
 
+// Complete reports whether memory holds everything.
+func (m *MultiMap) Complete() bool { return m.complete }
+
 // Stats describes the container.
 func (m *MultiMap) Stats() Stats {
 	s := m.buckets.Stats()

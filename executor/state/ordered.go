@@ -412,6 +412,9 @@ func (m *OrderedMap) Stats() Stats {
 	return Stats{Rows: m.n, Loads: m.loads, Bytes: len(m.blocks)*blockSlots*24 + m.n*5 + m.mem.memory()}
 }
 
+// Complete reports whether memory holds everything.
+func (m *OrderedMap) Complete() bool { return m.complete }
+
 // LoadAll brings every entry of the table with an owned vnode into memory; the container is complete afterwards.
 func (m *OrderedMap) LoadAll(owns func(vnode uint16) bool) error {
 	if m.complete {
@@ -427,10 +430,7 @@ func (m *OrderedMap) LoadAll(owns func(vnode uint16) bool) error {
 		if _, ok := m.find(k); ok {
 			return true // memory is newer
 		}
-		e := m.newEntry(vnode, k, v)
-		m.meta(e).flags = flagStored
-		m.insert(e)
-		m.n++
+		m.meta(m.restore(vnode, k, v)).flags = flagStored
 		return true
 	})
 	if err == nil {

@@ -37,6 +37,7 @@ type hashJoin struct {
 	pairs   pairList
 	lone    []int32 // rows of the running chunk that can have no match
 	out     padder
+	close   *joinClose // nil: no watermark says when a key is done with
 }
 
 type keyPair struct{ left, right int }
@@ -97,6 +98,7 @@ func newHashJoin(n *plan.Join, env *Env) (Operator, error) {
 		j.keys.notIn = newNotInCount(env, n.State+2)
 	}
 	j.out = padder{join: j}
+	j.close = newJoinClose(n, j)
 	return j, nil
 }
 
@@ -198,7 +200,10 @@ func (j *hashJoin) store(port int, c *delta.Chunk, i, n int) (uint32, error) {
 		return b, err
 	}
 	j.image = row.AppendImage(j.image[:0], c.Cols, nil, i)
-	_, r, before, after, err := own.rows.AddRowAt(j.guess[port][n], hash, vnode, k, j.image, c.Weight(i))
+	at, r, before, after, err := own.rows.AddRowAt(j.guess[port][n], hash, vnode, k, j.image, c.Weight(i))
+	if err == nil && j.close != nil && before == 0 && own.rows.Count(at) == 1 {
+		j.close.sides[port].added(at, c, i)
+	}
 	if err == nil && own.preserved {
 		own.changed(j, i, r, before, after)
 	}
@@ -376,7 +381,10 @@ func (j *hashJoin) OnBarrier(_ Barrier, emit Emit) error {
 	if err != nil {
 		return err
 	}
-	return j.out.flush()
+	if err := j.out.flush(); err != nil || j.close == nil {
+		return err
+	}
+	return j.closeKeys()
 }
 
 // Flush implements Operator.

@@ -36,6 +36,7 @@ type topN struct {
 	out       *delta.Builder
 	surplus   []byte // keys to delete, one after the other
 	surplusAt []int
+	close     *partClose // nil: no watermark says when a partition is done with
 }
 
 // topWindow is a partition's rows before the epoch: entries from–to of old. behind: rows whose key is above the
@@ -73,6 +74,9 @@ func newTopN(n *plan.TopN, env *Env) (Operator, error) {
 		t.limit = n.Offset + n.Limit
 	}
 	t.shrinks = !env.appendOnly(n.Input) || t.limit == math.MaxInt64
+	if cols := markedOf(n.Input, n.PartitionBy); len(cols) > 0 {
+		t.close = newPartClose(cols[0], t.part, t.types, t.rows)
+	}
 	return t, nil
 }
 
@@ -90,6 +94,9 @@ func (t *topN) OnDelta(_ int, c *delta.Chunk, _ Emit) error {
 		if fresh {
 			if err := t.open(n); err != nil {
 				return err
+			}
+			if w := t.wins[n]; t.close != nil && w.from == w.to {
+				t.close.added(c, i, pk)
 			}
 		}
 		t.key = row.AppendKey(append(t.key[:0], pk...), c.Cols, t.order, i)
@@ -188,7 +195,17 @@ func (t *topN) OnBarrier(_ Barrier, emit Emit) error {
 	t.parts.reset()
 	t.old.reset()
 	t.wins = t.wins[:0]
-	return emitRest(t.out, emit)
+	if err := emitRest(t.out, emit); err != nil || t.close == nil {
+		return err
+	}
+	return t.close.sweep(t.env.owns)
+}
+
+// OnWatermarks implements Watermarker.
+func (t *topN) OnWatermarks(_ int, m Marks) {
+	if t.close != nil {
+		t.close.set(m)
+	}
 }
 
 // prune deletes the entries that read found behind the window.

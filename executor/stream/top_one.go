@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/internal/delta"
@@ -28,6 +29,7 @@ type topOne struct {
 	touched  []replaced
 	buf      []byte
 	out      *delta.Builder
+	close    *bucketClose // nil: no watermark says when a partition is done with
 }
 
 // replaced is a partition that changed, and the row it had; NoSlot: none.
@@ -39,8 +41,34 @@ func newTopOne(n *plan.TopN, env *Env) *topOne {
 	for _, c := range n.PartitionBy {
 		hint += keyHint(types[c])
 	}
-	return &topOne{env: env, part: row.Cols(n.PartitionBy...), order: sortKeys(n.OrderBy), numbered: n.RowNumber, types: types,
+	t := &topOne{env: env, part: row.Cols(n.PartitionBy...), order: sortKeys(n.OrderBy), numbered: n.RowNumber, types: types,
 		best: state.NewMultiMap(env.Table(n.State), hint, true, uint64(env.StartEpoch)<<20), out: delta.NewBuilder(plan.Types(n))}
+	if cols := markedOf(n.Input, n.PartitionBy); len(cols) > 0 {
+		b := newBucketClose(cols[0], t.best, func(image []byte, vecs []*delta.Vec) error {
+			return decodeImage(image[4+binary.LittleEndian.Uint32(image):], types, vecs)
+		}, newVecs(types))
+		t.close = &b
+	}
+	return t
+}
+
+// markedOf lists those of the columns that have a watermark.
+func markedOf(n plan.Node, cols []int) []int {
+	have := plan.MarkCols(n)
+	var out []int
+	for _, c := range cols {
+		if slices.Contains(have, c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// OnWatermarks implements Watermarker.
+func (t *topOne) OnWatermarks(_ int, m Marks) {
+	if t.close != nil {
+		t.close.set(m)
+	}
 }
 
 // OnDelta implements Operator.
@@ -92,6 +120,9 @@ func (t *topOne) offer(c *delta.Chunk, i int, guess uint32, hash uint64, k []byt
 	if err != nil {
 		return err
 	}
+	if t.close != nil && old == state.NoSlot {
+		t.close.added(b, c, i)
+	}
 	for int(b) >= len(t.mark) {
 		t.mark = append(t.mark, make([]bool, len(t.mark)+1024)...)
 	}
@@ -114,7 +145,15 @@ func (t *topOne) OnBarrier(_ Barrier, emit Emit) error {
 		}
 	}
 	t.touched = t.touched[:0]
-	return emitRest(t.out, emit)
+	if err := emitRest(t.out, emit); err != nil || t.close == nil || !t.close.takeMoved() {
+		return err
+	}
+	if !t.best.Complete() {
+		if err := t.close.load(t.env.owns); err != nil {
+			return err
+		}
+	}
+	return t.close.sweep()
 }
 
 func (t *topOne) put(r uint32, w int64, emit Emit) error {

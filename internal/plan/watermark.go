@@ -240,6 +240,22 @@ func commonMarks(inputs []Node) []Mark {
 	return out
 }
 
+// ClosingKey finds a pair of key columns of a join with a watermark on both sides: when the lower of them has passed a key,
+// nothing changes there any more.
+func ClosingKey(x *Join) (left, right int, ok bool) {
+	if x.Kind == NullAnti {
+		return 0, 0, false
+	}
+	l, r := MarkCols(x.Left), MarkCols(x.Right)
+	for i, lk := range x.LeftKeys {
+		rk := x.RightKeys[i]
+		if slices.Contains(l, lk) && slices.Contains(r, rk) && x.Left.Columns()[lk].Type.Kind == x.Right.Columns()[rk].Type.Kind {
+			return lk, rk, true
+		}
+	}
+	return 0, 0, false
+}
+
 // joinMarks: a row of one side changes the rows that it meets, whatever their times, unless their times are equal. A
 // side that is padded with NULL has no watermarks in the output.
 func joinMarks(x *Join) []Mark {

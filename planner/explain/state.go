@@ -70,8 +70,11 @@ func keeps(n plan.Node) string {
 }
 
 func joinKeeps(x *plan.Join) string {
-	return fmt.Sprintf("%d columns of each left row, %d of each right row; grows with both inputs",
-		len(x.Left.Columns()), len(x.Right.Columns()))
+	s := fmt.Sprintf("%d columns of each left row, %d of each right row", len(x.Left.Columns()), len(x.Right.Columns()))
+	if left, _, ok := plan.ClosingKey(x); ok {
+		return s + " until both watermarks have passed " + cols(x.Left, []int{left}) + "; bounded by the watermarks"
+	}
+	return s + "; grows with both inputs"
 }
 
 func aggKeeps(x *plan.Agg) string {
@@ -95,6 +98,9 @@ func aggKeeps(x *plan.Agg) string {
 }
 
 func topNKeeps(x *plan.TopN) string {
+	if marks := plan.MarkCols(x); len(marks) > 0 {
+		return "the first rows of each partition until its " + cols(x, marks) + " has passed, or all of them if the input can change; bounded by the watermark"
+	}
 	if !plan.AppendOnly(x.Input) || x.Limit < 0 {
 		return "all rows of the input, because one that leaves the top makes room for another; grows with the input"
 	}
