@@ -40,6 +40,10 @@ test-postgres: ## the .slt files and the property test against a real PostgreSQL
 	@internal/ci/test.sh postgres
 	go test -count=1 -run TestViewEqualsRecompute ./internal/e2e
 
+.PHONY: test-mutation
+test-mutation: ## breaks every function of the library in turn and asks for an example that notices
+	go test -count=1 -run 'TestMutations|TestEveryEntryHasAnExample' -v ./internal/expr
+
 .PHONY: test-kafka
 test-kafka: ## the Kafka connector and a whole server against a real Apache Kafka; needs Java 17 and Maven, fetches the jars once
 	go test -count=1 -timeout 40m ./internal/kafkatest -kafka

@@ -56,7 +56,8 @@ func run(t *testing.T, f *AggFunc, args []*delta.Vec, n int, weights []int64) st
 	}
 	ty := f.Result
 	if f.ResultOf != nil {
-		ty = f.ResultOf(types)
+		n := len(types) - f.Direct
+		ty = f.ResultOf(append(append([]sqltypes.Type{}, types[n:]...), types[:n]...))
 	}
 	c, out := &Ctx{}, &delta.Vec{Type: ty}
 	if f.Fixed != nil {

@@ -53,10 +53,19 @@ func (c *goldenCase) agrees(got string) bool {
 
 func readGolden(t *testing.T, path string) (cases []goldenCase, raw []string) {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	cases, raw, err := parseGolden(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return cases, raw
+}
+
+func parseGolden(path string) (cases []goldenCase, raw []string, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	approx := strings.HasSuffix(path, "_approx.txt")
 	sc := bufio.NewScanner(bytes.NewReader(b))
 	for n := 1; sc.Scan(); n++ {
 		s := sc.Text()
@@ -66,10 +75,10 @@ func readGolden(t *testing.T, path string) (cases []goldenCase, raw []string) {
 		case strings.HasPrefix(s, "=> ") || s == "=>" || strings.HasPrefix(s, "!! "):
 			cases[len(cases)-1].want = s
 		default:
-			cases = append(cases, goldenCase{expr: s, line: n})
+			cases = append(cases, goldenCase{expr: s, line: n, approx: approx})
 		}
 	}
-	return cases, raw
+	return cases, raw, nil
 }
 
 func TestGolden(t *testing.T) {
@@ -84,7 +93,6 @@ func TestGolden(t *testing.T) {
 			}
 			cases, _ := readGolden(t, path)
 			for _, c := range cases {
-				c.approx = strings.HasSuffix(path, "_approx.txt")
 				checkGolden(t, c)
 			}
 		})
@@ -99,7 +107,7 @@ func record(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	conn.Exec(ctx, "SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'").ReadAll()
+	conn.Exec(ctx, "SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET client_min_messages = 'error'; "+createOwnTypes).ReadAll()
 	_, raw := readGolden(t, path)
 	if strings.HasPrefix(raw[0], "-- Not PostgreSQL") {
 		return
@@ -159,12 +167,21 @@ func checkGolden(t *testing.T, c goldenCase) {
 			t.Errorf("line %d: %s panics: %v", c.line, c.expr, p)
 		}
 	}()
+	if isQuery(c.expr) {
+		q, err := parseQuery(c.expr)
+		if err != nil {
+			t.Errorf("line %d: %s: %v", c.line, c.expr, err)
+		} else if got := q.outcome(t); !c.agrees(got) {
+			t.Errorf("line %d: %s\n got  %s\n want %s", c.line, c.expr, got, c.want)
+		}
+		return
+	}
 	e, err := parseExpr(c.expr)
 	if err != nil {
 		t.Errorf("line %d: %s: %v", c.line, c.expr, err)
 		return
 	}
-	d, err := EvalConst(&Ctx{}, e)
+	d, err := EvalConst(goldenCtx(), e)
 	if got := outcome(e.Type(), d, err); !c.agrees(got) {
 		t.Errorf("line %d: %s\n got  %s\n want %s", c.line, c.expr, got, c.want)
 		return
@@ -176,7 +193,7 @@ func checkGolden(t *testing.T, c goldenCase) {
 func checkFolded(t *testing.T, c goldenCase, e Expr) {
 	t.Helper()
 	f := Fold(e)
-	d, err := EvalConst(&Ctx{}, f)
+	d, err := EvalConst(goldenCtx(), f)
 	if got := outcome(f.Type(), d, err); !c.agrees(got) {
 		t.Errorf("line %d: folded %s\n got  %s\n want %s", c.line, c.expr, got, c.want)
 	}
@@ -218,7 +235,7 @@ func checkColumns(t *testing.T, c goldenCase, e Expr) {
 			t.Errorf("line %d: %v", c.line, err)
 			return
 		}
-		ctx := &Ctx{}
+		ctx := goldenCtx()
 		ch := &delta.Chunk{Cols: cols, Rows: rows, Sel: tc.sel}
 		v := p.Eval(ctx, ch)
 		if v.Len() != rows {

@@ -84,11 +84,8 @@ func (d jsonDoc) contents() []byte {
 	return jsonb.AppendText(nil, d.v)
 }
 
-// recordMaker fills rows of one type; name is the function's, for errors.
-type recordMaker struct {
-	c    *Ctx
-	name string
-}
+// recordMaker fills rows of one type.
+type recordMaker struct{ c *Ctx }
 
 // value converts one member to a column's type; path names it in hints.
 func (m recordMaker) value(t sqltypes.Type, d jsonDoc, path string) (sqltypes.Datum, error) {
@@ -188,9 +185,9 @@ func (m recordMaker) fields(t sqltypes.Type, base []sqltypes.Datum, d jsonDoc) (
 	switch d.kind() {
 	case jsonb.Object:
 	case jsonb.Array:
-		return nil, sqlerr.New(sqlerr.InvalidParameterValue, "cannot call %s on an array", m.name)
+		return nil, sqlerr.New(sqlerr.InvalidParameterValue, "cannot call populate_composite on an array")
 	default:
-		return nil, sqlerr.New(sqlerr.InvalidParameterValue, "cannot call %s on a scalar", m.name)
+		return nil, sqlerr.New(sqlerr.InvalidParameterValue, "cannot call populate_composite on a scalar")
 	}
 	out := make([]sqltypes.Datum, len(t.Fields()))
 	copy(out, base)
@@ -240,7 +237,7 @@ func populateRecord(name string) Kernel {
 			}
 		}
 		d := jsonDoc{bytesOfDatum(args[1]), types[1].Kind == sqltypes.KJSON}
-		return recordMaker{c, name}.record(types[0], base, d)
+		return recordMaker{c}.record(types[0], base, d)
 	})
 }
 
@@ -250,9 +247,6 @@ func recordSet(name string, set bool, doc, row int) evalFunc {
 		if err := rowTypeOf(types[row], name); err != nil {
 			return err
 		}
-		if args[doc] == nil {
-			return nil
-		}
 		var base []sqltypes.Datum
 		if args[row] != nil {
 			var err error
@@ -260,12 +254,20 @@ func recordSet(name string, set bool, doc, row int) evalFunc {
 				return err
 			}
 		}
+		if args[doc] == nil {
+			if set {
+				return nil
+			}
+			return emit(append(base, make([]sqltypes.Datum, len(types[row].Fields())-len(base))...))
+		}
 		d := jsonDoc{bytesOfDatum(args[doc]), types[doc].Kind == sqltypes.KJSON}
 		list := []jsonDoc{d}
 		if set {
-			switch d.kind() {
-			case jsonb.Array:
-			case jsonb.Object:
+			switch k := d.kind(); {
+			case k == jsonb.Array:
+			case !d.text:
+				return sqlerr.New(sqlerr.InvalidParameterValue, "cannot call %s on a non-array", name)
+			case k == jsonb.Object:
 				return sqlerr.New(sqlerr.InvalidParameterValue, "cannot call %s on an object", name)
 			default:
 				return sqlerr.New(sqlerr.InvalidParameterValue, "cannot call %s on a scalar", name)
@@ -276,7 +278,7 @@ func recordSet(name string, set bool, doc, row int) evalFunc {
 			if set && e.kind() != jsonb.Object {
 				return sqlerr.New(sqlerr.InvalidParameterValue, "argument of %s must be an array of objects", name)
 			}
-			vals, err := recordMaker{c, name}.fields(types[row], base, e)
+			vals, err := recordMaker{c}.fields(types[row], base, e)
 			if err != nil {
 				return err
 			}

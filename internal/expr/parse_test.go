@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/sqlio"
@@ -39,6 +40,19 @@ func parseExpr(s string) (e Expr, err error) {
 }
 
 type parseError string
+
+// createOwnTypes makes the types of ownTypes in PostgreSQL.
+const createOwnTypes = "DROP TYPE IF EXISTS mood; DROP TYPE IF EXISTS pair; CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE TYPE pair AS (a int, b text)"
+
+// ownTypes are the types that golden files use besides the built-in ones.
+var ownTypes = sync.OnceValue(func() map[string]sqltypes.Type {
+	mood := sqltypes.Named(sqltypes.KEnum, 1<<40)
+	mood.Define(&sqltypes.Def{Name: "mood", Labels: []sqltypes.Label{{Name: "sad", Place: 1}, {Name: "ok", Place: 2}, {Name: "happy", Place: 3}}})
+	return map[string]sqltypes.Type{
+		"mood": mood,
+		"pair": sqltypes.StructOf([]sqltypes.RowField{{Name: "a", Type: sqltypes.Int4}, {Name: "b", Type: sqltypes.Text}}),
+	}
+})
 
 func (p *testParser) fail(msg string) { panic(parseError(msg)) }
 
@@ -75,12 +89,21 @@ func (p *testParser) word() string {
 		p.s[p.pos] >= 'A' && p.s[p.pos] <= 'Z' || p.pos > start && p.s[p.pos] >= '0' && p.s[p.pos] <= '9') {
 		p.pos++
 	}
-	return strings.ReplaceAll(strings.TrimPrefix(p.s[start:p.pos], "pg_catalog."), `"`, "")
+	return strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(p.s[start:p.pos], "pg_catalog."), "information_schema."), `"`, "")
 }
 
 func (p *testParser) binary() Expr {
 	l := p.unary()
 	for {
+		if p.take("IS DISTINCT FROM") {
+			l = p.call("isdistinct", l, p.unary())
+			continue
+		}
+		for _, truth := range []string{"NOT TRUE", "TRUE", "NOT FALSE", "FALSE"} {
+			if p.take("IS " + truth) {
+				l = p.call("is"+strings.ToLower(strings.ReplaceAll(truth, " ", "")), l)
+			}
+		}
 		op := p.operator()
 		if op == "" {
 			return l
@@ -114,6 +137,9 @@ func (p *testParser) typeName() sqltypes.Type {
 		name += " " + p.word()
 	}
 	t, ok := sqltypes.ByName(name)
+	if own, found := ownTypes()[name]; found {
+		t, ok = own, true
+	}
 	if quoted && name == "char" {
 		t, ok = sqltypes.Char, true
 	}
@@ -376,6 +402,11 @@ func matchArgs(f *Func, args []Expr) int {
 			}
 		case want.Kind == sqltypes.KAny, want.Kind == sqltypes.KAnyElement:
 			score += 20
+		case want.Kind == sqltypes.KAnyEnum:
+			if have.Kind != sqltypes.KEnum {
+				return noMatch
+			}
+			score += 60
 		case want.Kind == sqltypes.KAnyNonArray && have.Kind != sqltypes.KArray:
 			score += 20
 		case want.Kind == sqltypes.KAnyArray && (have.Kind == sqltypes.KArray || isVector(have)):
