@@ -417,7 +417,7 @@ func (e *Engine) deleteState(ctx context.Context, rel *catalog.Relation) error {
 		return nil
 	}
 	lo = key.TableRange(uint32(rel.StateBase)).Lo
-	hi = key.TableRange(uint32(rel.StateBase) + uint32(rel.StateCount)).Hi
+	hi = key.TableRange(uint32(rel.StateBase) + uint32(rel.StateCount) - 1).Hi
 	return e.cfg.Shard.DeleteRange(ctx, lo, hi)
 }
 
