@@ -139,3 +139,80 @@ func report(t *testing.T, p *Pair) {
 		t.Log(fmt.Sprint(kinds))
 	}
 }
+
+// TestQueries compares random queries over random tables; what is answered differently is made smaller first.
+func TestQueries(t *testing.T) {
+	p := pair(t)
+	ctx := t.Context()
+	began := time.Now()
+	for s := *seed; ; s++ {
+		queries(t, ctx, p, s)
+		if time.Since(began) > *long {
+			break
+		}
+	}
+	report(t, p)
+}
+
+// queriesPerSeed are asked over one set of tables.
+const queriesPerSeed = 400
+
+func queries(t *testing.T, ctx context.Context, p *Pair, seed uint64) {
+	t.Logf("seed %d", seed)
+	g := &Queries{Rand: rand.New(rand.NewPCG(seed, 1))}
+	if err := p.Set(ctx, "TimeZone = 'Europe/Berlin'"); err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	schema := g.Schema()
+	for _, sql := range schema {
+		a, b, err := p.both(ctx, Text, []string{sql})
+		if err != nil || a[0].Err != nil || b[0].Err != nil {
+			t.Fatalf("seed %d: %s: %v, %v, %v", seed, sql, err, a, b)
+		}
+	}
+	trees := make([]*Tree, queriesPerSeed)
+	list := make([]Statement, queriesPerSeed)
+	bySQL := map[string]*Tree{}
+	for i := range trees {
+		trees[i] = g.Query()
+		list[i] = trees[i].Statement()
+		bySQL[list[i].SQL] = trees[i]
+	}
+	start := time.Now()
+	before := len(p.Found)
+	if err := p.Check(ctx, list); err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	t.Logf("checked %v", time.Since(start))
+	found := p.Found[before:]
+	p.Found = p.Found[:before:before]
+	for _, f := range found {
+		p.Found = append(p.Found, shrunk(ctx, p, g, bySQL[f.SQL], f, schema))
+	}
+}
+
+// shrunk makes a finding's query smaller as long as the two disagree in the same thing.
+func shrunk(ctx context.Context, p *Pair, g *Queries, tree *Tree, f Finding, schema []string) Finding {
+	if tree == nil {
+		return f
+	}
+	what := f.Differences[0].What
+	smallest := f
+	scratch := &Pair{Ours: p.Ours, Theirs: p.Theirs, Intended: p.Intended, settings: p.settings}
+	tree.Shrink(func(s Statement) bool {
+		scratch.Found = nil
+		if err := scratch.Check(ctx, []Statement{s}); err != nil || len(scratch.Found) == 0 || scratch.Found[0].Differences[0].What != what {
+			return false
+		}
+		smallest = scratch.Found[0]
+		return true
+	})
+	for _, table := range g.tables {
+		for _, sql := range schema {
+			if strings.Contains(smallest.SQL, table.name+" ") && !strings.HasPrefix(sql, "DROP") && strings.Contains(sql, " "+table.name+" ") {
+				smallest.Settings += "\n  " + sql + ";"
+			}
+		}
+	}
+	return smallest
+}
