@@ -1,6 +1,7 @@
 package bind
 
 import (
+	"reflect"
 	"strings"
 
 	"github.com/millrace/millrace/internal/expr"
@@ -21,7 +22,8 @@ func sameExpr(a, b expr.Expr) bool {
 			y, ok := b.(*slot)
 			return ok && x.kind == y.kind && x.n == y.n, true
 		case *subquery:
-			return a == b, true
+			y, ok := b.(*subquery)
+			return ok && (x == y || x.kind == y.kind && x.scope == y.scope && sameExpr(x.test, y.test) && reflect.DeepEqual(x.node, y.node)), true
 		}
 		return false, false
 	})

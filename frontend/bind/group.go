@@ -235,15 +235,19 @@ func (g *grouping) rewrite(e expr.Expr) expr.Expr {
 		}
 		return true
 	})
-	return expr.Transform(e, func(x expr.Expr) expr.Expr {
+	// From the top again: what is below a key is not rewritten, or the key would not be found any more.
+	var replace func(x expr.Expr) expr.Expr
+	replace = func(x expr.Expr) expr.Expr {
 		if n, ok := next[x]; ok {
 			return n
 		}
+		x = expr.MapChildren(x, replace)
 		if s, ok := x.(*subquery); ok {
 			return g.rewriteSubquery(s)
 		}
 		return x
-	})
+	}
+	return replace(e)
 }
 
 func (g *grouping) ungrouped(idx, pos int) *sqlerr.Error {

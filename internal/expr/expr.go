@@ -237,10 +237,15 @@ func Transform(e Expr, f func(Expr) Expr) Expr {
 	if e == nil {
 		return nil
 	}
+	return f(MapChildren(e, func(c Expr) Expr { return Transform(c, f) }))
+}
+
+// MapChildren returns e with f applied to each child, e itself if f changes none.
+func MapChildren(e Expr, f func(Expr) Expr) Expr {
 	ch := Children(e)
 	var next []Expr
 	for i, c := range ch {
-		t := Transform(c, f)
+		t := f(c)
 		if t != c && next == nil {
 			next = append(make([]Expr, 0, len(ch)), ch[:i]...)
 		}
@@ -251,7 +256,7 @@ func Transform(e Expr, f func(Expr) Expr) Expr {
 	if next != nil {
 		e = withChildren(e, next)
 	}
-	return f(e)
+	return e
 }
 
 // Walk calls f for e and, while f returns true, for everything below it.
