@@ -36,8 +36,9 @@ slt-rewrite: ## put the answers of our server into the .slt files, to be reviewe
 	MILLRACE_SLT=$(SLT) MILLRACE_SLT_REWRITE=1 go test -count=1 -run TestFiles ./sqllogictest
 
 .PHONY: test-postgres
-test-postgres: ## the .slt files and the property test against a real PostgreSQL 15
+test-postgres: ## the .slt files, generated statements and the property test against a real PostgreSQL 15; LONG=2m, SEED=n
 	@internal/ci/test.sh postgres
+	MILLRACE_TEST_POSTGRES=1 go test -count=1 -timeout 60m -run 'TestExpressions|TestQueries' ./internal/pgdiff -long $(or $(LONG),2m) -seed $(or $(SEED),2)
 	go test -count=1 -run TestViewEqualsRecompute ./internal/e2e
 
 .PHONY: test-mutation

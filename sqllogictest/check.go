@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +35,21 @@ func (f *run) ask(ctx context.Context, conn, sql string) (a *answer, err error) 
 	}
 	a = &answer{}
 	results := c.Exec(ctx, sql)
+	var all []*pgconn.Result
 	for results.NextResult() {
-		a.take(results.ResultReader())
+		r := results.ResultReader()
+		fields := slices.Clone(r.FieldDescriptions())
+		got := r.Read()                // Close has the error
+		got.FieldDescriptions = fields // also of a result without rows
+		all = append(all, got)
+		a.take(got)
 	}
 	err = results.Close()
-	if errors.As(err, &a.err) {
+	errors.As(err, &a.err)
+	if f.Observe != nil && (err == nil || a.err != nil) {
+		f.Observe(ctx, conn, sql, all, a.err)
+	}
+	if a.err != nil {
 		return a, nil
 	}
 	if err != nil {
@@ -48,14 +59,13 @@ func (f *run) ask(ctx context.Context, conn, sql string) (a *answer, err error) 
 }
 
 // take reads one result. Of several, the last one with columns counts.
-func (a *answer) take(r *pgconn.ResultReader) {
-	if fields := r.FieldDescriptions(); len(fields) > 0 {
+func (a *answer) take(got *pgconn.Result) {
+	if fields := got.FieldDescriptions; len(fields) > 0 {
 		a.result, a.types = result{columns: len(fields)}, nil
 		for _, d := range fields {
 			a.types = append(a.types, d.DataTypeOID)
 		}
 	}
-	got := r.Read() // Close has the error
 	for _, row := range got.Rows {
 		a.rows = append(a.rows, printRow(row))
 	}

@@ -25,6 +25,8 @@ type Runner struct {
 	Leftovers func(ctx context.Context, c *pgconn.PgConn) ([]string, error)
 	// Rewrite writes what the server answers into the file, in place of what differs.
 	Rewrite bool
+	// Observe, if set, is told what was asked on which connection, and all that was answered.
+	Observe func(ctx context.Context, conn, sql string, results []*pgconn.Result, err *pgconn.PgError)
 	// StrictTypes fails a query whose columns are not of the TYPES it gives.
 	StrictTypes bool
 	// MaxFailures is after how many failures a file is given up. Default: 10.

@@ -352,6 +352,9 @@ func (b *binder) coerceOutputs(n plan.Node, ts []sqltypes.Type, pos []int, at le
 		if !ok {
 			fail(onFail(i, e.Type()))
 		}
+		if t := out.Type(); at == implicit && t != ts[i] && t.Base() == ts[i] { // lengths that differ are none
+			out = &expr.Cast{Arg: out, Ty: ts[i]}
+		}
 		return out
 	}
 	same := true

@@ -291,6 +291,9 @@ func (f *facts) typeOIDNamed(text string) (int64, error) {
 		return int64(sqltypes.Char.OID()), nil
 	}
 	elem, array := strings.CutSuffix(name, "[]")
+	for strings.HasSuffix(elem, "[]") { // dimensions are not part of the type
+		elem = strings.TrimSuffix(elem, "[]")
+	}
 	if open := strings.IndexByte(elem, '('); open >= 0 {
 		if end := strings.IndexByte(elem, ')'); end > open {
 			elem = strings.TrimSpace(elem[:open]) + elem[end+1:]
@@ -299,6 +302,9 @@ func (f *facts) typeOIDNamed(text string) (int64, error) {
 	t, ok := sqltypes.ByName(strings.Trim(strings.TrimSpace(elem), `"`))
 	if !ok {
 		if t, ok = f.userTypeByText(strings.TrimSuffix(strings.TrimSpace(text), "[]")); !ok {
+			if parts, split := splitName(elem); split && len(parts) == 2 && f.schemaOID(parts[0]) == 0 {
+				return 0, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", parts[0])
+			}
 			return 0, undefined
 		}
 	}

@@ -226,7 +226,7 @@ func (g *Queries) subqueryValue(s *scope, kind string) *node {
 		}
 	case kind == "int":
 		n.text, n.kids = "(SELECT "+pick(g.Rand, []string{"count(*)", "count(%[1]s)", "max(%[1]s)", "min(%[1]s)"}), nil
-		arg := g.expr(in, "int", 1)
+		arg := g.expr(&scope{cols: in.cols}, "int", 1) // an aggregate of an outer column would be the outer query's
 		if strings.Contains(n.text, "%[1]s") {
 			n.text = strings.ReplaceAll(n.text, "%[1]s", "%s")
 			n.kids = append(n.kids, arg)
@@ -234,7 +234,7 @@ func (g *Queries) subqueryValue(s *scope, kind string) *node {
 		n.text += "::int FROM %s%s)"
 		n.kids = append(n.kids, from, where)
 	case kind == "text" || kind == "date" || kind == "ts" || kind == "num":
-		n.text, n.kids = "(SELECT max(%s) FROM %s%s)", []*node{g.expr(in, kind, 1), from, where}
+		n.text, n.kids = "(SELECT max(%s) FROM %s%s)", []*node{g.expr(&scope{cols: in.cols}, kind, 1), from, where}
 	default:
 		return nil
 	}

@@ -13,8 +13,10 @@ import (
 // Side is one server.
 type Side struct {
 	Connect func(ctx context.Context) (*pgconn.PgConn, error)
-	conn    *pgconn.PgConn
-	setup   []string // repeated on each new connection
+	// ConnectTo connects to another database.
+	ConnectTo func(ctx context.Context, database string) (*pgconn.PgConn, error)
+	conn      *pgconn.PgConn
+	setup     []string // repeated on each new connection
 }
 
 // Pair asks both sides and keeps what they disagree in that is not on the list.
