@@ -50,7 +50,8 @@ type Env struct {
 	// a named view is made of is not among them.
 	Used []catalog.ID
 
-	views int // nesting of view expansions
+	views   int          // nesting of view expansions
+	calling []catalog.ID // functions being expanded
 }
 
 // Query binds a query to a logical plan, with Sort and Limit on top where it says so. The names of the

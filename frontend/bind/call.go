@@ -17,7 +17,10 @@ func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 		if _, ok := x.env.Catalog.Schemas[s]; !ok {
 			fail(sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", s).At(e.Pos))
 		}
-		x.noFunction(e, x.bindArgs(e))
+		return x.userCall(e, x.userFunctions(e.Name))
+	}
+	if fns := x.userFunctions(e.Name); fns != nil && !inLibrary(name) {
+		return x.userCall(e, fns)
 	}
 	if e.Over != nil {
 		return x.windowCall(e, name)
@@ -45,6 +48,9 @@ func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 	}
 	if name == "pg_typeof" && len(args) == 1 && args[0].Type().Kind == sqltypes.KUnknown {
 		return &expr.Const{Ty: sqltypes.Regtype, Val: int64(sqltypes.Unknown.OID())} // before it is taken for text
+	}
+	if out := x.overloaded(e, args); out != nil {
+		return out
 	}
 	if out := x.tryFunction(name, e.Pos, args); out != nil {
 		return out

@@ -143,6 +143,9 @@ func (x *exprCtx) bits(e *parser.BitLit) expr.Expr {
 }
 
 func (x *exprCtx) param(e *parser.Param) expr.Expr {
+	if out := x.funcParam(e); out != nil {
+		return out
+	}
 	if x.env.Streaming {
 		fail(unsupported(e.Pos, "Write the value itself into the statement.", "parameters are not allowed in the definition of a view or sink"))
 	}

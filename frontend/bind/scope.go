@@ -56,6 +56,8 @@ type scope struct {
 	ctes   *cteList
 	// place is the expression context in which a subquery stands, for aggregates in it that belong to this scope; nil: in FROM.
 	place *exprCtx
+	// params: the frame's columns are a function's parameters, which $1, $2, … name as well.
+	params bool
 	// sealed: the frame is a neighbour in the same FROM clause that may not be referred to from here.
 	sealed bool
 }

@@ -50,6 +50,9 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 		return b.rowsFrom(x, funcs, left)
 	}
 	if len(expr.TableFuncsByName(call.Name.Last())) == 0 {
+		if f := b.userTable(x, ctx, call); f != nil {
+			return f
+		}
 		return b.scalarFunc(x, ctx, call)
 	}
 	part := b.rowsPart(ctx, call)

@@ -30,7 +30,10 @@ type proc struct {
 	args       []int64
 	names      []string // of arguments, and of result columns after them; nil: none
 	optional   int
-	variadic   int64 // element type, 0: not variadic
+	defaults   []string // SQL texts of the optional arguments; nil: NULL
+	out        bool     // columns are OUT parameters
+	rows       string   // the relation whose rows are the result
+	variadic   int64    // element type, 0: not variadic
 	result     int64
 	columns    []int64 // result columns of a function that returns several
 	set        bool    // returns a set

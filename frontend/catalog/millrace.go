@@ -9,7 +9,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/frontend/session"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
@@ -166,7 +165,31 @@ func quarantineRows(w *writer, f *facts) {
 func functionDef(u *catalog.Function) string {
 	p := userProc(u)
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE OR REPLACE FUNCTION %s(%s)\n", qualified(u.Schema, u.Name), p.arguments(false))
-	fmt.Fprintf(&b, " RETURNS %s\n LANGUAGE sql\nAS %s\n", p.resultText(), parser.QuoteString(u.Body))
+	fmt.Fprintf(&b, "CREATE OR REPLACE FUNCTION %s(%s)\n RETURNS %s\n LANGUAGE sql\n", qualified(u.Schema, u.Name), p.arguments(false), p.resultText())
+	var words []string
+	switch u.Volatility {
+	case "i":
+		words = append(words, "IMMUTABLE")
+	case "s":
+		words = append(words, "STABLE")
+	}
+	if u.Strict {
+		words = append(words, "STRICT")
+	}
+	if len(words) > 0 {
+		b.WriteString(" " + strings.Join(words, " ") + "\n")
+	}
+	switch u.Form {
+	case "return":
+		b.WriteString("RETURN " + strings.TrimPrefix(u.Body, "SELECT ") + "\n")
+	case "atomic":
+		b.WriteString("BEGIN ATOMIC\n " + u.Body + ";\nEND\n")
+	default:
+		quote := "$function$"
+		for strings.Contains(u.Body, quote) {
+			quote = quote[:len(quote)-1] + "x$"
+		}
+		b.WriteString("AS " + quote + u.Body + quote + "\n")
+	}
 	return b.String()
 }

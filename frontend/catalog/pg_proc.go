@@ -4,6 +4,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -18,7 +19,14 @@ func fixedProc(w *writer, _ *System) {
 
 func procRows(w *writer, f *facts) {
 	for _, u := range f.functions() {
-		w.add(procRow(userProc(u), f.schemaOID(u.Schema), oidOwner))
+		r := procRow(userProc(u), f.schemaOID(u.Schema), f.roleOID(u.Owner))
+		if u.Form != "" {
+			r["prosrc"], r["prosqlbody"] = "", u.Body
+		}
+		if u.Defaults != nil {
+			r["proargdefaults"] = strings.Join(u.Defaults, ", ")
+		}
+		w.add(r)
 	}
 }
 
@@ -45,8 +53,12 @@ func procRow(p *proc, schema, owner int64) row {
 			}
 			modes = append(modes, mode)
 		}
+		mode := "t"
+		if p.out {
+			mode = "o"
+		}
 		for range p.columns {
-			modes = append(modes, "t")
+			modes = append(modes, mode)
 		}
 		r["proargmodes"] = modes
 		r["proallargtypes"] = append(p.args[:len(p.args):len(p.args)], p.columns...)
@@ -65,8 +77,24 @@ func (f *facts) functions() []*catalog.Function {
 }
 
 func userProc(u *catalog.Function) *proc {
-	return &proc{oid: int64(u.ID), schema: u.Schema, name: u.Name, kind: 'f', args: oidsOf(u.Args), names: u.ArgNames, result: int64(u.Result.OID()),
-		volatility: 'v', language: oidSQL, body: u.Body, callable: true}
+	p := &proc{oid: int64(u.ID), schema: u.Schema, name: u.Name, kind: 'f', args: oidsOf(u.Args), result: int64(u.Result.OID()), optional: len(u.Defaults),
+		defaults: u.Defaults, set: u.Set, strict: u.Strict, volatility: 'v', language: oidSQL, body: u.Body, doc: u.Comment, callable: true, out: u.Out, rows: u.Rows}
+	if u.Volatility != "" {
+		p.volatility = u.Volatility[0]
+	}
+	named := false
+	for _, n := range u.ArgNames {
+		named = named || n != ""
+	}
+	if named || u.Columns != nil {
+		p.names = append([]string(nil), u.ArgNames...)
+	}
+	if u.Rows == "" {
+		for _, c := range u.Columns {
+			p.columns, p.names = append(p.columns, int64(c.Type.OID())), append(p.names, c.Name)
+		}
+	}
+	return p
 }
 
 // proc finds a function by OID.
@@ -126,32 +154,45 @@ func (p *proc) arguments(identity bool) string {
 	for i, a := range p.args {
 		s := typeName(a)
 		if i < len(p.names) && p.names[i] != "" {
-			s = p.names[i] + " " + s
+			s = parser.QuoteIdent(p.names[i]) + " " + s
 		}
 		if p.variadic != 0 && i == len(p.args)-1 {
 			s = "VARIADIC " + s
 		}
-		if !identity && i >= len(p.args)-p.optional {
-			s += " DEFAULT NULL"
+		if k := i - (len(p.args) - p.optional); !identity && k >= 0 {
+			def := "NULL"
+			if p.defaults != nil {
+				def = p.defaults[k]
+			}
+			s += " DEFAULT " + def
 		}
 		parts = append(parts, s)
+	}
+	if p.out {
+		for i, c := range p.columns {
+			parts = append(parts, "OUT "+parser.QuoteIdent(p.names[len(p.args)+i])+" "+typeName(c))
+		}
 	}
 	return strings.Join(parts, ", ")
 }
 
 // resultText prints a result as pg_get_function_result does.
 func (p *proc) resultText() string {
-	if p.columns != nil {
+	if p.columns != nil && !p.out {
 		var parts []string
 		for i, c := range p.columns {
-			parts = append(parts, p.names[len(p.args)+i]+" "+typeName(c))
+			parts = append(parts, parser.QuoteIdent(p.names[len(p.args)+i])+" "+typeName(c))
 		}
 		return "TABLE(" + strings.Join(parts, ", ") + ")"
 	}
-	if p.set {
-		return "SETOF " + typeName(p.result)
+	result := typeName(p.result)
+	if p.rows != "" {
+		result = parser.QuoteIdent(p.rows)
 	}
-	return typeName(p.result)
+	if p.set {
+		return "SETOF " + result
+	}
+	return result
 }
 
 func fixedAggregate(w *writer, _ *System) {

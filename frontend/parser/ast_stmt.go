@@ -456,7 +456,8 @@ type CreateFunctionStmt struct {
 	// Strict is true for STRICT and RETURNS NULL ON NULL INPUT, false for CALLED ON NULL INPUT, nil
 	// when neither is written.
 	Strict *bool
-	// Body is AS 'text'; Return is RETURN expr.
+	// Body is AS 'text'; Return is RETURN expr; Atomic, not nil, is BEGIN ATOMIC … END.
+	Atomic  []Stmt
 	Body    *string
 	LinkObj *string // the second string of AS 'obj', 'symbol'
 	Return  Expr

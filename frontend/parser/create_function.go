@@ -100,6 +100,8 @@ func (p *parser) functionClause(s *CreateFunctionStmt) bool {
 		p.functionBody(s)
 	case p.take("return"):
 		s.Return = p.expr()
+	case p.takeWords("begin", "atomic"):
+		p.atomicBody(s)
 	case p.takeWords("using", "link"):
 		s.Link = p.stringLit()
 	case p.take("runtime"):
@@ -121,6 +123,20 @@ func (p *parser) functionBody(s *CreateFunctionStmt) {
 	if p.takePunct(",") {
 		symbol := p.stringLit()
 		s.LinkObj = &symbol
+	}
+}
+
+// atomicBody parses the statements up to END.
+func (p *parser) atomicBody(s *CreateFunctionStmt) {
+	s.Atomic = []Stmt{}
+	for !p.take("end") {
+		if p.takePunct(";") {
+			continue
+		}
+		s.Atomic = append(s.Atomic, p.preparable())
+		if !p.takePunct(";") {
+			p.fail()
+		}
 	}
 }
 

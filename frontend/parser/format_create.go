@@ -465,6 +465,15 @@ func (f *formatter) functionBody(s *CreateFunctionStmt) {
 		}
 	}
 	f.where(" RETURN ", s.Return)
+	if s.Atomic != nil {
+		f.add(" BEGIN ATOMIC")
+		for _, st := range s.Atomic {
+			f.add(" ")
+			f.stmt(st)
+			f.add(";")
+		}
+		f.add(" END")
+	}
 	if s.Link != "" {
 		f.add(" USING LINK ")
 		f.string(s.Link)

@@ -310,6 +310,9 @@ func createChildren(s Stmt, w walker) {
 			w.expr(p.Default)
 		}
 		w.expr(s.Return)
+		for _, st := range s.Atomic {
+			w.stmt(st)
+		}
 	case *AlterStmt:
 		for i := range s.Actions {
 			w.action(&s.Actions[i])

@@ -386,6 +386,15 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		t.Comment = text
 		return s.apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{&t}})
 	}
+	if x.Kind == parser.ObjFunction || x.Kind == parser.ObjRoutine {
+		old, err := s.findFunction(snap, x.Name, x.HasArgs, x.Args)
+		if err != nil {
+			return err
+		}
+		f := *old
+		f.Comment = text
+		return s.apply(ctx, snap, catalog.Change{PutFunc: []*catalog.Function{&f}})
+	}
 	if _, ok := dropKinds[x.Kind]; !ok {
 		return unsupported(x)
 	}

@@ -18,7 +18,7 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt:
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt:
 		return true
 	}
 	return false
@@ -64,6 +64,8 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 		return "CREATE INDEX", s.createIndex(ctx, x)
 	case *parser.CreateSchemaStmt:
 		return "CREATE SCHEMA", s.createSchema(ctx, x)
+	case *parser.CreateFunctionStmt:
+		return "CREATE FUNCTION", s.createFunction(ctx, x)
 	case *parser.CreateDatabaseStmt:
 		if x.IfNotExists && x.Name.Last() == s.Database() {
 			s.notice("database %q already exists, skipping", x.Name.Last())

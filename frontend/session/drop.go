@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
@@ -26,6 +25,8 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 		return s.dropRole(ctx, x)
 	case parser.ObjType:
 		return s.dropType(ctx, x)
+	case parser.ObjFunction, parser.ObjRoutine:
+		return s.dropFunction(ctx, x)
 	}
 	kind, ok := dropKinds[x.Kind]
 	if !ok {
@@ -72,48 +73,101 @@ func missing(err error, kind catalog.Kind, n parser.Name) error {
 
 // dropAll removes relations and, with CASCADE, what depends on them; indexes go with their relation.
 func (s *Session) dropAll(ctx context.Context, snap *catalog.Snapshot, roots []*catalog.Relation, cascade bool) error {
-	var order []*catalog.Relation // dependants first
-	seen := map[catalog.ID]bool{}
-	var blocked []string
-	var visit func(r *catalog.Relation, root bool)
-	visit = func(r *catalog.Relation, root bool) {
-		if seen[r.ID] {
-			return
-		}
-		seen[r.ID] = true
-		for _, d := range snap.Dependants(r.ID) {
-			own := d.Kind == catalog.Index && d.IndexOn == r.ID
-			if !own && !cascade && !slices.Contains(roots, d) {
-				blocked = append(blocked, fmt.Sprintf("%s %s depends on %s %s", d.Kind, d.Name, r.Kind, r.Name))
+	return s.dropObjects(ctx, snap, roots, nil, cascade)
+}
+
+// object is a relation or a function.
+type object struct {
+	id   catalog.ID
+	rel  *catalog.Relation
+	fn   *catalog.Function
+	text string // kind and name
+}
+
+func relObject(r *catalog.Relation) object {
+	return object{id: r.ID, rel: r, text: fmt.Sprintf("%s %s", r.Kind, r.Name)}
+}
+
+func funcObject(f *catalog.Function) object {
+	return object{id: f.ID, fn: f, text: "function " + signatureOf(f)}
+}
+
+// dropping collects what a DROP removes.
+type dropping struct {
+	s       *Session
+	snap    *catalog.Snapshot
+	cascade bool
+	roots   map[catalog.ID]bool
+	seen    map[catalog.ID]bool
+	blocked []string
+	order   []object // dependants first
+}
+
+func (d *dropping) visit(o object) {
+	if d.seen[o.id] {
+		return
+	}
+	d.seen[o.id] = true
+	var above []object
+	for _, r := range d.snap.Dependants(o.id) {
+		above = append(above, relObject(r))
+	}
+	for _, f := range d.snap.BoundFunctions(o.id) {
+		above = append(above, funcObject(f))
+	}
+	for _, a := range above {
+		own := a.rel != nil && a.rel.Kind == catalog.Index && a.rel.IndexOn == o.id
+		if !own && !d.roots[a.id] {
+			if !d.cascade {
+				d.blocked = append(d.blocked, a.text+" depends on "+o.text)
 				continue
 			}
-			if !own && !root && cascade || !own && cascade {
-				if !slices.Contains(roots, d) && !seen[d.ID] {
-					s.notice("drop cascades to %s %s", d.Kind, d.Name)
-				}
+			if !d.seen[a.id] {
+				d.s.notice("drop cascades to %s", a.text)
 			}
-			visit(d, false)
 		}
-		order = append(order, r)
+		d.visit(a)
 	}
-	for _, r := range roots {
-		visit(r, true)
+	d.order = append(d.order, o)
+}
+
+// dropObjects removes relations and functions and, with CASCADE, what depends on them.
+func (s *Session) dropObjects(ctx context.Context, snap *catalog.Snapshot, rels []*catalog.Relation, fns []*catalog.Function, cascade bool) error {
+	d := &dropping{s: s, snap: snap, cascade: cascade, roots: map[catalog.ID]bool{}, seen: map[catalog.ID]bool{}}
+	var roots []object
+	for _, r := range rels {
+		roots = append(roots, relObject(r))
 	}
-	if len(blocked) > 0 {
-		return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop %s %s because other objects depend on it", roots[0].Kind, roots[0].Name).
-			WithDetail("%s", strings.Join(blocked, "\n")).WithHint("Use DROP ... CASCADE to drop the dependent objects too.")
+	for _, f := range fns {
+		roots = append(roots, funcObject(f))
 	}
-	if len(order) == 0 {
+	for _, o := range roots {
+		d.roots[o.id] = true
+	}
+	for _, o := range roots {
+		d.visit(o)
+	}
+	if len(d.blocked) > 0 {
+		return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop %s because other objects depend on it", roots[0].text).
+			WithDetail("%s", strings.Join(d.blocked, "\n")).WithHint("Use DROP ... CASCADE to drop the dependent objects too.")
+	}
+	if len(d.order) == 0 {
 		return nil
 	}
 	var c catalog.Change
-	for _, r := range order {
-		c.Drop = append(c.Drop, r.ID)
+	var gone []*catalog.Relation
+	for _, o := range d.order {
+		if o.fn != nil {
+			c.DropFunc = append(c.DropFunc, o.id)
+			continue
+		}
+		c.Drop = append(c.Drop, o.id)
+		gone = append(gone, o.rel)
 	}
 	if err := s.apply(ctx, snap, c); err != nil {
 		return err
 	}
-	return s.endJobs(ctx, order)
+	return s.endJobs(ctx, gone)
 }
 
 func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
@@ -132,15 +186,24 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 				inside = append(inside, r)
 			}
 		}
-		if len(inside) > 0 && x.Behavior != parser.DropCascade {
+		var fns []*catalog.Function
+		for _, f := range snap.Functions {
+			if f.Schema == n.Last() {
+				fns = append(fns, f)
+			}
+		}
+		if len(inside)+len(fns) > 0 && x.Behavior != parser.DropCascade {
 			var detail []string
+			for _, f := range fns {
+				detail = append(detail, fmt.Sprintf("function %s depends on schema %s", signatureOf(f), n.Last()))
+			}
 			for _, r := range inside {
 				detail = append(detail, fmt.Sprintf("%s %s depends on schema %s", r.Kind, r.Name, n.Last()))
 			}
 			return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop schema %s because other objects depend on it", n.Last()).
 				WithDetail("%s", strings.Join(detail, "\n")).WithHint("Use DROP ... CASCADE to drop the dependent objects too.")
 		}
-		if err := s.dropAll(ctx, snap, inside, true); err != nil {
+		if err := s.dropObjects(ctx, snap, inside, fns, true); err != nil {
 			return err
 		}
 		if err := s.apply(ctx, s.snapshot(), catalog.Change{DropSchema: []string{n.Last()}}); err != nil {

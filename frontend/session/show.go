@@ -161,7 +161,16 @@ func (s *Session) showObjects(x *parser.ShowStmt) ([][]sqltypes.Datum, error) {
 		return rows, nil
 	case "CLUSTER":
 		return [][]sqltypes.Datum{{"1", "meta, compute, frontend", s.m.Started.UTC().Format("2006-01-02 15:04:05"), strconv.Itoa(s.m.Parallelism)}}, nil
-	case "FUNCTIONS", "SUBSCRIPTIONS", "SECRETS", "CONNECTIONS", "INTERNAL TABLES", "SUBSCRIPTION CURSORS":
+	case "FUNCTIONS":
+		for _, f := range snap.Functions {
+			args := strings.TrimSuffix(strings.TrimPrefix(signatureOf(f), f.Name+"("), ")")
+			result, err := s.m.System.Function(s, "pg_get_function_result", []sqltypes.Datum{int64(f.ID)})
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, []sqltypes.Datum{f.Name, strings.ReplaceAll(args, ",", ", "), result, "sql"})
+		}
+	case "SUBSCRIPTIONS", "SECRETS", "CONNECTIONS", "INTERNAL TABLES", "SUBSCRIPTION CURSORS":
 	case "CURSORS":
 		for n, c := range s.cursors {
 			rows = append(rows, []sqltypes.Datum{n, c.query})

@@ -194,16 +194,39 @@ type User struct {
 	Verifier string `json:",omitempty"` // SCRAM-SHA-256$… as PostgreSQL stores it; "" for no password
 }
 
-// Function is CREATE FUNCTION … LANGUAGE sql.
+// Function is CREATE FUNCTION … LANGUAGE sql. It is expanded where it is called (frontend/bind).
 type Function struct {
-	ID         ID
-	Schema     string
-	Name       string
-	ArgNames   []string
-	Args       []sqltypes.Type
-	Result     sqltypes.Type
-	Body       string
-	Definition string
+	ID       ID
+	Schema   string
+	Name     string
+	Owner    string   `json:",omitempty"`
+	ArgNames []string // as many as Args; "" for one without a name
+	Args     []sqltypes.Type
+	// Defaults are the SQL texts of the last arguments' default values.
+	Defaults []string `json:",omitempty"`
+	Result   sqltypes.Type
+	// Columns are those of RETURNS TABLE, of several OUT parameters (Out) or of a relation's rows; nil: one value.
+	Columns []FuncColumn `json:",omitempty"`
+	Out     bool         `json:",omitempty"`
+	Rows    string       `json:",omitempty"` // the relation whose rows are returned
+	Set     bool         `json:",omitempty"` // returns any number of rows
+	Strict  bool         `json:",omitempty"`
+	// Volatility is i, s or v, as in pg_proc.
+	Volatility string `json:",omitempty"`
+	// Body is the SQL text of the queries, the last of which gives the result.
+	Body string
+	// Form is how the body was written: "" for AS '…', "return" for RETURN expr, "atomic" for BEGIN ATOMIC … END.
+	Form string `json:",omitempty"`
+	// SearchPath is the one at CREATE; the names in a body in quotes are looked up with the caller's instead.
+	SearchPath string `json:",omitempty"`
+	DependsOn  []ID   `json:",omitempty"` // relations, types and functions that the body names
+	Comment    string `json:",omitempty"`
+}
+
+// FuncColumn is a column of a function's result.
+type FuncColumn struct {
+	Name string
+	Type sqltypes.Type
 }
 
 // Type is what CREATE TYPE made.
@@ -238,6 +261,7 @@ type Snapshot struct {
 	byName    map[name]*Relation
 	typeNames map[name]*Type
 	byStamp   map[uint64]*Type
+	funcs     map[name][]*Function
 }
 
 type name struct{ schema, rel string }
@@ -248,6 +272,14 @@ func (s *Snapshot) Index() {
 	for _, r := range s.Relations {
 		s.byName[name{r.Schema, r.Name}] = r
 	}
+	s.funcs = map[name][]*Function{}
+	for _, f := range s.Functions {
+		k := name{f.Schema, f.Name}
+		s.funcs[k] = append(s.funcs[k], f)
+	}
+	for _, fs := range s.funcs {
+		sort.Slice(fs, func(i, j int) bool { return fs[i].ID < fs[j].ID })
+	}
 	s.typeNames = make(map[name]*Type, len(s.Types))
 	s.byStamp = make(map[uint64]*Type, len(s.Types))
 	for _, t := range s.Types {
@@ -257,6 +289,9 @@ func (s *Snapshot) Index() {
 			Fields: t.Fields, Labels: t.Labels})
 	}
 }
+
+// FunctionsNamed lists the functions of a name in a schema, by id.
+func (s *Snapshot) FunctionsNamed(schema, fn string) []*Function { return s.funcs[name{schema, fn}] }
 
 // FindType looks a type up by schema and name.
 func (s *Snapshot) FindType(schema, typ string) (*Type, bool) {
@@ -362,6 +397,18 @@ func (s *Snapshot) TypeDependants(id ID) []*Type {
 			out = append(out, t)
 		}
 	}
+	return out
+}
+
+// BoundFunctions lists the functions that depend on id: those whose body was bound when they were created.
+func (s *Snapshot) BoundFunctions(id ID) []*Function {
+	var out []*Function
+	for _, f := range s.Functions {
+		if (f.Form != "" || f.Rows != "") && slices.Contains(f.DependsOn, id) {
+			out = append(out, f)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
 	return out
 }
 

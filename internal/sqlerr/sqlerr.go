@@ -105,6 +105,7 @@ const (
 	DuplicateObject              Code = "42710"
 	AmbiguousFunction            Code = "42725"
 	DuplicateFunction            Code = "42723"
+	InvalidFunctionDefinition    Code = "42P13"
 	GroupingError                Code = "42803"
 	DatatypeMismatch             Code = "42804"
 	WrongObjectType              Code = "42809"
