@@ -18,6 +18,12 @@ func activityRows(w *writer, f *facts) {
 		r := row{"datid": oidDatabase, "datname": f.snap.Database, "pid": a.PID, "usesysid": f.roleOID(a.User), "usename": a.User,
 			"application_name": a.AppName, "client_addr": host, "client_port": port, "backend_start": a.Opened, "query_start": a.QueryStart,
 			"state_change": a.Change, "state": orNil(a.State), "query": a.Query, "backend_type": "client backend"}
+		if !a.XactStart.IsZero() {
+			r["xact_start"] = a.XactStart
+		}
+		if a.State != "active" {
+			r["wait_event_type"], r["wait_event"] = "Client", "ClientRead"
+		}
 		w.add(r)
 	}
 }
@@ -30,7 +36,7 @@ func cursorRows(w *writer, f *facts) {
 
 func preparedRows(w *writer, f *facts) {
 	for _, p := range f.prepared() {
-		w.add(row{"name": p.Name, "statement": p.Statement, "prepare_time": p.Made, "parameter_types": oidsOf(p.Params), "from_sql": true,
+		w.add(row{"name": p.Name, "statement": p.Statement, "prepare_time": p.Made, "parameter_types": oidsOf(p.Params), "from_sql": p.BySQL,
 			"generic_plans": 0, "custom_plans": 0})
 	}
 }

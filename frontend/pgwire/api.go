@@ -2,6 +2,7 @@ package pgwire
 
 import (
 	"context"
+	"time"
 
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -62,6 +63,16 @@ type Session interface {
 	ParameterChanges() map[string]string
 	// Notices returns, and forgets, what is to be told beside results; codes of class 01 are warnings.
 	Notices() []*sqlerr.Error
+	// Named returns a prepared statement of that name, Keep gives a statement a name, and Drop takes it away. They
+	// are the session's because PREPARE, EXECUTE and DEALLOCATE name the same statements as the protocol. sql is the
+	// script that positions of errors refer to; p is nil for an empty one.
+	Named(name string) (sql string, p Prepared, ok bool)
+	Keep(name, sql string, p Prepared)
+	Drop(name string)
+	// Cursor describes a cursor that DECLARE has opened, which the protocol takes for a portal.
+	Cursor(name string) (cols []Column, ok bool)
+	// IdleTimeout bounds the wait for the next message as things are, 0: no bound. why ends the connection then.
+	IdleTimeout() (limit time.Duration, why *sqlerr.Error)
 	// Settings is how values are written as text and read from it. It may change between statements.
 	Settings() *sqlio.Settings
 	// Close ends the session and rolls back what is open. It is called once, also after a panic.

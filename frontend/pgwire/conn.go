@@ -29,7 +29,7 @@ type conn struct {
 	life     context.Context // as long as the connection; the parent of mu.ctx
 	sess     Session
 
-	stmts    map[string]*prepared // named ones
+	stmts    map[string]*prepared // what the session's named ones look like on the wire
 	unnamed  *prepared
 	portals  map[string]*portal // named ones
 	portal   portal             // the unnamed one, in use when portal.stmt is not nil
@@ -101,7 +101,17 @@ func (c *conn) acceptDeadline() bool {
 // loop serves messages until the client leaves (nil) or something ends the connection.
 func (c *conn) loop() error {
 	for {
+		limit, why := c.sess.IdleTimeout()
+		if limit > 0 {
+			c.waitAtMost(limit)
+		}
 		typ, body, err := c.in.next()
+		if limit > 0 {
+			if errors.Is(err, os.ErrDeadlineExceeded) && !c.isEnding() {
+				return fatal(why)
+			}
+			c.waitAtMost(0)
+		}
 		if err != nil {
 			return c.readError(err)
 		}
@@ -115,6 +125,20 @@ func (c *conn) loop() error {
 			return fatal(shutdownError())
 		}
 	}
+}
+
+// waitAtMost bounds the wait for a message, 0: no bound. It leaves alone a connection that is to end.
+func (c *conn) waitAtMost(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.ending {
+		return
+	}
+	var at time.Time
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	c.raw.SetReadDeadline(at)
 }
 
 // handle works on one message. An error ends the connection.

@@ -99,7 +99,7 @@ func (c *conn) parse(ctx context.Context, f *fields) error {
 	}
 	if len(name) == 0 {
 		c.dropStatement("")
-	} else if c.stmts[string(name)] != nil {
+	} else if _, _, dup := c.sess.Named(string(name)); dup {
 		return sqlerr.New(sqlerr.DuplicatePreparedStatement, `prepared statement "%s" already exists`, name)
 	}
 	st, err := c.prepare(ctx, string(text), oids)
@@ -109,10 +109,8 @@ func (c *conn) parse(ctx context.Context, f *fields) error {
 	if len(name) == 0 {
 		c.unnamed = st
 	} else {
-		if c.stmts == nil {
-			c.stmts = map[string]*prepared{}
-		}
-		c.stmts[string(name)] = st
+		c.sess.Keep(string(name), st.sql, st.p)
+		c.cache(string(name), st)
 	}
 	c.out.empty('1')
 	return nil
@@ -154,10 +152,27 @@ func (c *conn) statement(name []byte) (*prepared, error) {
 		}
 		return c.unnamed, nil
 	}
-	if st := c.stmts[string(name)]; st != nil {
+	sql, p, ok := c.sess.Named(string(name))
+	switch st := c.stmts[string(name)]; {
+	case ok && st != nil && st.p == p:
+		return st, nil
+	case ok: // PREPARE has made it, or made it anew
+		st = &prepared{sql: sql, p: p}
+		if p != nil {
+			st.params, st.cols = p.Params(), p.Columns()
+		}
+		c.cache(string(name), st)
 		return st, nil
 	}
+	delete(c.stmts, string(name))
 	return nil, sqlerr.New(sqlerr.InvalidSQLStatementName, `prepared statement "%s" does not exist`, name)
+}
+
+func (c *conn) cache(name string, st *prepared) {
+	if c.stmts == nil {
+		c.stmts = map[string]*prepared{}
+	}
+	c.stmts[name] = st
 }
 
 // dropStatement forgets a prepared statement, if there is one of that name.
@@ -166,6 +181,7 @@ func (c *conn) dropStatement(name string) {
 	if name == "" {
 		st, c.unnamed = c.unnamed, nil
 	} else {
+		c.sess.Drop(name)
 		delete(c.stmts, name)
 	}
 	if st != nil && st.p != nil {
@@ -356,6 +372,10 @@ func (c *conn) describe(f *fields) error {
 	case 'P':
 		p := c.portalNamed(name)
 		if p == nil {
+			if cols, ok := c.sess.Cursor(string(name)); ok {
+				c.describeColumns(cols, nil)
+				return nil
+			}
 			return noPortal(name)
 		}
 		if p.p == nil {

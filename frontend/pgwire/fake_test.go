@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/millrace/millrace/internal/delta"
@@ -98,6 +99,7 @@ func (b *fakeBackend) Open(_ context.Context, p Startup) (Session, error) {
 }
 
 type fakeSession struct {
+	named      map[string]fakeNamed
 	b          *fakeBackend
 	status     byte
 	settings   *sqlio.Settings
@@ -373,3 +375,31 @@ func (c *fakeCopyOut) Next(context.Context) ([]byte, error) {
 
 func (c *fakeCopyOut) Tag() string { return fmt.Sprintf("COPY %d", c.n) }
 func (c *fakeCopyOut) Close()      {}
+
+// Named implements Session.
+func (s *fakeSession) Named(name string) (string, Prepared, bool) {
+	n, ok := s.named[name]
+	return n.sql, n.p, ok
+}
+
+// Keep implements Session.
+func (s *fakeSession) Keep(name, sql string, p Prepared) {
+	if s.named == nil {
+		s.named = map[string]fakeNamed{}
+	}
+	s.named[name] = fakeNamed{sql, p}
+}
+
+// Drop implements Session.
+func (s *fakeSession) Drop(name string) { delete(s.named, name) }
+
+// Cursor implements Session.
+func (s *fakeSession) Cursor(string) ([]Column, bool) { return nil, false }
+
+// IdleTimeout implements Session.
+func (s *fakeSession) IdleTimeout() (time.Duration, *sqlerr.Error) { return 0, nil }
+
+type fakeNamed struct {
+	sql string
+	p   Prepared
+}

@@ -320,6 +320,15 @@ func (s *Session) endCursors(committed bool) {
 	}
 }
 
+// Cursor implements pgwire.Session.
+func (s *Session) Cursor(name string) ([]pgwire.Column, bool) {
+	c := s.cursors[name]
+	if c == nil {
+		return nil, false
+	}
+	return c.columns, true
+}
+
 // CursorInfo describes a cursor for pg_cursors.
 type CursorInfo struct {
 	Name, Statement          string

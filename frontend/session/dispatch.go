@@ -99,7 +99,7 @@ func (s *Session) utilityColumns(ast parser.Stmt) []pgwire.Column {
 	case *parser.ExplainStmt:
 		return []pgwire.Column{{Name: "QUERY PLAN", Type: sqltypes.Text}}
 	case *parser.ExecuteStmt:
-		if p := s.stmts[x.Name]; p != nil {
+		if p := s.stmts[x.Name]; p != nil && p.prepared != nil {
 			return p.columns
 		}
 	case *parser.FetchStmt:

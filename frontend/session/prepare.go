@@ -11,25 +11,53 @@ import (
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
-// named is a statement that PREPARE made.
+// named is a statement that PREPARE or the protocol made.
 type named struct {
-	*prepared
+	*prepared  // nil: an empty statement
 	name, text string
 	made       time.Time
+	sql        bool // by PREPARE
 }
+
+// Named implements pgwire.Session.
+func (s *Session) Named(name string) (sql string, p pgwire.Prepared, ok bool) {
+	n := s.stmts[name]
+	if n == nil {
+		return "", nil, false
+	}
+	if n.prepared == nil {
+		return n.text, nil, true
+	}
+	return n.text, n.prepared, true
+}
+
+// Keep implements pgwire.Session.
+func (s *Session) Keep(name, sql string, p pgwire.Prepared) {
+	n := &named{name: name, text: sql, made: time.Now()}
+	n.prepared, _ = p.(*prepared)
+	s.stmts[name] = n
+}
+
+// Drop implements pgwire.Session.
+func (s *Session) Drop(name string) { delete(s.stmts, name) }
 
 // PreparedInfo describes a prepared statement for pg_prepared_statements.
 type PreparedInfo struct {
 	Name, Statement string
 	Made            time.Time
 	Params          []sqltypes.Type
+	BySQL           bool // made by PREPARE, not by the protocol
 }
 
 // PreparedStatements lists what PREPARE made, by name.
 func (s *Session) PreparedStatements() []PreparedInfo {
 	var out []PreparedInfo
 	for _, p := range s.stmts {
-		out = append(out, PreparedInfo{p.name, p.text, p.made, p.params})
+		i := PreparedInfo{Name: p.name, Statement: p.text, Made: p.made, BySQL: p.sql}
+		if p.prepared != nil {
+			i.Params = p.params
+		}
+		out = append(out, i)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
@@ -52,14 +80,14 @@ func (s *Session) prepareNamed(ctx context.Context, st statement, x *parser.Prep
 	if err != nil {
 		return err
 	}
-	s.stmts[x.Name] = &named{p.(*prepared), x.Name, st.text, time.Now()}
+	s.stmts[x.Name] = &named{p.(*prepared), x.Name, st.text, time.Now(), true}
 	return nil
 }
 
 // executeNamed runs EXECUTE.
 func (s *Session) executeNamed(ctx context.Context, x *parser.ExecuteStmt) (pgwire.Rows, error) {
 	p := s.stmts[x.Name]
-	if p == nil {
+	if p == nil || p.prepared == nil {
 		return nil, sqlerr.New(sqlerr.InvalidSQLStatementName, "prepared statement %q does not exist", x.Name)
 	}
 	if len(x.Args) != len(p.params) {

@@ -141,6 +141,7 @@ type Activity struct {
 	User, AppName, Remote      string
 	Query, State               string
 	Opened, QueryStart, Change time.Time
+	XactStart                  time.Time // zero: in no transaction
 }
 
 // Activity lists the open sessions by pid.
@@ -151,7 +152,8 @@ func (m *Manager) Activity() []Activity {
 	for _, s := range m.sessions {
 		s.mu.Lock()
 		out = append(out, Activity{PID: s.start.PID, User: s.start.User, AppName: s.appName, Remote: s.start.Remote,
-			Query: s.query, State: s.state, Opened: s.opened, QueryStart: s.queryStart, Change: s.change})
+			Query: s.query, State: s.state, Opened: s.opened, QueryStart: s.queryStart, Change: s.change,
+			XactStart: s.xactStart})
 		s.mu.Unlock()
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].PID < out[j].PID })
@@ -192,6 +194,7 @@ type Session struct {
 	query, state       string
 	appName            string
 	queryStart, change time.Time
+	xactStart          time.Time
 }
 
 // statement is one parsed statement of a script.
@@ -364,6 +367,16 @@ func (s *Session) evalCtx() *expr.Ctx {
 // pgEpochMicros is 2000-01-01 UTC in µs since 1970.
 const pgEpochMicros = 946684800 * 1_000_000
 
+// IdleTimeout implements pgwire.Session.
+func (s *Session) IdleTimeout() (time.Duration, *sqlerr.Error) {
+	if s.txn.block {
+		d, _ := parseDuration(s.settings.must("idle_in_transaction_session_timeout"))
+		return d, sqlerr.New(sqlerr.IdleInTransactionTimeout, "terminating connection due to idle-in-transaction timeout")
+	}
+	d, _ := parseDuration(s.settings.must("idle_session_timeout"))
+	return d, sqlerr.New(sqlerr.IdleSessionTimeout, "terminating connection due to idle-session timeout")
+}
+
 // running tells other sessions what this one does.
 func (s *Session) running(query, state string) {
 	s.mu.Lock()
@@ -373,6 +386,12 @@ func (s *Session) running(query, state string) {
 		s.query, s.queryStart = query, now
 	}
 	s.state, s.change = state, now
+	switch {
+	case state == "idle":
+		s.xactStart = time.Time{}
+	case s.xactStart.IsZero():
+		s.xactStart = now
+	}
 	s.appName = s.settings.must("application_name")
 }
 

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/internal/datetime"
@@ -34,21 +35,30 @@ type param struct {
 var params = []param{
 	{name: "application_name", doc: "Name of the application, as the client gave it.", reported: true},
 	{name: "bytea_output", def: "hex", doc: "Output format of bytea: hex or escape.", check: oneOf("hex", "escape"), frozen: true},
+	{name: "check_function_bodies", def: "on", doc: "Accepted for compatibility: bodies are always checked.", check: boolean},
 	{name: "client_encoding", def: "UTF8", doc: "Encoding of text exchanged with the client.", reported: true, check: utf8Only},
 	{name: "client_min_messages", def: "notice", doc: "Least severity of messages sent to the client."},
 	{name: "consistency", def: "strict", doc: "strict: reads see every committed write; latest: reads never wait.", check: oneOf("strict", "latest")},
 	{name: "DateStyle", def: "ISO, MDY", doc: "Output form and input order of dates.", reported: true, check: dateStyle, frozen: true},
+	{name: "default_table_access_method", def: "heap", doc: "Accepted for compatibility.", check: oneOf("heap")},
+	{name: "default_tablespace", doc: "Accepted for compatibility."},
 	{name: "default_transaction_deferrable", def: "off", doc: "Whether new transactions are deferrable.", check: boolean},
 	{name: "default_transaction_isolation", def: "read committed", doc: "Isolation level of new transactions.", check: isolationLevel},
 	{name: "default_transaction_read_only", def: "off", doc: "Whether new transactions are read-only.", reported: true, check: boolean},
+	{name: "escape_string_warning", def: "on", doc: "Accepted for compatibility.", check: boolean},
 	{name: "extra_float_digits", def: "1", doc: "Digits added to the text of floating-point values.", check: integer("extra_float_digits", -15, 3), frozen: true},
 	{name: "in_hot_standby", def: "off", doc: "Whether the server is a standby; never.", reported: true, fixed: true},
 	{name: "integer_datetimes", def: "on", doc: "Dates and times are 64-bit integers.", reported: true, fixed: true},
 	{name: "IntervalStyle", def: "postgres", doc: "Output form of intervals.", reported: true,
 		check: oneOf("postgres", "postgres_verbose", "sql_standard", "iso_8601"), frozen: true},
 	{name: "is_superuser", def: "on", doc: "Whether the user has all rights.", reported: true, fixed: true},
+	{name: "idle_in_transaction_session_timeout", def: "0", doc: "Longest wait for the client within a transaction block; 0: no bound.", check: duration},
+	{name: "idle_session_timeout", def: "0", doc: "Longest wait for the client outside of a transaction block; 0: no bound.", check: duration},
+	{name: "lc_collate", def: "C", doc: "Order of text: that of its bytes.", fixed: true},
+	{name: "lc_ctype", def: "C.UTF-8", doc: "Classes of characters.", fixed: true},
+	{name: "jit", def: "off", doc: "Accepted for compatibility.", check: boolean},
 	{name: "lock_timeout", def: "0", doc: "Accepted for compatibility; there are no locks to wait for.", check: duration},
-	{name: "idle_in_transaction_session_timeout", def: "0", doc: "Accepted for compatibility.", check: duration},
+	{name: "max_connections", def: "1000", doc: "Clients served at once.", fixed: true},
 	{name: "max_index_keys", def: "32", doc: "Columns that a key may have, as clients are told.", fixed: true},
 	{name: "max_identifier_length", def: "63", doc: "Longest name. Unit: bytes.", fixed: true},
 	{name: "query_memory", def: "1GB", doc: "Memory that one query may use before it fails with 53200.", check: memory},
@@ -66,16 +76,24 @@ var params = []param{
 	{name: "transaction_deferrable", follows: "default_transaction_deferrable", doc: "Whether the current transaction is deferrable.", check: boolean},
 	{name: "transaction_isolation", follows: "default_transaction_isolation", doc: "Isolation level of the current transaction.", check: isolationLevel},
 	{name: "transaction_read_only", follows: "default_transaction_read_only", doc: "Whether the current transaction is read-only.", check: boolean},
+	{name: "work_mem", def: "4MB", doc: "Accepted for compatibility: query_memory bounds a query.", check: memory},
 	{name: "xmloption", def: "content", doc: "Accepted for compatibility."},
 }
 
-func findParam(name string) *param {
+// paramIndex finds parameters by their names in lower case: several are asked for at every statement.
+var paramIndex = sync.OnceValue(func() map[string]*param {
+	m := map[string]*param{}
 	for i := range params {
-		if strings.EqualFold(params[i].name, name) {
-			return &params[i]
-		}
+		m[strings.ToLower(params[i].name)] = &params[i]
 	}
-	return nil
+	return m
+})
+
+func findParam(name string) *param {
+	if p := paramIndex()[name]; p != nil {
+		return p
+	}
+	return paramIndex()[strings.ToLower(name)]
 }
 
 // hint is an error of a check whose text is the hint that PostgreSQL gives.

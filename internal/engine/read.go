@@ -53,8 +53,8 @@ func (e *Engine) waitError(ctx context.Context, ids []catalog.ID) error {
 			low, name = c, snap.Relations[id].Name
 		}
 	}
-	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "relation %q has not caught up", name).
-		WithHint("SHOW JOBS tells how far each job is behind.").WithCause(ctx.Err())
+	return sqlerr.New(sqlerr.QueryCanceled, "canceling statement due to statement timeout").
+		WithDetail("Relation %q has not caught up.", name).WithHint("SHOW JOBS tells how far each job is behind.").WithCause(ctx.Err())
 }
 
 func (e *Engine) tryView(ids []catalog.ID, minPos uint64) (*table.View, bool, error) {
