@@ -72,6 +72,7 @@ func (p *prepared) bind() (err error) {
 			return err
 		}
 		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
+		setOrigins(p.columns, p.bound.query, env.Catalog, env.Used)
 		p.bound.query, err = planBatch(p.bound.query, env.Catalog)
 	case *parser.InsertStmt:
 		if p.bound.insert, err = bind.Insert(env, x); err != nil {
