@@ -13,8 +13,8 @@ import (
 // call binds a function call of any sort.
 func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 	name := e.Name.Last()
-	if s := e.Name.Schema(); s != "" && s != "pg_catalog" {
-		if _, ok := x.env.Catalog.Schemas[s]; !ok {
+	if s := e.Name.Schema(); s != "" && s != "pg_catalog" && !infoSchemaFunc(e.Name) {
+		if _, ok := x.env.Catalog.Schemas[s]; !ok && s != "information_schema" {
 			fail(sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", s).At(e.Pos))
 		}
 		return x.userCall(e, x.userFunctions(e.Name))
@@ -60,6 +60,11 @@ func (x *exprCtx) call(e *parser.FuncCall) expr.Expr {
 	}
 	x.noFunction(e, args)
 	return nil
+}
+
+// infoSchemaFunc says that a name is that of one of the helpers PostgreSQL has in information_schema.
+func infoSchemaFunc(n parser.Name) bool {
+	return n.Schema() == "information_schema" && strings.HasPrefix(n.Last(), "_pg_")
 }
 
 func isAggregate(name string) bool {

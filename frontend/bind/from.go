@@ -153,7 +153,11 @@ func (b *binder) relation(name parser.Name, sc *scope) *frame {
 	}
 	r, sys := b.lookup(name)
 	if sys != nil {
-		return newFrame(sys, sys.Name, sys.Schema)
+		f := newFrame(sys, sys.Name, sys.Schema)
+		if last := len(f.cols) - 1; f.cols[last].name == "tableoid" {
+			f.cols = f.cols[:last] // * does not list it
+		}
+		return f
 	}
 	if r == nil {
 		b.missingRelation(name, sc)

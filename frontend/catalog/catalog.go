@@ -10,7 +10,7 @@
 // Invariants: columns are PostgreSQL's, in order; OIDs are stable while an object lives and every reference
 // leads to a row (see oid.go); a relation without counterpart here has PostgreSQL's columns and no rows.
 //
-// It changes nothing, plans nothing, and has no hidden columns (xmin, ctid, tableoid). Start at contents in
+// It changes nothing, plans nothing, and of the hidden columns has tableoid, with a qualified name. Start at contents in
 // registry.go, then shape.go.
 package catalog
 

@@ -23,7 +23,7 @@ func TestRowsFitTheirColumns(t *testing.T) {
 			t.Errorf("%s.%s: %v", r.schema, r.name, err)
 		}
 		for _, row := range rows {
-			if len(row) != len(r.cols) {
+			if len(row) != len(r.cols)+1 || row[len(r.cols)] != r.oid {
 				t.Fatalf("%s.%s has a row of %d values and %d columns", r.schema, r.name, len(row), len(r.cols))
 			}
 			for i, c := range r.cols {

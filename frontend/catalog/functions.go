@@ -129,7 +129,7 @@ var answerTable = map[string]answer{
 	"pg_describe_object":                 describeObject,
 	"obj_description":                    objDescription,
 	"col_description":                    colDescription,
-	"shobj_description":                  null,
+	"shobj_description":                  sharedDescription,
 	"to_regclass":                        toReg(sqltypes.KRegclass),
 	"to_regtype":                         toReg(sqltypes.KRegtype),
 	"to_regproc":                         toReg(sqltypes.KRegproc),
@@ -415,6 +415,22 @@ func objDescription(c *call) (sqltypes.Datum, error) {
 	return c.comment(c.oid(0), 0, in), nil
 }
 
+// sharedDescription is the comment on a role or on the database.
+func sharedDescription(c *call) (sqltypes.Datum, error) {
+	in, _ := c.text(1)
+	switch in {
+	case "pg_database":
+		if c.oid(0) == oidDatabase {
+			return orNil(c.snap.Comments["database"]), nil
+		}
+	case "pg_authid":
+		if name, ok := c.roleName(c.oid(0)); ok {
+			return orNil(c.snap.Comments["role "+name]), nil
+		}
+	}
+	return nil, nil
+}
+
 func colDescription(c *call) (sqltypes.Datum, error) {
 	return c.comment(c.oid(0), c.oid(1), "pg_class"), nil
 }
@@ -441,6 +457,16 @@ func (f *facts) comment(oid, column int64, in string) sqltypes.Datum {
 	if text == "" && (in == "pg_proc" || in == "") {
 		if p := f.proc(oid); p != nil {
 			text = p.doc
+		}
+	}
+	if text == "" && (in == "pg_type" || in == "") {
+		if t, array, ok := f.snap.TypeByOID(uint32(oid)); ok && !array {
+			text = t.Comment
+		}
+	}
+	if text == "" && (in == "pg_constraint" || in == "") && oid&pkeyConstraint == pkeyConstraint {
+		if r := f.relation(oid &^ pkeyConstraint); r != nil && hasPkey(r) {
+			text = r.ConstraintComments[r.Name+"_pkey"]
 		}
 	}
 	if text == "" && in == "pg_operator" {

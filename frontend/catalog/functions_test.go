@@ -27,7 +27,7 @@ func TestAnswers(t *testing.T) {
 		{"pg_get_indexdef('t1'::regclass)", "NULL"},
 		{"(select pg_get_constraintdef(oid) from pg_constraint)", "PRIMARY KEY (id)"},
 		{"pg_get_constraintdef(1)", "NULL"},
-		{"(select pg_get_expr(adbin, adrelid) from pg_attrdef)", "'x'"},
+		{"(select pg_get_expr(adbin, adrelid) from pg_attrdef)", "'x'::text"},
 		{"(select pg_get_ruledef(oid) from pg_rewrite where ev_class = 'v1'::regclass)", "CREATE RULE \"_RETURN\" AS\n    ON SELECT TO public.v1 DO INSTEAD  SELECT id, name FROM t1;"},
 		{"pg_get_functiondef('twice'::regproc)", "CREATE OR REPLACE FUNCTION public.twice(x integer)\n RETURNS integer\n LANGUAGE sql\nAS $function$SELECT 2 * x$function$\n"},
 		{"pg_get_function_arguments('twice'::regproc)", "x integer"},

@@ -144,6 +144,7 @@ func (f *fake) rows(schema, name string) []map[string]sqltypes.Datum {
 		f.t.Fatal(err)
 	}
 	cols, _ := f.y.Columns(schema, name)
+	cols = cols[:len(cols)-1] // without tableoid
 	out := make([]map[string]sqltypes.Datum, len(rows))
 	for i, r := range rows {
 		out[i] = map[string]sqltypes.Datum{}

@@ -62,7 +62,7 @@ func infoColumnsRows(w *writer, f *facts) {
 			if c.Generated != "" {
 				v["is_generated"], v["generation_expression"] = "ALWAYS", c.Generated
 			} else {
-				v["column_default"] = orNil(c.Default)
+				v["column_default"] = orNil(defaultText(c.Default, c.Type))
 			}
 			w.add(v)
 		}

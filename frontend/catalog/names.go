@@ -287,6 +287,8 @@ func (f *facts) typeOIDNamed(text string) (int64, error) {
 		return oidCstring, nil
 	case "internal":
 		return oidInternalType, nil
+	case "trigger":
+		return oidTrigger, nil
 	case `"char"`:
 		return int64(sqltypes.Char.OID()), nil
 	}

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -129,10 +130,20 @@ func attrdefRows(w *writer, f *facts) {
 				text = c.Generated
 			}
 			if text != "" && r.Kind != catalog.Index {
+				text = defaultText(text, c.Type)
 				w.add(row{"oid": attrdefOID(r, attnum(r, i)), "adrelid": r.ID, "adnum": attnum(r, i), "adbin": text})
 			}
 		}
 	}
+}
+
+// defaultText prints a default as PostgreSQL does, which names the type of a quoted constant.
+func defaultText(text string, t sqltypes.Type) string {
+	e, err := parser.ParseExpr(text)
+	if _, ok := e.(*parser.StringLit); err == nil && ok {
+		return text + "::" + t.Base().String()
+	}
+	return text
 }
 
 func fixedNamespace(w *writer, _ *System) {
@@ -184,9 +195,17 @@ func descriptionRows(w *writer, f *facts) {
 			w.add(row{"objoid": t.ID, "classoid": classType, "description": t.Comment})
 		}
 	}
+	for _, u := range f.functions() {
+		if u.Comment != "" {
+			w.add(row{"objoid": u.ID, "classoid": classProc, "description": u.Comment})
+		}
+	}
 	for _, r := range f.relations() {
 		if r.Comment != "" {
 			w.add(row{"objoid": r.ID, "classoid": classRelation, "description": r.Comment})
+		}
+		if text := r.ConstraintComments[r.Name+"_pkey"]; text != "" && hasPkey(r) {
+			w.add(row{"objoid": pkeyConstraintOID(r), "classoid": classConstraint, "description": text})
 		}
 		for i, c := range r.Columns {
 			if c.Comment != "" && r.Kind != catalog.Index {

@@ -140,6 +140,8 @@ func typeName(oid int64) string {
 		return "cstring[]"
 	case oidInternalType:
 		return "internal"
+	case oidTrigger:
+		return "trigger"
 	}
 	t, ok := sqltypes.ByOID(uint32(oid))
 	if !ok {

@@ -95,6 +95,7 @@ func opclassOf(t sqltypes.Type) int64 {
 // Pseudo-types in the signatures of input and output procedures.
 const (
 	oidCstring      = 2275
+	oidTrigger      = 2279
 	oidCstringArray = 1263
 	oidInternalType = 2281
 )
@@ -135,6 +136,8 @@ func fixedType(w *writer, _ *System) {
 			w.add(r)
 		}
 	}
+	w.add(row{"oid": oidTrigger, "typname": "trigger", "typnamespace": oidPgCatalog, "typowner": oidOwner, "typlen": 4, "typtype": "p", "typbyval": true,
+		"typcategory": "P", "typisdefined": true, "typdelim": ",", "typalign": "i", "typstorage": "p", "typtypmod": -1})
 	w.add(row{"oid": oidCstring, "typname": "cstring", "typnamespace": oidPgCatalog, "typowner": oidOwner, "typlen": -2, "typtype": "p",
 		"typcategory": "P", "typisdefined": true, "typdelim": ",", "typarray": oidCstringArray, "typalign": "c", "typstorage": "p", "typtypmod": -1,
 		"typinput": 2292, "typoutput": 2293, "typreceive": 2500, "typsend": 2501})

@@ -89,7 +89,7 @@ func TestPsqlAnswers(t *testing.T) {
 		{"12_di", 0, "public|t1_name|index|root|t1\npublic|t1_pkey|index|root|t1"},
 		{"14_ds", 0, ""},
 		{"16_d_t1", 0, "20003|public|t1"},
-		{"16_d_t1", 2, "id|integer|NULL|t|NULL||\nname|text|'x'|t|NULL||\nprice|numeric(10,2)|NULL|f|NULL||\nTags|text[]|NULL|f|NULL||"},
+		{"16_d_t1", 2, "id|integer|NULL|t|NULL||\nname|text|'x'::text|t|NULL||\nprice|numeric(10,2)|NULL|f|NULL||\nTags|text[]|NULL|f|NULL||"},
 		{"16_d_t1", 3, "t1_pkey|t|t|f|t|CREATE UNIQUE INDEX t1_pkey ON public.t1 USING btree (id)|PRIMARY KEY (id)|p|f|f|f|0\n" +
 			"t1_name|f|f|f|t|CREATE INDEX t1_name ON public.t1 USING btree (name DESC)|NULL|NULL|NULL|NULL|f|0"},
 		{"20_d_plus_v1", 3, " SELECT id, name FROM t1;"},

@@ -42,6 +42,7 @@ func newRelation(schema string, s shape, c content) *relation {
 		r.cols = append(r.cols, column{name, t, notNull})
 		r.out = append(r.out, plan.Column{Name: name, Type: t})
 	}
+	r.out = append(r.out, plan.Column{Name: "tableoid", Type: sqltypes.Oid}) // the binder keeps it out of *
 	return r
 }
 
@@ -72,7 +73,8 @@ type writer struct {
 }
 
 func (w *writer) add(values row) {
-	out := make([]sqltypes.Datum, len(w.r.cols))
+	out := make([]sqltypes.Datum, len(w.r.cols)+1)
+	out[len(w.r.cols)] = w.r.oid // tableoid
 	for i, c := range w.r.cols {
 		if c.notNull {
 			out[i] = zero(c.ty)

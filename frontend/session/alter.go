@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/millrace/millrace/frontend/bind"
@@ -368,6 +369,20 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		r.Columns[k].Comment = text
 		return s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
 	}
+	switch x.Kind {
+	case parser.ObjDatabase:
+		if x.Name.Last() != s.Database() {
+			return sqlerr.New(sqlerr.InvalidCatalogName, "database %q does not exist", x.Name.Last())
+		}
+		return s.apply(ctx, snap, catalog.Change{Comments: map[string]string{"database": text}})
+	case parser.ObjRole, parser.ObjUser, parser.ObjGroup:
+		if snap.Users[x.Name.Last()] == nil {
+			return sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", x.Name.Last())
+		}
+		return s.apply(ctx, snap, catalog.Change{Comments: map[string]string{"role " + x.Name.Last(): text}})
+	case parser.ObjConstraint:
+		return s.commentOnConstraint(ctx, snap, x, text)
+	}
 	if x.Kind == parser.ObjSchema {
 		old := snap.Schemas[x.Name.Last()]
 		if old == nil {
@@ -404,5 +419,24 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 	}
 	r := *old
 	r.Comment = text
+	return s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
+}
+
+func (s *Session) commentOnConstraint(ctx context.Context, snap *catalog.Snapshot, x *parser.CommentStmt, text string) error {
+	old, err := s.find(snap, x.On)
+	if err != nil {
+		return err
+	}
+	if name := x.Name.Last(); len(old.PrimaryKey) == 0 || name != old.Name+"_pkey" {
+		return sqlerr.New(sqlerr.UndefinedObject, "constraint %q for table %q does not exist", name, old.Name)
+	}
+	r := *old
+	r.ConstraintComments = maps.Clone(old.ConstraintComments)
+	if r.ConstraintComments == nil {
+		r.ConstraintComments = map[string]string{}
+	}
+	if r.ConstraintComments[x.Name.Last()] = text; text == "" {
+		delete(r.ConstraintComments, x.Name.Last())
+	}
 	return s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}})
 }

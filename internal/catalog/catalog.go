@@ -128,6 +128,8 @@ type Relation struct {
 	// SinkInto is the target of CREATE SINK … INTO table.
 	SinkInto ID     `json:",omitempty"`
 	Comment  string `json:",omitempty"`
+	// ConstraintComments are the texts of COMMENT ON CONSTRAINT, by name.
+	ConstraintComments map[string]string `json:",omitempty"`
 	// Creating: the job is still reading its first snapshot (CREATE has not returned yet).
 	Creating bool `json:",omitempty"`
 	// CreatedEpoch is the epoch at which the job began.
@@ -258,6 +260,7 @@ type Snapshot struct {
 	Users     map[string]*User
 	Functions map[ID]*Function
 	Types     map[ID]*Type
+	Comments  map[string]string // on "database" and on "role <name>"
 	byName    map[name]*Relation
 	typeNames map[name]*Type
 	byStamp   map[uint64]*Type

@@ -18,6 +18,7 @@ type Change struct {
 	DropFunc   []ID
 	PutType    []*Type
 	DropType   []ID
+	Comments   map[string]string // "" removes one
 }
 
 // ErrConflict says that somebody else has changed the catalog since the change was decided.
@@ -29,6 +30,15 @@ func (c *Change) On(s *Snapshot) *Snapshot {
 		Users: maps.Clone(s.Users), Functions: maps.Clone(s.Functions), Types: maps.Clone(s.Types)}
 	if next.Types == nil {
 		next.Types = map[ID]*Type{}
+	}
+	next.Comments = maps.Clone(s.Comments)
+	for k, text := range c.Comments {
+		if next.Comments == nil {
+			next.Comments = map[string]string{}
+		}
+		if next.Comments[k] = text; text == "" {
+			delete(next.Comments, k)
+		}
 	}
 	for _, x := range c.Put {
 		next.Relations[x.ID] = x
@@ -71,6 +81,11 @@ func Diff(from, to *Snapshot) Change {
 	c.PutUser, c.DropUser = diffMap(from.Users, to.Users)
 	c.PutFunc, c.DropFunc = diffMap(from.Functions, to.Functions)
 	c.PutType, c.DropType = diffMap(from.Types, to.Types)
+	c.Comments = map[string]string{}
+	for k := range from.Comments {
+		c.Comments[k] = to.Comments[k]
+	}
+	maps.Copy(c.Comments, to.Comments)
 	return c
 }
 

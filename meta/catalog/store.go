@@ -34,6 +34,7 @@ const (
 	schemaKey   = root + "schema/"
 	userKey     = root + "user/"
 	functionKey = root + "function/"
+	commentKey  = root + "comment/"
 	typeKey     = root + "type/"
 )
 
@@ -94,6 +95,7 @@ func (s *Store) create(ctx context.Context, saved json.RawMessage) error {
 	for _, x := range snap.Types {
 		c.PutType = append(c.PutType, x)
 	}
+	c.Comments = snap.Comments
 	ops, err := encodeOps(&c)
 	if err != nil {
 		return err
@@ -112,7 +114,7 @@ func (s *Store) load(ctx context.Context, database string) error {
 	if err != nil {
 		return fmt.Errorf("read catalog: %w", err)
 	}
-	snap := &catalog.Snapshot{Revision: res.Header.Revision, Database: database, Schemas: map[string]*catalog.Schema{},
+	snap := &catalog.Snapshot{Revision: res.Header.Revision, Database: database, Comments: map[string]string{}, Schemas: map[string]*catalog.Schema{},
 		Relations: map[catalog.ID]*catalog.Relation{}, Users: map[string]*catalog.User{}, Functions: map[catalog.ID]*catalog.Function{},
 		Types: map[catalog.ID]*catalog.Type{}}
 	s.rev = 0
@@ -146,6 +148,10 @@ func (s *Store) load(ctx context.Context, database string) error {
 			var x catalog.Function
 			err = json.Unmarshal(kv.Value, &x)
 			snap.Functions[x.ID] = &x
+		case strings.HasPrefix(k, commentKey):
+			var text string
+			err = json.Unmarshal(kv.Value, &text)
+			snap.Comments[strings.TrimPrefix(k, commentKey)] = text
 		case strings.HasPrefix(k, typeKey):
 			var x catalog.Type
 			err = json.Unmarshal(kv.Value, &x)
@@ -237,6 +243,13 @@ func encodeOps(c *catalog.Change) (ops []clientv3.Op, err error) {
 	}
 	for _, x := range c.PutType {
 		if ops, err = put(ops, fmt.Sprint(typeKey, x.ID), x); err != nil {
+			return nil, err
+		}
+	}
+	for of, text := range c.Comments {
+		if text == "" {
+			ops = append(ops, clientv3.OpDelete(commentKey+of))
+		} else if ops, err = put(ops, commentKey+of, text); err != nil {
 			return nil, err
 		}
 	}
