@@ -21,6 +21,8 @@ func castKernel(from, to sqltypes.Type, explicit bool) (k Kernel, ok bool) {
 		return nil, false
 	}
 	switch {
+	case isVector(from) && to.Kind == sqltypes.KArray && vectorElem(from) != to.Elem:
+		return castArray(from, to, explicit), true
 	case from.Kind == sqltypes.KArray && to.Kind == sqltypes.KArray:
 		return castArray(from, to, explicit), true
 	case from.Kind == sqltypes.KRecord && to.Kind == sqltypes.KRecord:
@@ -416,7 +418,11 @@ func CastDatum(c *Ctx, d sqltypes.Datum, from, to sqltypes.Type, explicit bool) 
 
 // castArray casts the elements of each array and keeps its shape.
 func castArray(from, to sqltypes.Type, explicit bool) Kernel {
-	elem, ok := castKernel(from.ElemType(), to.ElemType(), explicit)
+	of := from.ElemType()
+	if isVector(from) {
+		of = sqltypes.Type{Kind: vectorElem(from)}
+	}
+	elem, ok := castKernel(of, to.ElemType(), explicit)
 	if ok && elem == nil {
 		return retypeArray(from, to)
 	}
@@ -425,7 +431,7 @@ func castArray(from, to sqltypes.Type, explicit bool) Kernel {
 		if err != nil {
 			return dst, err
 		}
-		elems, err := castElems(c, arr.Elems(), from.ElemType(), to.ElemType(), explicit)
+		elems, err := castElems(c, arr.Elems(), of, to.ElemType(), explicit)
 		if err != nil {
 			return dst, err
 		}

@@ -116,6 +116,8 @@ func LookupCast(from, to sqltypes.Type) (CastContext, bool) {
 		return CastImplicit, true
 	case isVector(from) && to.Kind == sqltypes.KArray && vectorElem(from) == to.Elem:
 		return CastImplicit, true
+	case isVector(from) && to.Kind == sqltypes.KArray:
+		return LookupCast(sqltypes.Type{Kind: vectorElem(from)}, to.ElemType())
 	}
 	if r, ok := castTable()[[2]sqltypes.Kind{from.Kind, to.Kind}]; ok {
 		return r.context, true

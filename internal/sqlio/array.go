@@ -174,12 +174,17 @@ func (a ArrayReader) Elems() []sqltypes.Datum {
 	return out
 }
 
-// MakeArray encodes a one-dimensional array with lower bound 1; no elements give the empty array.
+// MakeArray encodes a one-dimensional array with lower bound 1, that of int2vector and oidvector being 0; no elements
+// give the empty array.
 func MakeArray(t sqltypes.Type, elems []sqltypes.Datum) []byte {
 	if len(elems) == 0 {
 		return []byte{0, 0}
 	}
-	return encodeArray(t, []int{len(elems)}, []int{1}, elems)
+	lower := 1
+	if t.Kind == sqltypes.KInt2Vector || t.Kind == sqltypes.KOidVector {
+		lower = 0
+	}
+	return encodeArray(t, []int{len(elems)}, []int{lower}, elems)
 }
 
 // MakeArrayDims encodes an array with the given lengths and lower bounds; a nil lower means all 1. Elements come
