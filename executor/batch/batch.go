@@ -66,6 +66,9 @@ type Options struct {
 	TempDir string
 	// Parallelism is the number of goroutines that one part of a query may use at a time; 0 and 1: the caller's only.
 	Parallelism int
+	// ExactTies: where an order leaves open which rows come first, windows and top-n go by the exact image, as streams
+	// do; else by the order of arrival.
+	ExactTies bool
 }
 
 // query is what the operators of one query share.

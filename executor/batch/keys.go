@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 	"github.com/millrace/millrace/storage/key"
+	image "github.com/millrace/millrace/storage/row"
 )
 
 // keyClass says how values of a column are compared and encoded as keys.
@@ -156,7 +157,7 @@ func (e *rowEqual) equal(i, j int) bool {
 
 // orderKey is one column of an order.
 type orderKey struct {
-	col        int
+	col        int // -1: the row's exact image, as the last key
 	class      keyClass
 	desc       bool
 	nullsFirst bool
@@ -168,6 +169,14 @@ func orderKeys(types []sqltypes.Type, keys []plan.SortKey) []orderKey {
 		out[i] = orderKey{k.Col, classOf(types[k.Col]), k.Desc, k.NullsFirst}
 	}
 	return out
+}
+
+// tieKeys are what follows an order that may leave open which of two rows comes first.
+func (q *query) tieKeys() []orderKey {
+	if q.opt.ExactTies {
+		return []orderKey{{col: -1}}
+	}
+	return nil
 }
 
 // partitionKeys orders by columns in some way that keeps equal values together.
@@ -184,6 +193,9 @@ func partitionKeys(types []sqltypes.Type, cols []int) []orderKey {
 func appendSortKey(dst []byte, keys []orderKey, cols []*delta.Vec, i int, marks bool) []byte {
 	for k := range keys {
 		o := &keys[k]
+		if o.col < 0 {
+			return image.AppendImage(dst, cols, nil, i)
+		}
 		v := cols[o.col]
 		if marks {
 			if v.IsNull(i) {

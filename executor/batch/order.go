@@ -82,7 +82,7 @@ func sortRows(ctx context.Context, q *query, ch *delta.Chunk, keys []orderKey) (
 func encodeKeys(ctx context.Context, held *holding, ch *delta.Chunk, keys []orderKey, entries []sortEntry) (*sortKeys, error) {
 	marks := false
 	for _, k := range keys {
-		marks = marks || ch.Cols[k.col].CountNulls() > 0
+		marks = marks || k.col >= 0 && ch.Cols[k.col].CountNulls() > 0
 	}
 	if fitsPrefix(keys, marks) {
 		var buf []byte
@@ -118,6 +118,9 @@ func encodeKeys(ctx context.Context, held *holding, ch *delta.Chunk, keys []orde
 func fitsPrefix(keys []orderKey, marks bool) bool {
 	n := 0
 	for _, k := range keys {
+		if k.col < 0 {
+			return false
+		}
 		switch k.class {
 		case keyInt, keyFloat:
 			n += 8

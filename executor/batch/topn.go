@@ -43,7 +43,7 @@ func newTopN(q *query, n *plan.TopN) (Operator, error) {
 	types := plan.Types(n.Input)
 	t := &topN{q: q, n: n, in: in, types: types, order: orderKeys(types, n.OrderBy), rows: newCollector(q, types),
 		keep: math.MaxInt64}
-	t.keys = append(partitionKeys(types, n.PartitionBy), t.order...)
+	t.keys = append(append(partitionKeys(types, n.PartitionBy), t.order...), q.tieKeys()...)
 	if n.Limit >= 0 && n.Limit <= math.MaxInt64-n.Offset {
 		t.keep = n.Limit + n.Offset
 	}
@@ -102,13 +102,14 @@ func (t *topN) read(ctx context.Context) error {
 	return err
 }
 
-// within drops the rows that come after the bound; a row that ties with it comes after it, too, unless ties count.
+// within drops the rows that come after the bound; a row that ties with it comes after it, too, unless ties count or
+// are decided.
 func (t *topN) within(ch *delta.Chunk) *delta.Chunk {
 	sel := make([]int32, 0, ch.Len())
 	for k := range ch.Len() {
 		i := ch.Row(k)
 		t.buf = appendSortKey(t.buf[:0], t.order, ch.Cols, i, true)
-		if c := bytes.Compare(t.buf, t.bound); c < 0 || c == 0 && t.n.WithTies {
+		if c := bytes.Compare(t.buf, t.bound); c < 0 || c == 0 && (t.n.WithTies || t.q.opt.ExactTies) {
 			sel = append(sel, int32(i))
 		}
 	}

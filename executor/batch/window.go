@@ -138,7 +138,7 @@ func (w *window) sorted(ctx context.Context) (p *partition, parts []int32, err e
 	if err := w.held.set(size); err != nil { // the sorted copy
 		return nil, nil, err
 	}
-	keys := append(partitionKeys(w.types, w.n.PartitionBy), orderKeys(w.types, w.n.OrderBy)...)
+	keys := append(append(partitionKeys(w.types, w.n.PartitionBy), orderKeys(w.types, w.n.OrderBy)...), w.q.tieKeys()...)
 	if len(keys) > 0 {
 		perm, err := sortRows(ctx, w.q, all, keys)
 		if err != nil {

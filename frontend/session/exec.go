@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/frontend/bind"
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/frontend/pgwire"
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/expr"
@@ -36,6 +37,7 @@ type bound struct {
 	insert *plan.Insert
 	update *plan.Update
 	delete *plan.Delete
+	verify *catalog.Relation // the view that query compares with its recomputation
 }
 
 // Prepare implements pgwire.Session.
@@ -74,6 +76,11 @@ func (p *prepared) bind() (err error) {
 		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 		setOrigins(p.columns, p.bound.query, env.Catalog, env.Used)
 		p.bound.query, err = planBatch(p.bound.query, env.Catalog)
+	case *parser.VerifyStmt:
+		if p.bound.query, p.bound.verify, err = p.s.verification(x); err != nil {
+			return err
+		}
+		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 	case *parser.InsertStmt:
 		if p.bound.insert, err = bind.Insert(env, x); err != nil {
 			return err
@@ -290,7 +297,11 @@ func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 	}
 	switch {
 	case p.b.query != nil:
-		r, err := s.m.Engine.Run(ctx, s.reads(), p.b.query, s.query2())
+		q := s.query2()
+		if p.b.verify != nil {
+			s.asStream(q, p.b.verify)
+		}
+		r, err := s.m.Engine.Run(ctx, s.reads(), p.b.query, q)
 		if err != nil {
 			return nil, err
 		}

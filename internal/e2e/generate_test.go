@@ -294,6 +294,14 @@ func (g *gen) join(in input, alias string) input {
 		if l.loose || len(match) == 0 || l.kind == kBool {
 			continue
 		}
+		if g.chance(12) { // no key to go by
+			kind, on := pick(g, []string{"JOIN", "LEFT JOIN"}), " ON "+l.name+pick(g, []string{" < ", " >= ", " <> "})+pick(g, match).name
+			if g.chance(30) {
+				kind, on = "CROSS JOIN", ""
+			}
+			return input{fmt.Sprintf("%s %s %s %s%s", in.from, kind, r.name, alias, on),
+				append(append([]column(nil), in.cols...), right...), in.plain && r.plain}
+		}
 		on := fmt.Sprintf("%s = %s", l.name, pick(g, match).name)
 		kind := pick(g, []string{"JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"})
 		if kind == "JOIN" && g.chance(25) {
@@ -350,7 +358,8 @@ func firm(cols []column) (out []column) {
 
 // query makes a random query.
 func (g *gen) query() selection {
-	shapes := []func() selection{g.project, g.project, g.group, g.group, g.group, g.distinct, g.union, g.topN, g.topN, g.subquery, g.subquery, g.limit}
+	shapes := []func() selection{g.project, g.project, g.group, g.group, g.group, g.distinct, g.union, g.topN, g.topN, g.subquery, g.subquery, g.limit,
+		g.window, g.window, g.window, g.setOp, g.distinctOn, g.lateral, g.groupingSets}
 	return pick(g, shapes)()
 }
 
@@ -482,6 +491,154 @@ func (g *gen) topN() selection {
 	}
 	return selection{fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (%sORDER BY %s) AS r FROM (SELECT %s FROM %s%s) p) q WHERE r <= %d",
 		show, strings.Join(names, ", "), part, strings.Join(order, ", "), strings.Join(items, ", "), in.from, g.where(in, 30), 1+g.IntN(4)), out, in.plain}
+}
+
+// window makes window functions over total orders, with all kinds of frames.
+func (g *gen) window() selection {
+	in := g.input()
+	items, names, order, out := g.ordered(in.cols)
+	cols := append([]column(nil), out...)
+	inner := fmt.Sprintf("(SELECT %s FROM %s%s) p", strings.Join(items, ", "), in.from, g.where(in, 30))
+	part := ""
+	if g.chance(60) {
+		part = "PARTITION BY " + pick(g, names) + " "
+	}
+	shown := append([]string(nil), names...)
+	for i := range 1 + g.IntN(3) {
+		c := pick(g, cols)
+		f, result := g.windowFunc(c, cols)
+		over := part + "ORDER BY " + strings.Join(order, ", ")
+		frame := g.frame([]string{"ROWS", "GROUPS"})
+		if rank := strings.HasSuffix(f, "rank()") || strings.HasSuffix(f, "dist()"); g.chance(30) && (rank || strings.HasPrefix(f, "count")) {
+			// Without a total order, for functions that give peers the same value.
+			over = part + "ORDER BY " + order[0]
+			frame = g.frame([]string{"GROUPS"})
+			if k := strings.Fields(order[0])[0]; g.chance(50) {
+				for _, o := range cols {
+					if o.name == k && (o.kind == kInt || o.kind == kBig) {
+						frame = g.frame([]string{"RANGE"})
+					}
+				}
+			}
+		}
+		if strings.HasPrefix(f, "row_number") || strings.Contains(f, "rank") || strings.Contains(f, "lag") || strings.Contains(f, "lead") ||
+			strings.Contains(f, "ntile") || strings.Contains(f, "dist") {
+			frame = ""
+		}
+		result.name = fmt.Sprintf("w%d", i)
+		shown, out = append(shown, fmt.Sprintf("%s OVER (%s%s) AS %s", f, over, frame, result.name)), append(out, result)
+	}
+	return selection{fmt.Sprintf("SELECT %s FROM %s", strings.Join(shown, ", "), inner), out, in.plain}
+}
+
+func (g *gen) windowFunc(c column, cols []column) (string, column) {
+	k := 1 + g.IntN(3)
+	switch g.IntN(10) {
+	case 0:
+		return pick(g, []string{"row_number()", "rank()", "dense_rank()"}), column{kind: kBig}
+	case 1:
+		return fmt.Sprintf("ntile(%d)", k), column{kind: kInt}
+	case 2:
+		return pick(g, []string{"percent_rank()", "cume_dist()"}), column{kind: kDouble, loose: true}
+	case 3, 4:
+		return fmt.Sprintf("%s(%s, %d)", pick(g, []string{"lag", "lead"}), c.name, k), c
+	case 5:
+		return fmt.Sprintf("%s(%s)", pick(g, []string{"first_value", "last_value"}), c.name), c
+	case 6:
+		return fmt.Sprintf("nth_value(%s, %d)", c.name, k), c
+	}
+	for {
+		a, result := g.aggregate(cols)
+		if !strings.Contains(a, "DISTINCT ") {
+			return a, result
+		}
+	}
+}
+
+// frame makes a frame clause, or none.
+func (g *gen) frame(modes []string) string {
+	if g.chance(25) {
+		return ""
+	}
+	n := func() string { return fmt.Sprint(g.IntN(4)) }
+	starts := []string{"UNBOUNDED PRECEDING", n() + " PRECEDING", "CURRENT ROW", n() + " FOLLOWING"}
+	ends := []string{n() + " PRECEDING", "CURRENT ROW", n() + " FOLLOWING", "UNBOUNDED FOLLOWING"}
+	i := g.IntN(4)
+	j := max(i-1, 0) + g.IntN(4-max(i-1, 0))
+	return fmt.Sprintf(" %s BETWEEN %s AND %s%s", pick(g, modes), starts[i], ends[j],
+		pick(g, []string{"", "", "", " EXCLUDE CURRENT ROW", " EXCLUDE GROUP", " EXCLUDE TIES"}))
+}
+
+// setOp makes INTERSECT and EXCEPT, with and without ALL.
+func (g *gen) setOp() selection {
+	in, in2 := g.input(), g.input()
+	in.cols, in2.cols = firm(in.cols), firm(in2.cols)
+	items, out := g.list(in.cols, 1+g.IntN(2))
+	var other []string
+	for _, c := range out {
+		e := g.value(in2.cols, c.kind, 0)
+		if c.kind == kNum {
+			e = "(" + e + ")::numeric(12,2)"
+		}
+		other = append(other, e)
+	}
+	return selection{fmt.Sprintf("SELECT %s FROM %s%s %s %sSELECT %s FROM %s%s", strings.Join(items, ", "), in.from, g.where(in, 50),
+		pick(g, []string{"INTERSECT", "EXCEPT"}), pick(g, []string{"", "ALL "}), strings.Join(other, ", "), in2.from, g.where(in2, 50)), out, in.plain && in2.plain}
+}
+
+// distinctOn keeps one row of each key, or the first rows and their ties.
+func (g *gen) distinctOn() selection {
+	in := g.input()
+	items, names, order, out := g.ordered(in.cols)
+	inner := fmt.Sprintf("(SELECT %s FROM %s%s) p", strings.Join(items, ", "), in.from, g.where(in, 30))
+	show := strings.Join(names, ", ")
+	if g.chance(40) {
+		return selection{fmt.Sprintf("SELECT %s FROM %s ORDER BY %s FETCH FIRST %d ROWS WITH TIES", show, inner, order[0], 1+g.IntN(4)), out, in.plain}
+	}
+	return selection{fmt.Sprintf("SELECT DISTINCT ON (%s) %s FROM %s ORDER BY %s", strings.Fields(order[0])[0], show, inner,
+		strings.Join(order, ", ")), out, in.plain}
+}
+
+// lateral correlates: the first rows of another relation for each row, or a value of them.
+func (g *gen) lateral() selection {
+	l, r := g.relation(), g.relation()
+	for range 10 {
+		c := pick(g, firm(l.cols))
+		match := of(r.cols, c.kind, false)
+		if c.kind == kBool || len(match) == 0 {
+			continue
+		}
+		items, out := g.list(qualified("a", l.cols), 2)
+		on := fmt.Sprintf("b.%s = a.%s", pick(g, match).name, c.name)
+		if g.chance(40) {
+			v := pick(g, firm(r.cols))
+			out = append(out, column{"s", kBig, false})
+			return selection{fmt.Sprintf("SELECT %s, (SELECT count(b.%s) FROM %s b WHERE %s) AS s FROM %s a", strings.Join(items, ", "), v.name, r.name, on, l.name),
+				out, l.plain && r.plain}
+		}
+		inner, names, order, cols := g.ordered(qualified("b", r.cols))
+		for i := range names {
+			items, out = append(items, fmt.Sprintf("l.%s AS y%d", names[i], i)), append(out, column{fmt.Sprintf("y%d", i), cols[i].kind, cols[i].loose})
+		}
+		join := "CROSS JOIN LATERAL (%s) l"
+		if g.chance(40) {
+			join = "LEFT JOIN LATERAL (%s) l ON true"
+		}
+		sub := fmt.Sprintf("SELECT %s FROM %s b WHERE %s ORDER BY %s LIMIT %d", strings.Join(inner, ", "), r.name, on, strings.Join(order, ", "), 1+g.IntN(3))
+		return selection{fmt.Sprintf("SELECT %s FROM %s a "+join, strings.Join(items, ", "), l.name, sub), out, l.plain && r.plain}
+	}
+	return g.project()
+}
+
+func (g *gen) groupingSets() selection {
+	in := g.input()
+	items, out := g.list(firm(in.cols), 2)
+	inner := fmt.Sprintf("(SELECT %s FROM %s%s) p", strings.Join(items, ", "), in.from, g.where(in, 30))
+	sets := pick(g, []string{"ROLLUP (x0, x1)", "CUBE (x0, x1)", "GROUPING SETS ((x0), (x1), ())"})
+	a, c := g.aggregate(out)
+	c.name = "g"
+	return selection{fmt.Sprintf("SELECT x0, x1, grouping(x0, x1) AS n, %s AS g FROM %s GROUP BY %s", a, inner, sets),
+		append(out, column{"n", kInt, false}, c), in.plain}
 }
 
 func (g *gen) limit() selection {

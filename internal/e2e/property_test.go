@@ -288,6 +288,10 @@ func (h *history) check(when string) bool {
 		if d != "" {
 			h.t.Errorf("%s: view %s differs from its query\n%s\n%s", when, v.name, v.query, d)
 		}
+		if wrong, err := query(h.c, "VERIFY MATERIALIZED VIEW "+v.name); err != nil || len(wrong) > 0 {
+			h.t.Errorf("%s: VERIFY of %s finds %v, %v\n%s", when, v.name, wrong, err, v.query)
+			return false
+		}
 		if p := h.againstPostgres(h.made[i], want); p != "" {
 			h.t.Errorf("%s: PostgreSQL answers otherwise (wanted: PostgreSQL, got: our query)\n%s\n%s", when, v.query, p)
 			d = p
