@@ -29,7 +29,7 @@ func (q *query) buildPlain(n plan.Node) (Operator, error) {
 // plainOutput reports whether the node's operator never yields weights.
 func plainOutput(n plan.Node) bool {
 	switch x := n.(type) {
-	case *plan.Values, *plan.Agg, *plan.TopN, *plan.Sort, *plan.Limit, *plan.Window, *plan.MaxOneRow, *plan.SystemScan:
+	case *plan.Values, *plan.AsofJoin, *plan.Agg, *plan.TopN, *plan.Sort, *plan.Limit, *plan.Window, *plan.MaxOneRow, *plan.SystemScan:
 		return true
 	case *plan.TableFunc:
 		return x.Input == nil || plainOutput(x.Input)
@@ -75,6 +75,8 @@ func (q *query) build(n plan.Node) (Operator, error) {
 		return newProject(q, x)
 	case *plan.Join:
 		return newHashJoin(q, x)
+	case *plan.AsofJoin:
+		return newAsofJoin(q, x)
 	case *plan.Agg:
 		return newAgg(q, x)
 	case *plan.TopN:

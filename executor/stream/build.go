@@ -20,6 +20,10 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 		return newHashAgg(x, env)
 	case *plan.Join:
 		return newHashJoin(x, env)
+	case *plan.AsofJoin:
+		return newAsofJoin(x, env)
+	case *plan.TemporalJoin:
+		return newTemporalJoin(x, env)
 	case *plan.TopN:
 		return newTopN(x, env)
 	case *plan.SetOp:

@@ -115,6 +115,14 @@ func numberStates(n plan.Node) plan.Node {
 			m := *x
 			m.State = take(1)
 			return &m
+		case *plan.AsofJoin:
+			m := *x
+			m.State = take(2)
+			return &m
+		case *plan.TemporalJoin:
+			m := *x
+			m.State = take(2)
+			return &m
 		case *plan.SetOp:
 			m := *x
 			m.State = take(2)

@@ -45,6 +45,8 @@ func recompute(n plan.Node, tables []zset) rows {
 		return out
 	case *plan.Join:
 		return joinRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
+	case *plan.AsofJoin:
+		return asofRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
 	case *plan.Agg:
 		x = wholeAgg(x)
 		return aggRows(x, recompute(x.Input, tables))
@@ -211,6 +213,41 @@ func joinRows(n *plan.Join, left, right rows) rows {
 	for i, r := range right {
 		if (n.Kind == plan.Right || n.Kind == plan.Full) && !met[i] {
 			out = append(out, append(make([]sqltypes.Datum, len(lt)), r...))
+		}
+	}
+	return out
+}
+
+// asofRows finds each left row's partner by looking at all right rows.
+func asofRows(n *plan.AsofJoin, left, right rows) rows {
+	lt, rt := plan.Types(n.Left), plan.Types(n.Right)
+	sortRows(right, rt, []plan.SortKey{{Col: n.RightTime, Desc: n.Later}})
+	at := func(r []sqltypes.Datum, types []sqltypes.Type, col int) string {
+		c := chunkOf(types, rows{r}, nil)
+		return string(row.AppendKey(nil, c.Cols, []row.KeyCol{{Col: col, Desc: n.Later}}, 0))
+	}
+	hasNull := func(r []sqltypes.Datum, cols []int, time int) bool {
+		return slices.ContainsFunc(append(slices.Clone(cols), time), func(c int) bool { return r[c] == nil })
+	}
+	var out rows
+	for _, l := range left {
+		var best []sqltypes.Datum
+		for _, r := range right {
+			if hasNull(l, n.LeftKeys, n.LeftTime) || hasNull(r, n.RightKeys, n.RightTime) ||
+				keyString(l, lt, n.LeftKeys) != keyString(r, rt, n.RightKeys) {
+				continue
+			}
+			a, b := at(l, lt, n.LeftTime), at(r, rt, n.RightTime)
+			if b > a || n.Strict && b == a || best != nil && at(best, rt, n.RightTime) == b {
+				continue
+			}
+			best = r
+		}
+		switch {
+		case best != nil:
+			out = append(out, append(slices.Clone(l), best...))
+		case n.Outer:
+			out = append(out, append(slices.Clone(l), make([]sqltypes.Datum, len(rt))...))
 		}
 	}
 	return out

@@ -181,7 +181,9 @@ func (p *planner) node(depth int) plan.Node {
 	if depth == 0 {
 		return scanOf(p.r.Intn(tableKinds))
 	}
-	switch p.r.Intn(15) {
+	switch p.r.Intn(16) {
+	case 15:
+		return p.asofJoin(p.node(depth-1), p.node(p.r.Intn(depth)))
 	case 12:
 		return p.oneRow(p.node(depth - 1))
 	case 13, 14:
@@ -261,6 +263,24 @@ func (p *planner) join(l, r plan.Node) plan.Node {
 	a, b := p.some(l, 1, isInt), p.some(r, 1, isInt)
 	if len(a) > 0 && len(b) > 0 && p.r.Intn(2) == 0 {
 		n.Cond = less(column(l, a[0]), &expr.Col{Index: len(l.Columns()) + b[0], Ty: sqltypes.Int8})
+	}
+	return n
+}
+
+// asofJoin joins on a time or number, in any direction, with a key or without.
+func (p *planner) asofJoin(l, r plan.Node) plan.Node {
+	j := p.join(l, r).(*plan.Join)
+	n := &plan.AsofJoin{Left: l, Right: r, LeftKeys: j.LeftKeys, RightKeys: j.RightKeys, LeftTime: -1,
+		Later: p.r.Intn(2) == 0, Strict: p.r.Intn(2) == 0, Outer: p.r.Intn(2) == 0}
+	for _, a := range p.some(l, 9, nil) {
+		for _, b := range p.some(r, 9, nil) {
+			if t := l.Columns()[a].Type; t == r.Columns()[b].Type && t.Kind != sqltypes.KBool {
+				n.LeftTime, n.RightTime = a, b
+			}
+		}
+	}
+	if n.LeftTime < 0 {
+		return j
 	}
 	return n
 }
@@ -393,7 +413,7 @@ func TestOperatorEqualsRecompute(t *testing.T) {
 		for table := range tableKinds {
 			in := scanOf(table)
 			for range 4 {
-				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.window(in), p.setOp(in), p.oneRow(in), p.join(in, scanOf(r.Intn(tableKinds))),
+				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.window(in), p.setOp(in), p.oneRow(in), p.asofJoin(in, scanOf(r.Intn(tableKinds))), p.join(in, scanOf(r.Intn(tableKinds))),
 					p.join(scanOf(r.Intn(tableKinds)), in)} {
 					runProperty(t, fmt.Sprintf("seed %d table %d: %s", seed, table, describe(n)), n, r, 6)
 				}
@@ -485,6 +505,8 @@ func describe(n plan.Node) string {
 			}
 		case *plan.MaxOneRow:
 			fmt.Fprintf(&b, " by %v", x.PartitionBy)
+		case *plan.AsofJoin:
+			fmt.Fprintf(&b, " keys %v %v times %d %d later %v strict %v outer %v", x.LeftKeys, x.RightKeys, x.LeftTime, x.RightTime, x.Later, x.Strict, x.Outer)
 		case *plan.SetOp:
 			fmt.Fprintf(&b, " except %v all %v", x.Except, x.All)
 		}

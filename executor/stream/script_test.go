@@ -152,6 +152,18 @@ var scriptPlans = map[string]func() plan.Node{
 		return &plan.Window{Input: scriptScan(0), OrderBy: []plan.SortKey{{Col: 0}}, Funcs: []plan.WindowFunc{
 			{Name: "ntile", Args: []int{0}, Filter: -1, Result: sqltypes.Int8}}}
 	},
+	"asof": func() plan.Node {
+		return &plan.AsofJoin{Left: scriptScan(0), Right: scriptScan(1), LeftKeys: []int{1}, RightKeys: []int{1}, Outer: true}
+	},
+	"asof_next": func() plan.Node {
+		return &plan.AsofJoin{Left: scriptScan(0), Right: scriptScan(1), LeftKeys: []int{1}, RightKeys: []int{1}, Later: true, Strict: true}
+	},
+	"temporal_join": func() plan.Node {
+		return &plan.TemporalJoin{Left: scriptScan(0), Right: scriptScan(1), LeftKeys: []int{1}, RightKeys: []int{1}, Outer: true}
+	},
+	"temporal_join_append": func() plan.Node {
+		return &plan.TemporalJoin{Left: scriptScan(1), Right: scriptScan(0), LeftKeys: []int{1}, RightKeys: []int{1}}
+	},
 	"except_all": func() plan.Node {
 		return &plan.SetOp{Left: scriptScan(0), Right: scriptScan(1), Except: true, All: true}
 	},

@@ -346,7 +346,7 @@ func TestWindowEqualsRecompute(t *testing.T) {
 	defer func(s, n int64) { smallPartition, nearRows = s, n }(smallPartition, nearRows)
 	smallPartition, nearRows = 0, 2
 	types := []sqltypes.Type{sqltypes.Int8, sqltypes.Timestamp, sqltypes.Numeric, sqltypes.Bool, sqltypes.Text, sqltypes.Date, sqltypes.Float8}
-	seeds := int64(150)
+	seeds := int64(80)
 	if testing.Short() {
 		seeds = 30
 	}

@@ -128,7 +128,7 @@ func (b *binder) applyAlias(f *frame, a *parser.Alias, name string) {
 
 func (b *binder) relRef(x *parser.RelRef, left *scope) *frame {
 	if x.AsOf != nil {
-		fail(unsupported(x.AsOf.At(), "Join the relation as it is now, without FOR SYSTEM_TIME AS OF.", "temporal joins are not supported"))
+		fail(unsupported(x.AsOf.At(), "Use it on the right side of JOIN or LEFT JOIN.", "FOR SYSTEM_TIME AS OF is not supported here"))
 	}
 	f := b.relation(x.Name, left)
 	if x.Sample != nil {

@@ -17,8 +17,8 @@ var joinKinds = map[parser.JoinKind]plan.JoinKind{
 
 // joinRef binds a JOIN.
 func (b *binder) joinRef(x *parser.JoinRef, left, outer *scope) *frame {
-	if x.AsOf {
-		fail(unsupported(x.Pos, "", "ASOF joins are not supported"))
+	if r, ok := x.Right.(*parser.RelRef); x.AsOf || ok && r.AsOf != nil {
+		return b.timedJoin(x, left, outer)
 	}
 	kind := joinKinds[x.Kind]
 	l := b.tableRef(x.Left, left, outer)

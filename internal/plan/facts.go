@@ -29,6 +29,8 @@ func AppendOnly(n Node) bool {
 		return !slices.ContainsFunc(x.Inputs, func(c Node) bool { return !AppendOnly(c) })
 	case *Join:
 		return (x.Kind == Inner || x.Kind == Semi) && AppendOnly(x.Left) && AppendOnly(x.Right)
+	case *TemporalJoin:
+		return AppendOnly(x.Left)
 	case *Agg:
 		return x.Close != nil || len(x.Aggs) == 0 && !x.Scalar && x.Phase == AggWhole && AppendOnly(x.Input)
 	}

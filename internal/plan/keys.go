@@ -27,6 +27,10 @@ func UniqueKeys(n Node) [][]int {
 		return tidy(projectKeys(x, UniqueKeys(x.Input)))
 	case *Join:
 		return tidy(joinKeys(x))
+	case *AsofJoin:
+		return UniqueKeys(x.Left)
+	case *TemporalJoin:
+		return tidy(temporalKeys(x))
 	case *Agg:
 		return aggKeys(x)
 	case *TopN:

@@ -233,6 +233,10 @@ func Exprs(n Node) []expr.Expr {
 		if x.Cond != nil {
 			return []expr.Expr{x.Cond}
 		}
+	case *TemporalJoin:
+		if x.Cond != nil {
+			return []expr.Expr{x.Cond}
+		}
 	case *TableFunc:
 		return x.Args
 	case *Watermark:
@@ -276,6 +280,13 @@ func MapExprs(n Node, f func(expr.Expr) expr.Expr) Node {
 	case *Project:
 		return &Project{x.Input, all(x.Exprs), x.Names}
 	case *Join:
+		if x.Cond == nil {
+			return n
+		}
+		m := *x
+		m.Cond = f(x.Cond)
+		return &m
+	case *TemporalJoin:
 		if x.Cond == nil {
 			return n
 		}

@@ -111,6 +111,10 @@ func (p *printer) describe(n plan.Node) string {
 		return "Project " + project(x)
 	case *plan.Join:
 		return join(x)
+	case *plan.AsofJoin:
+		return asofJoin(x)
+	case *plan.TemporalJoin:
+		return temporalJoin(x)
 	case *plan.Agg:
 		return agg(x)
 	case *plan.TopN:

@@ -51,6 +51,10 @@ func keeps(n plan.Node) string {
 		return "the rows that no watermark has passed yet; bounded by the watermark"
 	case *plan.Join:
 		return joinKeeps(x)
+	case *plan.AsofJoin:
+		return "the rows of both inputs, by key and time; grows with them"
+	case *plan.TemporalJoin:
+		return temporalKeeps(x)
 	case *plan.Agg:
 		return aggKeeps(x)
 	case *plan.TopN:
@@ -75,6 +79,14 @@ func joinKeeps(x *plan.Join) string {
 		return s + " until both watermarks have passed " + cols(x.Left, []int{left}) + "; bounded by the watermarks"
 	}
 	return s + "; grows with both inputs"
+}
+
+func temporalKeeps(x *plan.TemporalJoin) string {
+	s := fmt.Sprintf("the present rows of the right input (%d columns)", len(x.Right.Columns()))
+	if !plan.AppendOnly(x.Left) {
+		s += ", and what each left row has met, because its input can change"
+	}
+	return s + "; grows with them"
 }
 
 func aggKeeps(x *plan.Agg) string {

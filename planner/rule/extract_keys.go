@@ -9,6 +9,10 @@ import (
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
+// JoinKeys turns equalities between the two sides of a join into keys: a join, or a projection of one that drops computed keys
+// again.
+func JoinKeys(j *plan.Join) plan.Node { return extractKeys(j) }
+
 // extractKeys turns equalities between the two sides of a join into keys. A side that is computed becomes a column
 // of a projection below the join; the output columns stay as they were.
 func extractKeys(j *plan.Join) plan.Node {
@@ -55,7 +59,7 @@ func (k *keyFinder) take(c expr.Expr) bool {
 	if !k.onLeft(l) || !k.onRight(r) {
 		return false
 	}
-	if l, r, ok = sameType(l, r); !ok {
+	if l, r, ok = SameType(l, r); !ok {
 		return false
 	}
 	li := k.column(l, &k.left, k.lw)
@@ -92,9 +96,9 @@ func (k *keyFinder) column(e expr.Expr, computed *[]expr.Expr, width int) int {
 	return width + len(*computed) - 1
 }
 
-// sameType brings the two sides of an equality to one type in which it means the same; false if there is none that
+// SameType brings the two sides of an equality to one type in which it means the same; false if there is none that
 // does not depend on settings.
-func sameType(l, r expr.Expr) (expr.Expr, expr.Expr, bool) {
+func SameType(l, r expr.Expr) (expr.Expr, expr.Expr, bool) {
 	a, b := l.Type().Base(), r.Type().Base()
 	if a == b {
 		return l, r, a.Kind != sqltypes.KRecord

@@ -133,6 +133,27 @@ func prune(n plan.Node, need set) (plan.Node, mapping) {
 		return pruneProject(x, need)
 	case *plan.Join:
 		return pruneJoin(x, need)
+	case *plan.AsofJoin:
+		p := newPair(x.Left, x.Right, need)
+		p.left.add(append(x.LeftKeys[:len(x.LeftKeys):len(x.LeftKeys)], x.LeftTime)...)
+		p.right.add(append(x.RightKeys[:len(x.RightKeys):len(x.RightKeys)], x.RightTime)...)
+		p.settle()
+		y := *x
+		y.Left, y.Right = p.sides(x.Left, x.Right)
+		y.LeftKeys, y.RightKeys, y.LeftTime, y.RightTime = p.lm.all(x.LeftKeys), p.rm.all(x.RightKeys), p.lm[x.LeftTime], p.rm[x.RightTime]
+		return &y, p.full
+	case *plan.TemporalJoin:
+		p := newPair(x.Left, x.Right, need)
+		p.left.add(x.LeftKeys...)
+		p.right.add(x.RightKeys...)
+		if x.Cond != nil {
+			expr.Columns(x.Cond, p.add)
+		}
+		p.settle()
+		y := *x
+		y.Left, y.Right = p.sides(x.Left, x.Right)
+		y.LeftKeys, y.RightKeys, y.Cond = p.lm.all(x.LeftKeys), p.rm.all(x.RightKeys), p.full.expr(x.Cond)
+		return &y, p.full
 	case *plan.Agg:
 		return pruneAgg(x, need)
 	case *plan.TopN:
@@ -311,45 +332,64 @@ func pruneProject(x *plan.Project, need set) (plan.Node, mapping) {
 
 // pruneJoin trims both inputs: what a join does not output it need not store.
 func pruneJoin(x *plan.Join, need set) (plan.Node, mapping) {
-	lw, rw := len(x.Left.Columns()), len(x.Right.Columns())
-	left, right := newSet(lw), newSet(rw)
-	both := func(i int) {
-		if i < lw {
-			left[i] = true
-		} else {
-			right[i-lw] = true
-		}
+	p := newPair(x.Left, x.Right, need)
+	p.left.add(x.LeftKeys...)
+	p.right.add(x.RightKeys...)
+	if x.Cond != nil {
+		expr.Columns(x.Cond, p.add)
 	}
+	p.settle()
+	j := *x
+	j.Left, j.Right = p.sides(x.Left, x.Right)
+	j.LeftKeys, j.RightKeys, j.Cond = p.lm.all(x.LeftKeys), p.rm.all(x.RightKeys), p.full.expr(x.Cond)
+	return &j, p.full[:len(need)]
+}
+
+// pair is what is needed of the two sides of a join, and, once that is settled, where it goes.
+type pair struct {
+	left, right  set
+	lm, rm, full mapping
+}
+
+func newPair(left, right plan.Node, need set) *pair {
+	p := &pair{left: newSet(len(left.Columns())), right: newSet(len(right.Columns()))}
 	for i, in := range need {
 		if in {
-			both(i)
+			p.add(i)
 		}
 	}
-	left.add(x.LeftKeys...)
-	right.add(x.RightKeys...)
-	if x.Cond != nil {
-		expr.Columns(x.Cond, both)
+	return p
+}
+
+// add needs a column of left then right.
+func (p *pair) add(i int) {
+	if lw := len(p.left); i < lw {
+		p.left[i] = true
+	} else {
+		p.right[i-lw] = true
 	}
-	if len(left.list()) == 0 && lw > 0 {
-		left.add(0)
-	}
-	if len(right.list()) == 0 && rw > 0 {
-		right.add(0)
-	}
-	lm, rm := exactMap(left), exactMap(right)
-	j := *x
-	j.Left, j.Right = exactly(x.Left, left), exactly(x.Right, right)
-	j.LeftKeys, j.RightKeys = lm.all(x.LeftKeys), rm.all(x.RightKeys)
-	lw2 := len(left.list())
-	full := make(mapping, lw+rw)
-	copy(full, lm)
-	for i, r := range rm {
-		if full[lw+i] = -1; r >= 0 {
-			full[lw+i] = lw2 + r
+}
+
+// settle keeps a column of each side at least and makes the mappings.
+func (p *pair) settle() {
+	for _, s := range []set{p.left, p.right} {
+		if len(s.list()) == 0 && len(s) > 0 {
+			s.add(0)
 		}
 	}
-	j.Cond = full.expr(x.Cond)
-	return &j, full[:len(need)]
+	p.lm, p.rm = exactMap(p.left), exactMap(p.right)
+	shift := len(p.left.list())
+	p.full = append(mapping(nil), p.lm...)
+	for _, r := range p.rm {
+		if r >= 0 {
+			r += shift
+		}
+		p.full = append(p.full, r)
+	}
+}
+
+func (p *pair) sides(left, right plan.Node) (plan.Node, plan.Node) {
+	return exactly(left, p.left), exactly(right, p.right)
 }
 
 func pruneAgg(x *plan.Agg, need set) (plan.Node, mapping) {

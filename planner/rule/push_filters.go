@@ -23,6 +23,10 @@ func push(n plan.Node, preds []expr.Expr, m Mode) plan.Node {
 			return pushInnerJoins(x, preds, m)
 		}
 		return pushJoin(x, preds, m)
+	case *plan.AsofJoin:
+		return pushTimedJoin(n, preds, m)
+	case *plan.TemporalJoin:
+		return pushTimedJoin(n, preds, m)
 	case *plan.Agg:
 		down, up := split(preds, func(i int) bool { return i < len(x.GroupBy) && !x.Scalar })
 		down = mapAll(down, func(i int) int { return x.GroupBy[i] })
@@ -118,6 +122,14 @@ func pushInput(n plan.Node, preds []expr.Expr, m Mode) plan.Node {
 	width := len(in.Columns())
 	down, up := split(preds, func(i int) bool { return i < width })
 	return withFilter(n.WithChildren([]plan.Node{push(in, down, m)}), up)
+}
+
+// pushTimedJoin moves conditions on the left side below a join in which each left row finds its partners by itself.
+func pushTimedJoin(n plan.Node, preds []expr.Expr, m Mode) plan.Node {
+	ch := n.Children()
+	lw := len(ch[0].Columns())
+	down, up := split(preds, func(i int) bool { return i < lw })
+	return withFilter(n.WithChildren([]plan.Node{push(ch[0], down, m), push(ch[1], nil, m)}), up)
 }
 
 // pushJoin handles all joins but trees of inner ones. A condition above may turn an outer join into a plainer one.

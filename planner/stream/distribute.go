@@ -61,6 +61,10 @@ func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 		return &y, sp
 	case *plan.Join:
 		return d.join(x)
+	case *plan.AsofJoin:
+		return d.timedJoin(x, x.LeftKeys, x.RightKeys)
+	case *plan.TemporalJoin:
+		return d.timedJoin(x, x.LeftKeys, x.RightKeys)
 	case *plan.Agg:
 		return d.agg(x)
 	case *plan.TopN:
@@ -163,6 +167,19 @@ func (d *distributor) join(x *plan.Join) (plan.Node, spread) {
 		return &j, spread{}
 	}
 	return &j, spread{byHash, j.LeftKeys}
+}
+
+// timedJoin spreads both inputs by the keys; the output lies where the left rows do.
+func (d *distributor) timedJoin(n plan.Node, leftKeys, rightKeys []int) (plan.Node, spread) {
+	ch := n.Children()
+	l, ls := d.visit(ch[0])
+	r, rs := d.visit(ch[1])
+	if ls.kind == onOne && rs.kind == onOne {
+		return n.WithChildren([]plan.Node{l, r}), ls
+	}
+	l, ls = d.hash(l, ls, leftKeys)
+	r, _ = d.hash(r, rs, rightKeys)
+	return n.WithChildren([]plan.Node{l, r}), ls
 }
 
 // reorderKeys permutes the key pairs of a join to the distribution of an input with the same columns.

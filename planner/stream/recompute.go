@@ -20,6 +20,8 @@ func Recompute(job plan.Node) (plan.Node, error) {
 			return x.Input
 		case *plan.Exchange:
 			return x.Input
+		case *plan.Share:
+			return x.Input
 		case *plan.Agg:
 			return decided(x)
 		}
@@ -36,8 +38,8 @@ func recomputable(job plan.Node) error {
 			sources = append(sources, `"`+x.Name+`"`)
 		case *plan.EmitOnClose:
 			bad = refuse("Verify a view of the same query without EMIT ON WINDOW CLOSE.", "a view with EMIT ON WINDOW CLOSE cannot be verified")
-		case *plan.TableScan, *plan.Values, *plan.Filter, *plan.Project, *plan.Join, *plan.Agg, *plan.TopN, *plan.Union, *plan.SetOp,
-			*plan.Window, *plan.TableFunc, *plan.Hop, *plan.Expand, *plan.MaxOneRow, *plan.Exchange, *plan.Materialize:
+		case *plan.TableScan, *plan.Values, *plan.Filter, *plan.Project, *plan.Join, *plan.AsofJoin, *plan.Agg, *plan.TopN, *plan.Union, *plan.SetOp,
+			*plan.Window, *plan.TableFunc, *plan.Hop, *plan.Expand, *plan.MaxOneRow, *plan.Exchange, *plan.Share, *plan.Materialize:
 		default:
 			bad = refuse("", "a view whose contents depend on time cannot be verified")
 		}
