@@ -20,6 +20,8 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 		return newHashAgg(x, env)
 	case *plan.Join:
 		return newHashJoin(x, env)
+	case *plan.DynamicFilter:
+		return newDynamicFilter(x, env)
 	case *plan.AsofJoin:
 		return newAsofJoin(x, env)
 	case *plan.TemporalJoin:

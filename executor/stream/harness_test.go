@@ -115,6 +115,10 @@ func numberStates(n plan.Node) plan.Node {
 			m := *x
 			m.State = take(1)
 			return &m
+		case *plan.DynamicFilter:
+			m := *x
+			m.State = take(2)
+			return &m
 		case *plan.AsofJoin:
 			m := *x
 			m.State = take(2)

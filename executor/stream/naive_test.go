@@ -45,6 +45,8 @@ func recompute(n plan.Node, tables []zset) rows {
 		return out
 	case *plan.Join:
 		return joinRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
+	case *plan.DynamicFilter:
+		return joinRows(&plan.Join{Kind: plan.Semi, Left: x.Input, Right: x.Bound, Cond: x.Cond}, recompute(x.Input, tables), recompute(x.Bound, tables))
 	case *plan.AsofJoin:
 		return asofRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
 	case *plan.Agg:

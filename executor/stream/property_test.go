@@ -181,7 +181,9 @@ func (p *planner) node(depth int) plan.Node {
 	if depth == 0 {
 		return scanOf(p.r.Intn(tableKinds))
 	}
-	switch p.r.Intn(16) {
+	switch p.r.Intn(17) {
+	case 16:
+		return p.dynamicFilter(p.node(depth-1), p.node(p.r.Intn(depth)))
 	case 15:
 		return p.asofJoin(p.node(depth-1), p.node(p.r.Intn(depth)))
 	case 12:
@@ -264,6 +266,26 @@ func (p *planner) join(l, r plan.Node) plan.Node {
 	if len(a) > 0 && len(b) > 0 && p.r.Intn(2) == 0 {
 		n.Cond = less(column(l, a[0]), &expr.Col{Index: len(l.Columns()) + b[0], Ty: sqltypes.Int8})
 	}
+	return n
+}
+
+// dynamicFilter compares with the least or greatest value of r.
+func (p *planner) dynamicFilter(l, r plan.Node) plan.Node {
+	a, b := p.some(l, 1, isInt), p.some(r, 1, isInt)
+	if len(a) == 0 || len(b) == 0 {
+		return l
+	}
+	f := "max(bigint)"
+	if p.r.Intn(2) == 0 {
+		f = "min(bigint)"
+	}
+	bound := &plan.Agg{Input: r, Scalar: true, Aggs: []plan.AggCall{{Sig: f, Args: b, ArgTypes: []sqltypes.Type{sqltypes.Int8}, Result: sqltypes.Int8, Filter: -1}}}
+	op := []string{"<", "<=", ">", ">="}[p.r.Intn(4)]
+	n := &plan.DynamicFilter{Input: l, Bound: bound, Col: a[0], Op: op}
+	if p.r.Intn(2) == 0 {
+		n.Dist = p.some(l, 1, nil)
+	}
+	n.Cond = &expr.Call{Sig: op + "(bigint,bigint)", Args: []expr.Expr{column(l, a[0]), &expr.Col{Index: len(l.Columns()), Ty: sqltypes.Int8}}, Ty: sqltypes.Bool}
 	return n
 }
 
@@ -413,7 +435,7 @@ func TestOperatorEqualsRecompute(t *testing.T) {
 		for table := range tableKinds {
 			in := scanOf(table)
 			for range 4 {
-				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.window(in), p.setOp(in), p.oneRow(in), p.asofJoin(in, scanOf(r.Intn(tableKinds))), p.join(in, scanOf(r.Intn(tableKinds))),
+				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.window(in), p.setOp(in), p.oneRow(in), p.dynamicFilter(in, scanOf(r.Intn(tableKinds))), p.asofJoin(in, scanOf(r.Intn(tableKinds))), p.join(in, scanOf(r.Intn(tableKinds))),
 					p.join(scanOf(r.Intn(tableKinds)), in)} {
 					runProperty(t, fmt.Sprintf("seed %d table %d: %s", seed, table, describe(n)), n, r, 6)
 				}
@@ -505,6 +527,8 @@ func describe(n plan.Node) string {
 			}
 		case *plan.MaxOneRow:
 			fmt.Fprintf(&b, " by %v", x.PartitionBy)
+		case *plan.DynamicFilter:
+			fmt.Fprintf(&b, " %d %s dist %v", x.Col, x.Op, x.Dist)
 		case *plan.AsofJoin:
 			fmt.Fprintf(&b, " keys %v %v times %d %d later %v strict %v outer %v", x.LeftKeys, x.RightKeys, x.LeftTime, x.RightTime, x.Later, x.Strict, x.Outer)
 		case *plan.SetOp:

@@ -152,6 +152,12 @@ var scriptPlans = map[string]func() plan.Node{
 		return &plan.Window{Input: scriptScan(0), OrderBy: []plan.SortKey{{Col: 0}}, Funcs: []plan.WindowFunc{
 			{Name: "ntile", Args: []int{0}, Filter: -1, Result: sqltypes.Int8}}}
 	},
+	"dynamic_filter": func() plan.Node {
+		bound := scriptAgg(1, -1, call("max(bigint)", sqltypes.Int8, 0))
+		in := scriptScan(0)
+		return &plan.DynamicFilter{Input: in, Bound: bound, Op: ">=", Cond: &expr.Call{Sig: ">=(bigint,bigint)", Ty: sqltypes.Bool,
+			Args: []expr.Expr{column(in, 0), &expr.Col{Index: 3, Ty: sqltypes.Int8}}}}
+	},
 	"asof": func() plan.Node {
 		return &plan.AsofJoin{Left: scriptScan(0), Right: scriptScan(1), LeftKeys: []int{1}, RightKeys: []int{1}, Outer: true}
 	},

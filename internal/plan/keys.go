@@ -27,6 +27,8 @@ func UniqueKeys(n Node) [][]int {
 		return tidy(projectKeys(x, UniqueKeys(x.Input)))
 	case *Join:
 		return tidy(joinKeys(x))
+	case *DynamicFilter:
+		return UniqueKeys(x.Input)
 	case *AsofJoin:
 		return UniqueKeys(x.Left)
 	case *TemporalJoin:

@@ -237,6 +237,8 @@ func Exprs(n Node) []expr.Expr {
 		if x.Cond != nil {
 			return []expr.Expr{x.Cond}
 		}
+	case *DynamicFilter:
+		return []expr.Expr{x.Cond}
 	case *TableFunc:
 		return x.Args
 	case *Watermark:
@@ -283,6 +285,10 @@ func MapExprs(n Node, f func(expr.Expr) expr.Expr) Node {
 		if x.Cond == nil {
 			return n
 		}
+		m := *x
+		m.Cond = f(x.Cond)
+		return &m
+	case *DynamicFilter:
 		m := *x
 		m.Cond = f(x.Cond)
 		return &m

@@ -111,6 +111,9 @@ func (p *printer) describe(n plan.Node) string {
 		return "Project " + project(x)
 	case *plan.Join:
 		return join(x)
+	case *plan.DynamicFilter:
+		l, r := x.Input.Columns(), x.Bound.Columns()
+		return "DynamicFilter " + formatOver(x.Cond, append(l[:len(l):len(l)], r...))
 	case *plan.AsofJoin:
 		return asofJoin(x)
 	case *plan.TemporalJoin:

@@ -51,6 +51,8 @@ func keeps(n plan.Node) string {
 		return "the rows that no watermark has passed yet; bounded by the watermark"
 	case *plan.Join:
 		return joinKeeps(x)
+	case *plan.DynamicFilter:
+		return "the rows of its input, in the order of the compared column, and the bound; grows with the input"
 	case *plan.AsofJoin:
 		return "the rows of both inputs, by key and time; grows with them"
 	case *plan.TemporalJoin:

@@ -61,6 +61,8 @@ func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 		return &y, sp
 	case *plan.Join:
 		return d.join(x)
+	case *plan.DynamicFilter:
+		return d.dynamicFilter(x)
 	case *plan.AsofJoin:
 		return d.timedJoin(x, x.LeftKeys, x.RightKeys)
 	case *plan.TemporalJoin:

@@ -22,6 +22,8 @@ func Recompute(job plan.Node) (plan.Node, error) {
 			return x.Input
 		case *plan.Share:
 			return x.Input
+		case *plan.DynamicFilter:
+			return &plan.Join{Kind: plan.Semi, Left: x.Input, Right: x.Bound, Cond: x.Cond}
 		case *plan.Agg:
 			return decided(x)
 		}
@@ -38,7 +40,7 @@ func recomputable(job plan.Node) error {
 			sources = append(sources, `"`+x.Name+`"`)
 		case *plan.EmitOnClose:
 			bad = refuse("Verify a view of the same query without EMIT ON WINDOW CLOSE.", "a view with EMIT ON WINDOW CLOSE cannot be verified")
-		case *plan.TableScan, *plan.Values, *plan.Filter, *plan.Project, *plan.Join, *plan.AsofJoin, *plan.Agg, *plan.TopN, *plan.Union, *plan.SetOp,
+		case *plan.TableScan, *plan.Values, *plan.Filter, *plan.Project, *plan.Join, *plan.AsofJoin, *plan.DynamicFilter, *plan.Agg, *plan.TopN, *plan.Union, *plan.SetOp,
 			*plan.Window, *plan.TableFunc, *plan.Hop, *plan.Expand, *plan.MaxOneRow, *plan.Exchange, *plan.Share, *plan.Materialize:
 		default:
 			bad = refuse("", "a view whose contents depend on time cannot be verified")

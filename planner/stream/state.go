@@ -42,7 +42,7 @@ func StateTables(n plan.Node) int {
 	switch x := n.(type) {
 	case *plan.Join: // two sides and their degrees
 		return 4
-	case *plan.SetOp, *plan.AsofJoin, *plan.TemporalJoin:
+	case *plan.SetOp, *plan.AsofJoin, *plan.TemporalJoin, *plan.DynamicFilter:
 		return 2
 	case *plan.Agg:
 		return aggTables(x)
@@ -72,6 +72,10 @@ func aggTables(x *plan.Agg) int {
 func withState(n plan.Node, s int) plan.Node {
 	switch x := n.(type) {
 	case *plan.Join:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.DynamicFilter:
 		m := *x
 		m.State = s
 		return &m
