@@ -91,6 +91,8 @@ func sameValue(a *delta.Vec, i int, b *delta.Vec, j int) bool {
 		return string(a.Bytes(i)) == string(b.Bytes(j))
 	case sqltypes.PhysInterval:
 		return a.Intervals[i] == b.Intervals[j]
+	case sqltypes.PhysNumeric:
+		return a.Decs[i].Identical(b.Decs[j])
 	}
 	var x, y [64]byte // −0 is not 0 here, and 1.0 is not 1.00
 	return string(row.AppendImage(x[:0], []*delta.Vec{a}, nil, i)) == string(row.AppendImage(y[:0], []*delta.Vec{b}, nil, j))

@@ -313,7 +313,7 @@ func (w *window) run() error {
 	}
 	w.runs++
 	w.ents, w.slots = w.ents[:0], w.slots[:0]
-	w.vecs = newVecs(w.types)
+	clearVecs(w.vecs) // what left are copies
 	for _, s := range w.sides {
 		s.forget()
 	}

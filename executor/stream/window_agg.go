@@ -25,15 +25,21 @@ type windowAgg struct {
 	minus []int64
 	zeros []uint32
 	rows  []int32
+	// The arguments and FILTER of the batch being evaluated.
+	batchArgs   []*delta.Vec
+	batchFilter *delta.Vec
 }
 
 // aggRun is the state of rows lo … hi−1.
 type aggRun struct {
-	fixed  []byte
+	states expr.States // one, of an aggregate with fixed states
 	obj    expr.AggObject
 	lo, hi int64
 	is     bool
+	queue  *aggQueue
 }
+
+func (r *aggRun) fixed() []byte { return r.states.Blocks[0] }
 
 func newWindowAgg(w *window, f *windowFunc) (*windowAgg, error) {
 	fn, ok := expr.AggBySig(f.n.Sig)
@@ -58,26 +64,23 @@ func (a *windowAgg) merges() bool {
 
 func (a *windowAgg) empty() aggRun {
 	if a.fn.Fixed != nil {
-		return aggRun{fixed: make([]byte, a.fn.Fixed.Width)}
+		return aggRun{states: expr.States{Blocks: [][]byte{make([]byte, a.fn.Fixed.Width)}, Width: a.fn.Fixed.Width}}
 	}
 	return aggRun{obj: a.fn.New(a.types)}
 }
 
 func (a *windowAgg) merge(dst *aggRun, src aggRun) {
 	if a.fn.Fixed != nil {
-		a.fn.Fixed.Merge(dst.fixed, src.fixed)
+		a.fn.Fixed.Merge(dst.fixed(), src.fixed())
 	} else {
 		dst.obj.(expr.AggMerger).Merge(src.obj)
 	}
 }
 
-func (r *aggRun) states() expr.States {
-	return expr.States{Blocks: [][]byte{r.fixed}, Width: len(r.fixed)}
-}
-
 // eval implements windowKernel.
 func (a *windowAgg) eval(s *winSide, st *winState, out *delta.Vec) error {
 	starts, ends := a.f.frame.bounds(s)
+	a.batchArgs, a.batchFilter = a.args(a.w.vecs), a.filter(a.w.vecs)
 	for i := range s.at {
 		start, end := starts[i], max(starts[i], ends[i])
 		if i > 0 && a.f.frame.exclude == 0 && start == starts[i-1] && end == max(starts[i-1], ends[i-1]) {
@@ -94,8 +97,7 @@ func (a *windowAgg) eval(s *winSide, st *winState, out *delta.Vec) error {
 
 func (a *windowAgg) result(s *winSide, run *aggRun, out *delta.Vec) {
 	if a.fn.Fixed != nil {
-		states := run.states()
-		a.fn.Fixed.Result(a.w.env.Ctx, &states, []uint32{0}, out)
+		a.fn.Fixed.Result(a.w.env.Ctx, &run.states, slotZero, out)
 		return
 	}
 	n := out.Len()
@@ -106,6 +108,8 @@ func (a *windowAgg) result(s *winSide, run *aggRun, out *delta.Vec) {
 		a.w.env.fail(s.sign(), sqlerr.From(err))
 	}
 }
+
+var slotZero = []uint32{0}
 
 // nearRows is up to how many rows are added and subtracted one by one where sums could be merged. Tests change it.
 var nearRows int64 = 128
@@ -131,13 +135,15 @@ func (a *windowAgg) fill(s *winSide, run *aggRun, i int, start, end int64) error
 		if err := a.add(s, run, run.lo, start, -1); err != nil {
 			return err
 		}
+	case follows && !a.fn.Invertible && a.sum >= 0 && near && end-start <= queueRows:
+		return a.slide(s, run, start, end)
 	default:
 		*run = a.empty()
 		run.lo, run.hi, run.is = start, end, true
 		return a.fold(s, run, start, end)
 	}
 	err := a.add(s, run, run.hi, end, 1)
-	run.lo, run.hi = start, end
+	run.lo, run.hi, run.queue = start, end, nil
 	return err
 }
 
@@ -156,7 +162,7 @@ func (a *windowAgg) add(s *winSide, run *aggRun, from, to, sign int64) error {
 		}
 		var err error
 		if i >= 0 {
-			err = a.update(s, run, a.args(a.w.vecs), a.filter(a.w.vecs), s.ents[i:i+n-from], nil, sign)
+			err = a.update(s, run, a.batchArgs, a.batchFilter, s.ents[i:i+n-from], nil, sign)
 		} else {
 			err = a.scan(s, run, from, n, sign, nil)
 		}
@@ -282,8 +288,7 @@ func (a *windowAgg) updateFixed(run *aggRun, args []*delta.Vec, rows []int32, we
 			weights = a.minus
 		}
 	}
-	states := run.states()
-	a.fn.Fixed.Update(&states, a.zeros[:len(rows)], args, rows, weights)
+	a.fn.Fixed.Update(&run.states, a.zeros[:len(rows)], args, rows, weights)
 }
 
 // settled implements windowKernel: the states of what lies before the segment, behind it, or of all, are the same.
@@ -324,7 +329,7 @@ func (a *windowAgg) settledNow(before, now *winState) bool {
 // same reports whether two states are sure to be equal.
 func (a *windowAgg) same(x, y *aggRun) bool {
 	if a.fn.Fixed != nil {
-		return bytes.Equal(x.fixed, y.fixed)
+		return bytes.Equal(x.fixed(), y.fixed())
 	}
 	return a.merges() && bytes.Equal(x.obj.AppendImage(nil), y.obj.AppendImage(nil))
 }

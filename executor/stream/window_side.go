@@ -75,7 +75,10 @@ func (s *winSide) sign() int64 {
 // eval computes the functions for the batch.
 func (s *winSide) eval() error {
 	for i, f := range s.w.funcs {
-		s.out[i] = newVecs([]sqltypes.Type{f.n.Result})[0]
+		if s.out[i] == nil {
+			s.out[i] = newVecs([]sqltypes.Type{f.n.Result})[0]
+		}
+		clearVecs(s.out[i : i+1]) // what left of the last batch are copies
 		if len(s.ents) == 0 {
 			continue
 		}

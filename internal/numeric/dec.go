@@ -219,3 +219,14 @@ func checked(coef *big.Int, scale int32) (Dec, error) {
 	}
 	return fromBig(coef, scale), nil
 }
+
+// Identical reports whether two numbers are the same as printed: 1.0 and 1.00 are not.
+func (d Dec) Identical(e Dec) bool {
+	if d.form != e.form || d.scale != e.scale || (d.big == nil) != (e.big == nil) {
+		return false
+	}
+	if d.big != nil {
+		return d.big.Cmp(e.big) == 0
+	}
+	return d.hi == e.hi && d.lo == e.lo
+}
