@@ -173,10 +173,12 @@ func placed(err error, q *parser.Query, emit parser.Loc) error {
 	return e.At(at)
 }
 
-// callsFunction says that a node calls the function of that name.
+// callsFunction says that a node calls the function of that name, or reads the relation.
 func callsFunction(n parser.Node, function string) bool {
 	switch x := n.(type) {
 	case *parser.FuncCall:
+		return x.Name.Last() == function
+	case *parser.RelRef:
 		return x.Name.Last() == function
 	case *parser.SQLValue: // all of them are bound as casts of now()
 		return x.Name == function || function == "now" && (strings.HasPrefix(x.Name, "current_") || strings.HasPrefix(x.Name, "local"))

@@ -23,7 +23,8 @@ func check(n plan.Node) error {
 func checkNode(n plan.Node) error {
 	switch x := n.(type) {
 	case *plan.SystemScan:
-		return refuse("", "system relation %q cannot be used in a view that is kept up to date", x.Schema+"."+x.Name)
+		return sqlerr.From(refuse("Query it, or create a view over it.", "system relation %q cannot be used in a view that is kept up to date",
+			x.Schema+"."+x.Name)).WithAbout(x.Name)
 	case *plan.Agg:
 		if err := checkAggs(x); err != nil {
 			return err
@@ -63,7 +64,7 @@ func checkFrames(x *plan.Window) error {
 				_, err = expr.NewRangeBound(key, d, b.Offset.Type(), (b.Kind == plan.Preceding) != o.Desc, which)
 			}
 			if err != nil {
-				return err
+				return sqlerr.From(err).WithAbout(x.Funcs[i].Name)
 			}
 		}
 	}
