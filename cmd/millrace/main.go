@@ -122,7 +122,7 @@ func (versionCmd) Run() error {
 
 func main() {
 	var c cli
-	k := kong.Parse(&c, kong.Name("millrace"), kong.Description("Millrace, a streaming SQL database."), kong.UsageOnError())
+	k := kong.Parse(&c, kong.Name("millrace"), kong.Description("Millrace, a streaming SQL database."))
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "millrace:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
