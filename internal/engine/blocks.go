@@ -17,6 +17,9 @@ import (
 // which the image is then made.
 func (r *Reader) Blocks(_ context.Context, id catalog.ID, cols []int, n int) ([]batch.BlockIter, error) {
 	rel := r.Rels.Relations[id]
+	if r.reads != nil {
+		r.reads.whole(r.Rels, id)
+	}
 	p := &partList{view: r.View, rel: rel, cols: cols, image: r.View.Image(id, int(rel.SchemaVersion))}
 	if p.image == nil {
 		lo, hi := table.Range(id)
