@@ -30,6 +30,10 @@ func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
 		fail(unsupported(e.Pos, hint, "set-returning functions are not allowed in %s", x.conditional))
 	}
 	f, args := x.tableFunc(e.Name.String(), name, x.bindArgs(e), e.Pos)
+	if f.ColumnDefs {
+		fail(unsupported(e.Pos, "Provide a non-null record argument, or call the function in the FROM clause using a column definition list.",
+			"could not determine row type for result of %s", name))
+	}
 	cols := tableFuncCols(f, args)
 	ty := cols[0].Type
 	if len(cols) > 1 {

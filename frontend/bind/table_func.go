@@ -17,13 +17,15 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 	if len(x.Funcs) != 1 {
 		return b.rowsFrom(x, x.Funcs, left)
 	}
-	if x.ColumnDefs != nil || x.Funcs[0].ColumnDefs != nil {
-		fail(unsupported(x.Pos, "", "a column definition list is not supported"))
+	defs := x.ColumnDefs
+	if defs == nil {
+		defs = x.Funcs[0].ColumnDefs
 	}
 	sc := b.newScope(&frame{node: oneRow()}, left)
 	ctx := b.ctx(sc, "functions in FROM")
 	call, ok := x.Funcs[0].Call.(*parser.FuncCall)
 	if !ok {
+		noColumnDefs(defs)
 		return b.scalarFunc(x, ctx, x.Funcs[0].Call)
 	}
 	if s := call.Name.Schema(); s == "" || s == "pg_catalog" {
@@ -53,9 +55,14 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 		if f := b.userTable(x, ctx, call); f != nil {
 			return f
 		}
+		noColumnDefs(defs)
 		return b.scalarFunc(x, ctx, call)
 	}
-	part := b.rowsPart(ctx, call)
+	if x.Ordinality && len(defs) > 0 {
+		fail(sqlerr.New(sqlerr.SyntaxError, "WITH ORDINALITY cannot be used with a column definition list").
+			WithHint("Put the column definition list inside ROWS FROM().").At(defs[0].Pos))
+	}
+	part := b.rowsPart(ctx, call, defs)
 	n := b.tableFuncPlan(&plan.TableFunc{Sig: part.sig, Args: part.args, Out: part.cols, WithOrdinality: x.Ordinality}, sc.id)
 	if t := part.cols[0].Type; part.scalar && t.HasFields() && t.IsNamed() {
 		f := b.nameFunc(expandFields(n), x, call.Name.Last(), false)
@@ -89,12 +96,28 @@ type rowsPart struct {
 	scalar bool
 }
 
-func (b *binder) rowsPart(ctx *exprCtx, call *parser.FuncCall) rowsPart {
+// noColumnDefs refuses a column definition list after a function whose columns are known.
+func noColumnDefs(defs []parser.StructField) {
+	if len(defs) > 0 {
+		fail(sqlerr.New(sqlerr.SyntaxError, "a column definition list is only allowed for functions returning \"record\"").At(defs[0].Pos))
+	}
+}
+
+// rowsPart binds a call; defs is the column definition list after it.
+func (b *binder) rowsPart(ctx *exprCtx, call *parser.FuncCall, defs []parser.StructField) rowsPart {
 	name := call.Name.Last()
 	ctx.onlyPlain(call, name)
 	fn, args := b.tableFunc(call.Name.String(), name, ctx.bindArgs(call), call.Pos)
+	switch {
+	case !fn.ColumnDefs:
+		noColumnDefs(defs)
+	case len(defs) == 0:
+		fail(sqlerr.New(sqlerr.SyntaxError, "a column definition list is required for functions returning \"record\"").At(call.Pos))
+	default: // the columns are those of a row type, which the function gets as an argument
+		args = append(args, expr.Null(b.definedRow(defs)))
+	}
 	p := rowsPart{sig: fn.Sig(), args: args, cols: tableFuncCols(fn, args)}
-	if len(p.cols) == 1 && (fn.Cols == nil || p.cols[0].Name == name || p.cols[0].Name == "") {
+	if len(p.cols) == 1 && !fn.Rows && (fn.Cols == nil || p.cols[0].Name == name || p.cols[0].Name == "") {
 		p.scalar, p.cols[0].Name = true, name
 	}
 	return p
@@ -106,13 +129,11 @@ func (b *binder) rowsFrom(x *parser.FuncRef, funcs []parser.FuncItem, left *scop
 	ctx := b.ctx(sc, "functions in FROM")
 	out := &plan.TableFunc{WithOrdinality: x.Ordinality}
 	for _, f := range funcs {
-		if f.ColumnDefs != nil {
-			fail(unsupported(x.Pos, "", "a column definition list is not supported"))
-		}
 		var p rowsPart
 		if call, ok := f.Call.(*parser.FuncCall); ok && len(expr.TableFuncsByName(call.Name.Last())) > 0 {
-			p = b.rowsPart(ctx, call)
+			p = b.rowsPart(ctx, call, f.ColumnDefs)
 		} else {
+			noColumnDefs(f.ColumnDefs)
 			p = b.oneValue(ctx, f.Call)
 		}
 		out.Args, out.Out = append(out.Args, p.args...), append(out.Out, p.cols...)
@@ -120,6 +141,20 @@ func (b *binder) rowsFrom(x *parser.FuncRef, funcs []parser.FuncItem, left *scop
 	}
 	name := columnName(funcs[0].Call)
 	return b.nameFunc(b.tableFuncPlan(out, sc.id), x, name, false)
+}
+
+// definedRow is the row type of a column definition list.
+func (b *binder) definedRow(defs []parser.StructField) sqltypes.Type {
+	var fields []sqltypes.RowField
+	seen := map[string]bool{}
+	for _, d := range defs {
+		if seen[d.Name] {
+			fail(sqlerr.New(sqlerr.DuplicateColumn, "column name %q specified more than once", d.Name).At(d.Pos))
+		}
+		seen[d.Name] = true
+		fields = append(fields, sqltypes.RowField{Name: d.Name, Type: b.typeOf(d.Type)})
+	}
+	return sqltypes.StructOf(fields)
 }
 
 // oneValue makes a set of one out of a function that returns a value.
@@ -158,7 +193,13 @@ func (b *binder) scalarFunc(x *parser.FuncRef, ctx *exprCtx, call parser.Expr) *
 	if x.Ordinality {
 		es, names = append(es, &expr.Const{Ty: sqltypes.Int8, Val: int64(1)}), append(names, "ordinality")
 	}
-	return b.nameFunc(&plan.Project{Input: n, Exprs: es, Names: names}, x, name, true)
+	out := &plan.Project{Input: n, Exprs: es, Names: names}
+	if t := e.Type(); t.HasFields() && t.IsNamed() {
+		f := b.nameFunc(expandFields(out), x, name, false)
+		f.items[0].row = t
+		return f
+	}
+	return b.nameFunc(out, x, name, true)
 }
 
 // nameFunc makes the frame of a function: an alias also names the column of a scalar result.

@@ -174,6 +174,8 @@ func tableProc(f *expr.TableFunc) *proc {
 		strict: !f.CalledOnNull, language: oidInternal, doc: f.Doc, callable: true, result: int64(sqltypes.AnyElement.OID())}
 	p.names = paramNames(f.Name, len(f.Args))
 	switch {
+	case f.ColumnDefs:
+		p.result = int64(sqltypes.Record.OID())
 	case len(f.Cols) == 1:
 		p.result = int64(f.Cols[0].Type.OID())
 	case len(f.Cols) > 1:

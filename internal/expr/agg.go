@@ -138,6 +138,8 @@ type TableFunc struct {
 	// ColumnDefs: the rows are those of the column definition list after the call (AS t(a int, b text)), which stands
 	// behind the arguments as a NULL of that composite type.
 	ColumnDefs bool
+	// Rows: the columns are the fields of a row, even if there is only one.
+	Rows bool
 	// CalledOnNull: else a NULL argument yields no rows.
 	CalledOnNull bool
 	// Eval calls emit for each result row; the slice passed to emit may be reused by Eval. An error from emit

@@ -152,7 +152,7 @@ func (m recordMaker) array(t sqltypes.Type, d jsonDoc, path string) (sqltypes.Da
 			return err
 		}
 		if d.kind() != jsonb.Array {
-			return errRaggedJSON()
+			return hintValue(sqlerr.New(sqlerr.InvalidTextRepresentation, "expected JSON array"), path)
 		}
 		list := d.elements()
 		if len(list) != dims[level] {
@@ -327,7 +327,7 @@ func recordTableFuncs() []TableFunc {
 			args = append(args, sqltypes.Bool)
 		}
 		out = append(out,
-			TableFunc{Name: populate, Args: args, Optional: len(args) - 2, CalledOnNull: true, Volatility: Stable, Eval: recordSet(populate, true, 1, 0),
+			TableFunc{Name: populate, Args: args, Optional: len(args) - 2, CalledOnNull: true, Volatility: Stable, Rows: true, Eval: recordSet(populate, true, 1, 0),
 				Doc:    "rows of a composite type, one for each object of an array",
 				ColsOf: func(args []sqltypes.Type) []RowCol { return columnsOf(args[0]) }})
 		for _, set := range []bool{false, true} {
@@ -335,7 +335,7 @@ func recordTableFuncs() []TableFunc {
 			if set {
 				name, doc = name+"set", "rows of an array of objects, by a column definition list"
 			}
-			out = append(out, TableFunc{Name: name, Args: ts(v.doc), CalledOnNull: true, Volatility: Stable, ColumnDefs: true, Doc: doc,
+			out = append(out, TableFunc{Name: name, Args: ts(v.doc), CalledOnNull: true, Volatility: Stable, ColumnDefs: true, Rows: true, Doc: doc,
 				Eval: recordSet(name, set, 0, 1), ColsOf: func(args []sqltypes.Type) []RowCol { return columnsOf(args[len(args)-1]) }})
 		}
 	}
