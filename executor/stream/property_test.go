@@ -330,6 +330,9 @@ func (p *planner) aggCall(in plan.Node) plan.AggCall {
 	}
 	t := in.Columns()[c[0]].Type
 	a.Args, a.Distinct = c, p.r.Intn(3) == 0
+	if p.r.Intn(2) == 0 && p.anyAgg(in, c[0], &a) {
+		return a
+	}
 	switch r := p.r.Intn(3); {
 	case t.Kind == sqltypes.KInt8:
 		a.Sig = []string{"sum(bigint)", "max(bigint)", "avg(bigint)"}[r]
@@ -353,6 +356,51 @@ func (p *planner) aggCall(in plan.Node) plan.AggCall {
 		a.Sig = `count("any")`
 	}
 	return a
+}
+
+// anyAgg makes a call of any aggregate of the library that takes column c; false when there is none. Objects with NULL keys
+// fail, and fractions have to be between 0 and 1 and the same in all rows: those have tests of their own.
+func (p *planner) anyAgg(in plan.Node, c int, a *plan.AggCall) bool {
+	cols := in.Columns()
+	takes := func(want, have sqltypes.Type) bool {
+		switch want.Kind {
+		case sqltypes.KAny, sqltypes.KAnyElement:
+			return true
+		case sqltypes.KAnyNonArray:
+			return have.Kind != sqltypes.KArray
+		}
+		return want == have.Base()
+	}
+	var fits []*expr.AggFunc
+	expr.AllAggs(func(f *expr.AggFunc) {
+		if f.Direct == 0 && len(f.Args) > 0 && takes(f.Args[0], cols[c].Type) && f.Name != "json_object_agg" && f.Name != "jsonb_object_agg" {
+			fits = append(fits, f)
+		}
+	})
+	if len(fits) == 0 {
+		return false
+	}
+	f := fits[p.r.Intn(len(fits))]
+	args := []int{c}
+	for _, want := range f.Args[1:] {
+		more := p.some(in, 1, func(t sqltypes.Type) bool { return takes(want, t) })
+		if len(more) == 0 {
+			return false
+		}
+		args = append(args, more[0])
+	}
+	types := make([]sqltypes.Type, len(args))
+	for i, k := range args {
+		types[i] = cols[k].Type.Base()
+	}
+	a.Sig, a.Args, a.Result = f.Sig(), args, f.Result
+	if f.ResultOf != nil {
+		a.Result = f.ResultOf(types)
+	}
+	if f.OrderedSet {
+		a.OrderBy = []plan.SortKey{{Col: c, Desc: p.r.Intn(2) == 0}}
+	}
+	return true
 }
 
 func (p *planner) topN(in plan.Node) plan.Node {

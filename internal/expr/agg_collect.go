@@ -89,7 +89,7 @@ func (a *pick) Add(_ *Ctx, args []*delta.Vec, row int, weight int64) error {
 			return nil
 		}
 		k := key.Datum(row)
-		if a.some && !a.better(key.Type, k) {
+		if a.some && !a.better(key.Type, k, args[0].Type, args[0].Datum(row)) {
 			return nil
 		}
 		a.key, a.val = own(k), own(args[0].Datum(row))
@@ -111,15 +111,20 @@ func (a *pick) Merge(src AggObject) {
 		}
 	case pickLast:
 	default:
-		if a.some && !a.better(a.types[len(a.types)-1], o.key) {
+		if a.some && !a.better(a.types[len(a.types)-1], o.key, a.types[0], o.val) {
 			return
 		}
 	}
 	a.some, a.val, a.key = true, o.val, o.key
 }
 
-func (a *pick) better(t sqltypes.Type, k sqltypes.Datum) bool {
+// better compares a row with the one kept. Of the values beside equal keys the smallest counts, so that the order of rows
+// says nothing.
+func (a *pick) better(t sqltypes.Type, k sqltypes.Datum, vt sqltypes.Type, v sqltypes.Datum) bool {
 	cmp := sqlio.Compare(t, k, a.key)
+	if cmp == 0 && (a.mode == pickArgLeast || a.mode == pickArgGreatest) {
+		return v != nil && (a.val == nil || sqlio.Compare(vt, v, a.val) < 0)
+	}
 	if a.mode == pickLeast || a.mode == pickArgLeast {
 		return cmp < 0
 	}
