@@ -41,6 +41,10 @@ test-postgres: ## the .slt files, generated statements and the property test aga
 	MILLRACE_TEST_POSTGRES=1 go test -count=1 -timeout 60m -run 'TestExpressions|TestQueries' ./internal/pgdiff -long $(or $(LONG),2m) -seed $(or $(SEED),2)
 	go test -count=1 -run TestViewEqualsRecompute ./internal/e2e
 
+.PHONY: docs
+docs: ## the reference of functions under docs/sql/functions, from the library's entries and their examples
+	go test -count=1 -run TestReference ./internal/expr -docs
+
 .PHONY: test-mutation
 test-mutation: ## breaks every function of the library in turn and asks for an example that notices
 	go test -count=1 -run 'TestMutations|TestEveryEntryHasAnExample' -v ./internal/expr
