@@ -5,6 +5,7 @@ import (
 
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -23,6 +24,12 @@ type aggCall struct {
 	objs   []objState  // without; index = slot
 	// objBytes is the sum of the objects' sizes as last measured.
 	objBytes int64
+	// totals sums numerics up by slot, without objects: small values of one scale, that of the first one. All others go to objs. nil:
+	// the aggregate is not such a sum.
+	totals   []numeric.Total
+	scale    int32
+	hasScale bool
+	sums     bool
 
 	// seen numbers the (slot, arguments) that occurred; nil without DISTINCT.
 	seen *grouper
@@ -51,6 +58,9 @@ func newAggCall(q *query, n *plan.AggCall, in []sqltypes.Type, blocks *fixedStat
 	if fn.Fixed != nil {
 		c.states = expr.States{Shift: stateShift, Off: blocks.width}
 		blocks.width += fn.Fixed.Width
+	}
+	if fn.Fixed == nil && len(c.types) == 1 && c.types[0].Phys() == sqltypes.PhysNumeric {
+		_, c.sums = fn.New(c.types).(expr.DecTotaler)
 	}
 	switch {
 	case fn.Ordered && (n.Distinct || len(n.OrderBy) > 0):
@@ -164,6 +174,9 @@ func (c *aggCall) update(slots []uint32, rows []int32, weights []int64) error {
 		f.Update(&c.states, slots, c.args, rows, weights)
 		return nil
 	}
+	if c.sums && weights == nil {
+		return c.sumUp(slots, rows)
+	}
 	for k, s := range slots {
 		i := physical(rows, k)
 		w := int64(1)
@@ -175,6 +188,51 @@ func (c *aggCall) update(slots []uint32, rows []int32, weights []int64) error {
 		}
 	}
 	return nil
+}
+
+// sumUp adds numerics to totals.
+func (c *aggCall) sumUp(slots []uint32, rows []int32) error {
+	v := c.args[0]
+	if len(slots) > 0 {
+		c.growTotals(slots)
+	}
+	for k, s := range slots {
+		i := physical(rows, k)
+		if v.Valid != nil && v.IsNull(i) {
+			continue
+		}
+		d := &v.Decs[i]
+		if !c.hasScale {
+			c.scale, c.hasScale = d.Scale()
+		}
+		if !c.totals[s].AddSmall(d, c.scale) {
+			if err := c.addObject(s, i, 1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// growTotals makes room for the slots.
+func (c *aggCall) growTotals(slots []uint32) {
+	top := uint32(0)
+	for _, s := range slots {
+		top = max(top, s)
+	}
+	if n := int(top) + 1; n > len(c.totals) {
+		c.totals = append(c.totals, make([]numeric.Total, max(n-len(c.totals), len(c.totals)))...)
+	}
+}
+
+// settle moves the total of a slot into its object.
+func (c *aggCall) settle(slot uint32) *objState {
+	o := c.object(slot)
+	if int(slot) < len(c.totals) {
+		o.obj.(expr.DecTotaler).AddTotal(&c.totals[slot], c.scale)
+		c.totals[slot] = numeric.Total{}
+	}
+	return o
 }
 
 func (c *aggCall) addObject(slot uint32, row int, weight int64) error {
@@ -207,7 +265,7 @@ func (c *aggCall) object(slot uint32) *objState {
 }
 
 func (c *aggCall) sizeBytes() int64 {
-	n := c.objBytes + int64(48*cap(c.objs))
+	n := c.objBytes + int64(48*cap(c.objs)) + int64(24*cap(c.totals))
 	if c.seen != nil {
 		n += c.seen.sizeBytes()
 	}
@@ -262,12 +320,34 @@ func (c *aggCall) result(slots []uint32) (*delta.Vec, error) {
 		f.Result(c.q.c, &c.states, slots, out)
 		return out, nil
 	}
+	if c.sums {
+		return out, c.sumResults(slots, out)
+	}
 	for _, s := range slots {
 		if err := c.object(s).obj.Result(c.q.c, out); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// sumResults makes an object for one slot at a time, where totals are all there is.
+func (c *aggCall) sumResults(slots []uint32, out *delta.Vec) error {
+	for _, s := range slots {
+		var obj expr.AggObject
+		if int(s) < len(c.objs) && c.objs[s].obj != nil {
+			obj = c.settle(s).obj
+		} else {
+			obj = c.fn.New(c.types)
+			if int(s) < len(c.totals) {
+				obj.(expr.DecTotaler).AddTotal(&c.totals[s], c.scale)
+			}
+		}
+		if err := obj.Result(c.q.c, out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *aggCall) release() { c.later.release() }

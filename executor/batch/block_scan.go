@@ -16,7 +16,10 @@ type blockScan struct {
 	open  func(ctx context.Context) (BlockIter, error)
 	it    BlockIter
 	width int
+	all   []int // all columns
 	conds []blockCond
+	// restrictions come from joins above.
+	restrictions []*scanRestriction
 }
 
 // blockCond is a conjunct and the columns that it reads.
@@ -72,7 +75,7 @@ func (q *query) newBlockScan(n *plan.TableScan, cond expr.Expr, from func(ctx co
 			return its[0], nil
 		}
 	}
-	return &blockScan{q: q, open: from, width: len(n.Out), conds: conds}, nil
+	return &blockScan{q: q, open: from, width: len(n.Out), all: allCols(n.Out), conds: conds}, nil
 }
 
 // Open implements Operator.
@@ -101,63 +104,81 @@ func (s *blockScan) Next(ctx context.Context) (*delta.Chunk, error) {
 	}
 }
 
+// rowsLeft is a block while rows are dropped from it.
+type rowsLeft struct {
+	b    Block
+	sel  []int32 // rows of the block that are left; nil: all
+	rows int
+	cols []*delta.Vec // made so far, for the rows left
+}
+
+// need makes columns.
+func (l *rowsLeft) need(cols []int) {
+	for _, i := range cols {
+		if l.cols[i] == nil {
+			l.cols[i] = l.b.Col(i, l.sel)
+		}
+	}
+}
+
+// keep drops all rows but those at some positions; nil drops none.
+func (l *rowsLeft) keep(at []int32) {
+	if at == nil {
+		return
+	}
+	for k, v := range l.cols {
+		if v != nil {
+			l.cols[k] = v.Gather(at)
+		}
+	}
+	if l.sel != nil {
+		for k, r := range at {
+			at[k] = l.sel[r]
+		}
+	}
+	l.sel, l.rows = at, len(at)
+}
+
 // filter makes a chunk of the rows for which all conditions hold; nil when there are none.
 func (s *blockScan) filter(b Block) (*delta.Chunk, error) {
-	rows := b.Len()
-	if rows == 0 {
-		return nil, nil
-	}
-	var sel []int32 // rows of the block that are left; nil: all
-	cols := make([]*delta.Vec, s.width)
+	l := &rowsLeft{b: b, rows: b.Len(), cols: make([]*delta.Vec, s.width)}
 	for i := range s.conds {
-		keep, err := s.decide(&s.conds[i], b, sel, rows, cols)
+		if l.rows == 0 {
+			return nil, nil
+		}
+		at, err := s.decide(&s.conds[i], l)
 		if err != nil {
 			return nil, err
 		}
-		if keep == nil {
-			continue
-		}
-		if len(keep) == 0 {
-			return nil, nil
-		}
-		for k, v := range cols {
-			if v != nil {
-				cols[k] = v.Gather(keep)
-			}
-		}
-		if sel != nil {
-			for k, r := range keep {
-				keep[k] = sel[r]
-			}
-		}
-		sel, rows = keep, len(keep)
+		l.keep(at)
 	}
-	for k := range cols {
-		if cols[k] == nil {
-			cols[k] = b.Col(k, sel)
+	for _, r := range s.restrictions {
+		if l.rows > 0 && r.pays() {
+			l.need(r.cols)
+			l.keep(r.decide(&delta.Chunk{Cols: l.cols, Rows: l.rows}))
 		}
 	}
-	out := &delta.Chunk{Cols: cols, Rows: rows, Weights: b.Weights()}
-	if sel != nil {
-		out.Weights = gatherWeights(out.Weights, sel)
+	if l.rows == 0 {
+		return nil, nil
+	}
+	l.need(s.all)
+	out := &delta.Chunk{Cols: l.cols, Rows: l.rows, Weights: b.Weights()}
+	if l.sel != nil {
+		out.Weights = gatherWeights(out.Weights, l.sel)
 	}
 	return out, nil
 }
 
 // decide returns which of the rows left a condition holds for, as positions among them; nil: for all.
-func (s *blockScan) decide(c *blockCond, b Block, sel []int32, rows int, cols []*delta.Vec) ([]int32, error) {
-	if c.single && cols[c.cols[0]] == nil {
-		if values, codes, valid := b.Dict(c.cols[0]); values != nil && s.judge(c, values) {
-			return c.lookUp(codes, valid, sel, rows), nil
+func (s *blockScan) decide(c *blockCond, l *rowsLeft) ([]int32, error) {
+	if c.single && l.cols[c.cols[0]] == nil {
+		if values, codes, valid := l.b.Dict(c.cols[0]); values != nil && s.judge(c, values) {
+			return c.lookUp(codes, valid, l.sel, l.rows), nil
 		}
 	}
-	for _, i := range c.cols {
-		if cols[i] == nil {
-			cols[i] = b.Col(i, sel)
-		}
-	}
-	keep := expr.Filter(s.q.c, c.prog, &delta.Chunk{Cols: cols, Rows: rows})
-	return keep, s.q.check()
+	l.need(c.cols)
+	at := expr.Filter(s.q.c, c.prog, &delta.Chunk{Cols: l.cols, Rows: l.rows})
+	return at, s.q.check()
 }
 
 // judge decides a condition for distinct values, and for NULL behind them. It fails when one of them is an error: rows that have it

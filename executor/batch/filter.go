@@ -69,6 +69,7 @@ func (f *filter) Close() { f.in.Close() }
 // project computes expressions.
 type project struct {
 	q     *query
+	n     *plan.Project
 	in    Operator
 	exprs []expr.Program
 }
@@ -89,7 +90,7 @@ func newProject(q *query, n *plan.Project) (Operator, error) {
 
 func newProjectOver(q *query, in Operator, n *plan.Project) (Operator, error) {
 	exprs, err := expr.CompileAll(n.Exprs)
-	return &project{q, in, exprs}, err
+	return &project{q, n, in, exprs}, err
 }
 
 // Open implements Operator.

@@ -72,6 +72,7 @@ func (j *hashJoin) finishBuild(ctx context.Context, rows *collector) (err error)
 		b.matched = make([]bool, b.rows.Rows)
 	}
 	rows.release()
+	j.passOn()
 	return b.held.set(int64(b.rows.SizeBytes()) + b.table.sizeBytes() + int64(9*b.rows.Rows))
 }
 
@@ -85,7 +86,7 @@ func (j *hashJoin) choose(ctx context.Context) (*collector, error) {
 			return nil, err
 		}
 		op, to, other := j.right, right, left
-		if !j.existence() && left.rows < right.rows {
+		if !j.existence() && left.rows < right.rows && right.rows >= rightFirst {
 			op, to, other = j.left, left, right
 		}
 		ch, err := op.Next(ctx)
@@ -105,6 +106,10 @@ func (j *hashJoin) choose(ctx context.Context) (*collector, error) {
 		}
 	}
 }
+
+// rightFirst is how many rows of the right side, which the planner takes to be the smaller one, are read before any of the left: so
+// that a small build side is there before the other begins, and can restrict it.
+const rightFirst = 32_768
 
 // joinOverhead is what a build row costs besides its values, while the table is made.
 const joinOverhead = 32

@@ -219,6 +219,10 @@ func (s *sharedBuild) prepare(ctx context.Context, j *hashJoin) error {
 	j.build.nullRows, j.build.all = b.nullRows, b.all
 	j.build.lookup = b.table.over(j.n.LeftKeys)
 	j.probe.op = j.left
+	if s.build != j {
+		j.build.table = b.table
+		j.passOn()
+	}
 	return nil
 }
 

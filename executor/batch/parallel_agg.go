@@ -154,6 +154,9 @@ func (a *hashAgg) absorbStates(b *hashAgg, slots []uint32, first uint32) error {
 			}
 			continue
 		}
+		if c.sums {
+			c.absorbTotals(d, slots, first)
+		}
 		for k, s := range slots {
 			from := int(first) + k
 			if from >= len(d.objs) || d.objs[from].obj == nil {
@@ -167,6 +170,28 @@ func (a *hashAgg) absorbStates(b *hashAgg, slots []uint32, first uint32) error {
 		}
 	}
 	return nil
+}
+
+// absorbTotals merges d's totals from slot first on; where the scales differ they become objects of d.
+func (c *aggCall) absorbTotals(d *aggCall, slots []uint32, first uint32) {
+	if !d.hasScale {
+		return
+	}
+	if !c.hasScale {
+		c.scale, c.hasScale = d.scale, true
+	}
+	c.growTotals(slots)
+	for k, s := range slots {
+		from := first + uint32(k)
+		if int(from) >= len(d.totals) || d.totals[from].Count() == 0 {
+			continue
+		}
+		if c.scale == d.scale {
+			c.totals[s].Merge(&d.totals[from])
+		} else {
+			d.settle(from)
+		}
+	}
 }
 
 // Close implements ChunkIter.

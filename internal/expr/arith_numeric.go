@@ -32,6 +32,33 @@ func decArith(op decOp) Kernel {
 	}
 }
 
+// decFast is decArith with a fast path for small values.
+func decFast(small func(r, x, y *numeric.Dec) bool, op decOp) Kernel {
+	return func(c *Ctx, a Args, out *delta.Vec) {
+		x, y, r := a.Vecs[0].Decs, a.Vecs[1].Decs, out.Decs
+		slow := func(i int) {
+			var err error
+			if r[i], err = op(x[i], y[i]); err != nil {
+				c.Fail(out, i, err)
+			}
+		}
+		if a.Sel == nil && out.Valid == nil {
+			x, y, r := x[:a.N], y[:a.N], r[:a.N]
+			for i := range r {
+				if !small(&r[i], &x[i], &y[i]) {
+					slow(i)
+				}
+			}
+			return
+		}
+		a.each(out, func(i int) {
+			if !small(&r[i], &x[i], &y[i]) {
+				slow(i)
+			}
+		})
+	}
+}
+
 // intFactor is numeric * integer without making numerics of the integers first, which is what prices times rates
 // come down to.
 type intFactor struct {
@@ -81,9 +108,9 @@ func numericArithFuncs() []Func {
 	n := sqltypes.Numeric
 	one, two := ts(n), ts(n, n)
 	return []Func{
-		fn("+", two, n, decArith(numeric.Dec.Add), "sum"),
-		fn("-", two, n, decArith(numeric.Dec.Sub), "difference"),
-		fn("*", two, n, decArith(numeric.Dec.Mul), "product"),
+		fn("+", two, n, decFast(numeric.AddSmall, numeric.Dec.Add), "sum"),
+		fn("-", two, n, decFast(numeric.SubSmall, numeric.Dec.Sub), "difference"),
+		fn("*", two, n, decFast(numeric.MulSmall, numeric.Dec.Mul), "product"),
 		fn("/", two, n, decArith(numeric.Dec.Div), "quotient"),
 		fn("%", two, n, decArith(numeric.Dec.Mod), "remainder with the sign of the dividend"),
 		fn("mod", two, n, decArith(numeric.Dec.Mod), "remainder with the sign of the dividend"),
