@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/bench/latency"
+	"github.com/millrace/millrace/bench/lookup"
 	"github.com/millrace/millrace/bench/nexmark"
 	"github.com/millrace/millrace/bench/peer"
 	"github.com/millrace/millrace/bench/tpch"
@@ -21,6 +22,7 @@ import (
 type benchCmd struct {
 	Nexmark nexmarkCmd `cmd:"" help:"Measure the Nexmark queries on this machine."`
 	Tpch    tpchCmd    `cmd:"" help:"Run the queries of TPC-H here and on PostgreSQL 15, and compare answers and times."`
+	Lookup  lookupCmd  `cmd:"" help:"Run pgbench -S here and on PostgreSQL 15."`
 	Latency latencyCmd `cmd:"" help:"Measure how soon an inserted row is durable and seen, and what an idle server costs."`
 }
 
@@ -114,7 +116,7 @@ func (c *tpchCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if c.Child {
-		return peer.Serve(ctx, server.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		return serveBench(ctx)
 	}
 	if c.SF <= 0 || c.Rounds < 1 {
 		return fmt.Errorf("--sf must be above 0, --rounds at least 1")
@@ -132,4 +134,34 @@ func (c *tpchCmd) Run() error {
 		o.Queries = append(o.Queries, n)
 	}
 	return tpch.Run(ctx, o, os.Stdout)
+}
+
+type lookupCmd struct {
+	Scale   int    `help:"Rows, in units of 100,000." default:"10"`
+	Clients int    `help:"Clients." default:"4" short:"c"`
+	Threads int    `help:"Threads of pgbench." default:"2" short:"j"`
+	Seconds int    `help:"Length of a round." default:"5"`
+	Rounds  int    `help:"Rounds on each server; medians are reported." default:"5"`
+	Mode    string `help:"Query protocol." enum:"simple,extended,prepared" default:"prepared"`
+	Profile string `help:"Write a processor profile of our last round to this file." type:"path"`
+	JSON    bool   `help:"Print results as JSON." name:"json"`
+	Child   bool   `hidden:"" help:"Be the server."`
+}
+
+func (c *lookupCmd) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if c.Child {
+		return serveBench(ctx)
+	}
+	if c.Scale < 1 || c.Clients < 1 || c.Threads < 1 || c.Seconds < 1 || c.Rounds < 1 {
+		return fmt.Errorf("numbers must be at least 1")
+	}
+	return lookup.Run(ctx, lookup.Options{Scale: c.Scale, Clients: c.Clients, Threads: c.Threads, Seconds: c.Seconds, Rounds: c.Rounds, Mode: c.Mode,
+		Profile: c.Profile, JSON: c.JSON, Serve: []string{"bench", "lookup", "--child"}}, os.Stdout)
+}
+
+// serveBench is the server of a benchmark.
+func serveBench(ctx context.Context) error {
+	return peer.Serve(ctx, server.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 }
