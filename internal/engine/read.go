@@ -129,9 +129,11 @@ type scan struct {
 	types  []sqltypes.Type
 	vecs   []*delta.Vec
 	ranges []key.Range
+	points [][]byte // full keys, read before the ranges
 }
 
-// addPrefix adds the ranges of a key prefix: one when its columns decide the vnode, else one per vnode.
+// addPrefix adds the ranges of a key prefix: one when its columns decide the vnode, else one per vnode. A prefix that is a whole key
+// is a point.
 func (s *scan) addPrefix(rel *catalog.Relation, vals []sqltypes.Datum) {
 	types := make([]sqltypes.Type, len(vals))
 	for i := range vals {
@@ -142,7 +144,12 @@ func (s *scan) addPrefix(rel *catalog.Relation, vals []sqltypes.Datum) {
 	}
 	pk := row.AppendKeyDatums(nil, types, s.layout.Key[:len(vals)], vals)
 	if vnode, ok := s.vnode(rel, vals); ok {
-		s.ranges = append(s.ranges, key.PrefixRange(key.TableKey(uint32(rel.ID), vnode, pk)))
+		k := key.TableKey(uint32(rel.ID), vnode, pk)
+		if len(vals) == len(rel.Key) {
+			s.points = append(s.points, k)
+		} else {
+			s.ranges = append(s.ranges, key.PrefixRange(k))
+		}
 		return
 	}
 	for v := range row.VNodes {
@@ -169,6 +176,12 @@ func (s *scan) vnode(rel *catalog.Relation, vals []sqltypes.Datum) (uint16, bool
 
 // Next implements batch.ChunkIter.
 func (s *scan) Next(ctx context.Context) (*delta.Chunk, error) {
+	if len(s.points) > 0 {
+		c, err := s.get(ctx)
+		if err != nil || c != nil {
+			return c, err
+		}
+	}
 	for len(s.ranges) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -179,6 +192,33 @@ func (s *scan) Next(ctx context.Context) (*delta.Chunk, error) {
 		}
 	}
 	return nil, nil
+}
+
+// get reads the points.
+func (s *scan) get(ctx context.Context) (*delta.Chunk, error) {
+	out := delta.NewBuilder(s.types)
+	for i, c := range s.cols {
+		s.vecs[c] = out.Col(i)
+	}
+	for _, k := range s.points {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		v, ok, err := s.view.Get(s.id, k)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		w, err := s.layout.Decode(v, s.vecs)
+		if err != nil {
+			return nil, err
+		}
+		out.EndRow(w)
+	}
+	s.points = nil
+	return out.Take(), nil
 }
 
 func (s *scan) batch() (*delta.Chunk, error) {

@@ -2,6 +2,9 @@ package table
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
 	"sort"
 	"sync"
 
@@ -25,16 +28,45 @@ func NewLayer(epoch uint64, d *change.Set) *Layer {
 
 func (l *Layer) sorted() []int32 {
 	l.once.Do(func() {
-		l.order = make([]int32, len(l.Delta.Entries))
-		for i := range l.order {
-			l.order[i] = int32(i)
+		entries := make([]sortEntry, len(l.Delta.Entries))
+		for i := range entries {
+			entries[i] = entryOf(l.key(int32(i)), int32(i))
 		}
-		if len(l.order) > 1 {
-			sort.Slice(l.order, func(a, b int) bool { return bytes.Compare(l.key(l.order[a]), l.key(l.order[b])) < 0 })
+		if len(entries) > 1 {
+			slices.SortFunc(entries, l.compare)
+		}
+		l.order = make([]int32, len(entries))
+		for i := range entries {
+			l.order[i] = entries[i].entry
 		}
 	})
 	return l.order
 }
+
+// sortEntry is an entry with sixteen bytes of its key, which decide most comparisons: those behind the table.
+type sortEntry struct {
+	a, b  uint64
+	entry int32
+}
+
+func entryOf(k []byte, entry int32) sortEntry {
+	var head [16]byte
+	copy(head[:], k[min(len(k), 4):])
+	return sortEntry{binary.BigEndian.Uint64(head[:]), binary.BigEndian.Uint64(head[8:]), entry}
+}
+
+func (l *Layer) compare(x, y sortEntry) int {
+	if c := cmp.Compare(x.a, y.a); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(x.b, y.b); c != 0 {
+		return c
+	}
+	return bytes.Compare(l.key(x.entry), l.key(y.entry))
+}
+
+// largeLayer is the number of entries from which a layer is sorted before it is published: readers would have to wait for that.
+const largeLayer = 1 << 14
 
 func (l *Layer) key(e int32) []byte { return l.Delta.KeyOf(l.Delta.Entries[e]) }
 

@@ -107,6 +107,9 @@ func (s *Store) Forget(id catalog.ID) {
 
 // Apply adds one actor's changes of an epoch that is not complete yet.
 func (s *Store) Apply(id catalog.ID, l *Layer) {
+	if l.Delta.Len() >= largeLayer {
+		l.sorted()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.mu.tables[id]; r != nil && l.Delta.Len() > 0 {
