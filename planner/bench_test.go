@@ -33,7 +33,7 @@ func BenchmarkPointQuery(b *testing.B) {
 	})
 	b.Run("plan", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := batch.Plan(n, cat.Snapshot); err != nil {
+			if _, err := batch.Plan(n, cat.Snapshot, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -108,7 +108,7 @@ func planLines(cat *bindtest.Catalog, command, sql string) ([]string, error) {
 	case "logical":
 		return explain.Lines(n, explain.Logical), nil
 	case "batch":
-		n, err = batch.Plan(n, cat.Snapshot)
+		n, err = batch.Plan(n, cat.Snapshot, nil)
 		if err != nil {
 			return nil, err
 		}

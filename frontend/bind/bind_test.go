@@ -292,7 +292,7 @@ func FuzzBind(f *testing.F) {
 		if _, err := plan.Encode(n); err != nil {
 			t.Fatalf("encode: %v", err)
 		}
-		if _, err := batch.Plan(n, c.Snapshot); err != nil {
+		if _, err := batch.Plan(n, c.Snapshot, nil); err != nil {
 			t.Fatalf("plan: %v", err)
 		}
 		_, _, _ = stream.Plan(n, stream.Root{Table: catalog.FirstUserID}, 2)

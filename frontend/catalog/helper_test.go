@@ -208,7 +208,7 @@ func (f *fake) query(sql string) (out [][]string, err error) {
 		return nil, fmt.Errorf("bind: %w", err)
 	}
 	types := plan.Types(n)
-	if n, err = planner.Plan(n, snap); err != nil {
+	if n, err = planner.Plan(n, snap, nil); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	op, err := batch.Build(n, f, batch.Options{Ctx: func() *expr.Ctx { return &expr.Ctx{Settings: f.s.Settings(), Session: f.s} }})

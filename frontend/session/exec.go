@@ -75,7 +75,7 @@ func (p *prepared) bind() (err error) {
 		}
 		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 		setOrigins(p.columns, p.bound.query, env.Catalog, env.Used)
-		p.bound.query, err = planBatch(p.bound.query, env.Catalog)
+		p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
 	case *parser.VerifyStmt:
 		if p.bound.query, p.bound.verify, err = p.s.verification(x); err != nil {
 			return err
@@ -107,7 +107,7 @@ func (p *prepared) bind() (err error) {
 			return err
 		}
 		p.cursor = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
-		p.bound.query, err = planBatch(p.bound.query, env.Catalog)
+		p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
 	default:
 		p.columns = p.s.utilityColumns(p.st.ast)
 	}

@@ -42,7 +42,7 @@ func (s *Session) explained(ast parser.Stmt) (n plan.Node, m explain.Mode, err e
 		if err != nil {
 			return nil, 0, err
 		}
-		n, err = planBatch(n, env.Catalog)
+		n, err = s.planQuery(n, env.Catalog)
 		return n, explain.Batch, err
 	case *parser.InsertStmt:
 		p, err := bind.Insert(env, x)

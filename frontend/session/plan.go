@@ -9,7 +9,17 @@ import (
 )
 
 // planBatch makes a logical plan ready for the batch executor.
-func planBatch(n plan.Node, snap *catalog.Snapshot) (plan.Node, error) { return batch.Plan(n, snap) }
+func planBatch(n plan.Node, snap *catalog.Snapshot) (plan.Node, error) {
+	return batch.Plan(n, snap, nil)
+}
+
+// planQuery is planBatch for a SELECT, whose joins are ordered by what is known of the relations.
+func (s *Session) planQuery(n plan.Node, snap *catalog.Snapshot) (plan.Node, error) {
+	if s.m.Engine == nil {
+		return planBatch(n, snap)
+	}
+	return batch.Plan(n, snap, s.m.Engine)
+}
 
 // setJob stores a planned job in its relation and returns how many state tables it has.
 func setJob(r *catalog.Relation, n plan.Node, f *stream.Facts) (int, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/executor/job"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/storage/column"
 	"github.com/millrace/millrace/storage/key"
 	"github.com/millrace/millrace/storage/table"
@@ -38,6 +39,29 @@ func (r *Reader) Blocks(_ context.Context, id catalog.ID, cols []int, n int) ([]
 
 // RowCount implements batch.RowCounter.
 func (r *Reader) RowCount(id catalog.ID) float64 { return r.View.Rows(id) }
+
+// Stats tells the planner about a relation; nil: nothing is known.
+func (e *Engine) Stats(rel *catalog.Relation) *plan.Stats {
+	c, ok := e.tables.Completed(rel.ID)
+	if !ok {
+		return nil
+	}
+	v, err := e.tables.View([]catalog.ID{rel.ID}, c)
+	if err != nil {
+		return nil
+	}
+	defer v.Close()
+	s := &plan.Stats{Rows: v.Rows(rel.ID), Distinct: make([]float64, len(rel.Columns))}
+	if m := v.Image(rel.ID, int(rel.SchemaVersion)); m != nil {
+		for i := range s.Distinct {
+			s.Distinct[i] = min(m.Distinct(i), s.Rows)
+		}
+	}
+	if len(rel.PrimaryKey) == 1 {
+		s.Distinct[rel.PrimaryKey[0]] = s.Rows
+	}
+	return s
+}
 
 // partList is a scan of a whole relation; its iterators take one part after the other.
 type partList struct {

@@ -116,6 +116,9 @@ func (r *Reader) Scan(ctx context.Context, id catalog.ID, cols []int, lookup [][
 	}
 	if r.reads != nil {
 		r.reads.ranges(r.Rels, id, it.ranges)
+		for _, k := range it.points {
+			r.reads.key(id, k)
+		}
 	}
 	return it, nil
 }

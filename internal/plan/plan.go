@@ -54,6 +54,15 @@ type TableScan struct {
 	State      int // stream: backfill progress
 	// Watermarks lists the output columns with a watermark.
 	Watermarks []int
+	// Stats is what a batch planner knows of the relation; nil: nothing.
+	Stats *Stats
+}
+
+// Stats are guesses about a stored relation.
+type Stats struct {
+	Rows float64
+	// Distinct is the number of values of each column of the relation; 0: not known.
+	Distinct []float64
 }
 
 // SourceScan reads an external source inside a streaming job.

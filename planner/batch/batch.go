@@ -17,10 +17,42 @@ import (
 	"github.com/millrace/millrace/planner/rule"
 )
 
-// Plan turns a bound query into an executable batch plan. cat finds keys and indexes.
-func Plan(n plan.Node, cat *catalog.Snapshot) (plan.Node, error) {
+// Statistics knows about stored relations.
+type Statistics interface {
+	// Stats returns nil when it knows nothing.
+	Stats(rel *catalog.Relation) *plan.Stats
+}
+
+// Plan turns a bound query into an executable batch plan. cat finds keys and indexes. stats, which may be nil, helps to order joins.
+func Plan(n plan.Node, cat *catalog.Snapshot, stats Statistics) (plan.Node, error) {
+	if stats != nil && joins(n) {
+		n = withStats(n, cat, stats)
+	}
 	n = rule.Optimize(n, rule.Batch)
 	return useKeys(n, cat), nil
+}
+
+// joins reports whether there is anything to order. Statistics cost more than planning a point query.
+func joins(n plan.Node) bool {
+	found := false
+	plan.Walk(n, func(x plan.Node) bool {
+		_, ok := x.(*plan.Join)
+		found = found || ok
+		return !found
+	})
+	return found
+}
+
+func withStats(n plan.Node, cat *catalog.Snapshot, stats Statistics) plan.Node {
+	return plan.Transform(n, func(x plan.Node) plan.Node {
+		s, ok := x.(*plan.TableScan)
+		if !ok || cat.Relations[s.Table] == nil {
+			return x
+		}
+		scan := *s
+		scan.Stats = stats.Stats(cat.Relations[s.Table])
+		return &scan
+	})
 }
 
 // useKeys puts look-ups into scans below filters. Columns that only a dropped condition read are few and stay.

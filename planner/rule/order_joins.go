@@ -249,17 +249,46 @@ func (g *joinGraph) connected(cur joined, l *leaf) bool {
 	return false
 }
 
-// joinRows guesses the size of a join: looking up a unique key keeps the number of rows.
+// joinRows guesses the size of a join: each row meets as many as share its keys. Where the number of keys is not known, looking up a
+// unique key keeps the number of rows.
 func (g *joinGraph) joinRows(cur joined, l *leaf) float64 {
-	var cols []int
+	var cols, met []int // met: with a partner in cur
+	most, known := 1.0, false
+	one := false // one side's keys are unique
 	for _, p := range g.preds {
-		if call, ok := p.(*expr.Call); ok && plan.IsEquality(call) {
-			for _, a := range call.Args {
-				if c, ok := a.(*expr.Col); ok && c.Index >= l.from && c.Index < l.to {
-					cols = append(cols, c.Index-l.from)
-				}
+		call, ok := p.(*expr.Call)
+		if !ok || len(call.Args) != 2 || !plan.IsEquality(call) {
+			continue
+		}
+		here, there := -1, -1
+		for _, a := range call.Args {
+			c, ok := a.(*expr.Col)
+			switch {
+			case !ok:
+			case c.Index >= l.from && c.Index < l.to:
+				here = c.Index
+			case slices.Contains(cur.cols, c.Index):
+				there = c.Index
 			}
 		}
+		if here < 0 {
+			continue
+		}
+		cols = append(cols, here-l.from)
+		if there >= 0 {
+			met = append(met, here-l.from)
+			one = one || g.unique(there)
+			if d := max(g.distinct(here), g.distinct(there)); d > 0 {
+				most, known = most*d, true
+			}
+		}
+	}
+	one = one || plan.Covers(l.node, met)
+	if known {
+		if !one {
+			most /= manyToMany
+		}
+		return cur.rows * l.rows / min(most, max(cur.rows, l.rows, g.base(l)))
 	}
 	if plan.Covers(l.node, cols) {
 		return cur.rows * min(1, l.rows/baseRows+0.01)
@@ -267,11 +296,92 @@ func (g *joinGraph) joinRows(cur joined, l *leaf) float64 {
 	return cur.rows * max(l.rows*0.001, 0.1)
 }
 
-// add joins one relation. In a batch the smaller input goes to the right, where the hash table is built.
+// manyToMany makes joins look larger in which no side's keys are unique: what is joined to them later meets each row several times.
+const manyToMany = 4
+
+// unique reports whether a column of the tree is a key of its relation.
+func (g *joinGraph) unique(col int) bool {
+	for _, l := range g.leaves {
+		if col >= l.from && col < l.to {
+			return plan.Covers(l.node, []int{col - l.from})
+		}
+	}
+	return false
+}
+
+// base is the number of rows of a leaf before conditions.
+func (g *joinGraph) base(l *leaf) float64 {
+	n := l.node
+	for {
+		switch x := n.(type) {
+		case *plan.Filter:
+			n = x.Input
+		case *plan.Project:
+			n = x.Input
+		default:
+			return estimate(n)
+		}
+	}
+}
+
+// distinct guesses how many values a column of the tree has; 0: not known.
+func (g *joinGraph) distinct(col int) float64 {
+	for _, l := range g.leaves {
+		if col >= l.from && col < l.to {
+			return distinctOf(l.node, col-l.from)
+		}
+	}
+	return 0
+}
+
+// distinctOf guesses how many values a column has in the relation that it comes from.
+func distinctOf(n plan.Node, col int) float64 {
+	switch x := n.(type) {
+	case *plan.TableScan:
+		if x.Stats == nil {
+			return 0
+		}
+		return x.Stats.Distinct[x.Cols[col]]
+	case *plan.Filter:
+		return distinctOf(x.Input, col)
+	case *plan.Project:
+		if c, ok := x.Exprs[col].(*expr.Col); ok {
+			return distinctOf(x.Input, c.Index)
+		}
+	case *plan.Agg:
+		if col < len(x.GroupBy) {
+			return distinctOf(x.Input, x.GroupBy[col])
+		}
+	case *plan.Join:
+		if w := len(x.Left.Columns()); col < w {
+			return distinctOf(x.Left, col)
+		} else if x.Kind < plan.Semi {
+			return distinctOf(x.Right, col-w)
+		}
+	}
+	return 0
+}
+
+// grouped is how many rows are read to make the groups of n; 0 when it does not group.
+func grouped(n plan.Node) float64 {
+	switch x := n.(type) {
+	case *plan.Filter:
+		return grouped(x.Input)
+	case *plan.Project:
+		return grouped(x.Input)
+	case *plan.Agg:
+		return estimate(x.Input)
+	}
+	return 0
+}
+
+// add joins one relation. In a batch the smaller input goes to the right, where the hash table is built; groups go to the left, so that only
+// those are made whose keys the right side has.
 func (g *joinGraph) add(cur joined, l *leaf) joined {
 	right := single(l)
 	left := cur
-	if g.mode == Batch && right.rows > 4*cur.rows {
+	rows := max(g.joinRows(cur, l), 1) // while the conditions are still there
+	if g.mode == Batch && max(right.rows, grouped(l.node)) > 4*cur.rows && grouped(cur.node) <= cur.rows {
 		left, right = right, cur
 	}
 	cols := append(slices.Clone(left.cols), right.cols...)
@@ -289,7 +399,7 @@ func (g *joinGraph) add(cur joined, l *leaf) joined {
 	}
 	g.preds = rest
 	j := &plan.Join{Kind: plan.Inner, Left: left.node, Right: right.node, Cond: expr.And(on)}
-	return joined{node: extractKeys(j), cols: cols, rows: max(g.joinRows(cur, l), 1)}
+	return joined{node: extractKeys(j), cols: cols, rows: rows}
 }
 
 // restore projects back to the tree's column order if that changed; up are moved along.
@@ -308,6 +418,10 @@ const baseRows = 100_000
 // estimate guesses how many rows a relation yields; only the order of guesses matters.
 func estimate(n plan.Node) float64 {
 	switch x := n.(type) {
+	case *plan.TableScan:
+		if x.Stats != nil {
+			return max(x.Stats.Rows, 1)
+		}
 	case *plan.Values:
 		return float64(len(x.Rows))
 	case *plan.SystemScan:
@@ -330,6 +444,11 @@ func estimate(n plan.Node) float64 {
 		if len(x.LeftKeys) == 0 && x.Kind < plan.Semi {
 			return estimate(x.Left) * estimate(x.Right)
 		}
+		if x.Kind == plan.Semi && len(x.LeftKeys) == 1 {
+			if d := distinctOf(x.Left, x.LeftKeys[0]); d > 0 {
+				return max(estimate(x.Left)*min(1, estimate(x.Right)/d), 1)
+			}
+		}
 		return max(estimate(x.Left), 1)
 	case *plan.Union:
 		sum := 0.0
@@ -350,8 +469,12 @@ func estimateFilter(x *plan.Filter) float64 {
 	}
 	rows := estimate(x.Input)
 	for _, c := range expr.Conjuncts(x.Cond) {
-		if _, ok := plan.FixedColumn(c); ok {
-			rows *= 0.01
+		if col, ok := plan.FixedColumn(c); ok {
+			if d := distinctOf(x.Input, col); d > 0 {
+				rows /= d
+			} else {
+				rows *= 0.01
+			}
 		} else if _, ok := c.(*expr.InList); ok {
 			rows *= 0.05
 		} else {

@@ -152,6 +152,32 @@ func (m *Image) Rows() (n int64, exact bool) {
 	return n, exact
 }
 
+// Distinct guesses how many values a column has, from the bounds of its numbers and the lengths of its dictionaries; 0: nobody
+// knows.
+func (m *Image) Distinct(col int) float64 {
+	lo, hi, most, found := int64(0), int64(0), 0, false
+	for _, p := range m.Parts {
+		for _, b := range p.Known() {
+			c := b.Cols[col]
+			if c == nil {
+				continue
+			}
+			if values, _ := c.Dict(); values != nil {
+				most = max(most, values.Len())
+			} else if l, h, ok := c.Bounds(); ok {
+				if !found {
+					lo, hi, found = l, h, true
+				}
+				lo, hi = min(lo, l), max(hi, h)
+			}
+		}
+	}
+	if found {
+		return float64(hi) - float64(lo) + 1
+	}
+	return float64(most)
+}
+
 // Cache bounds what all images together hold.
 type Cache struct {
 	limit int64
