@@ -25,7 +25,7 @@ type dml struct {
 
 type logged struct {
 	pos    uint64
-	chunks map[catalog.ID]*delta.Chunk
+	chunks map[catalog.ID][]*delta.Chunk
 	// A sink's epoch that the transaction delivers, if any.
 	sink      catalog.ID
 	sinkEpoch uint64
@@ -76,10 +76,10 @@ func (d *dml) unpin(pos uint64) {
 
 // write is one table's part of a transaction.
 type write struct {
-	rel   *catalog.Relation
-	chunk *delta.Chunk
-	keys  []string // full store keys of all rows touched
-	read  uint64   // log position of the view that the rows were computed from
+	rel    *catalog.Relation
+	chunks []*delta.Chunk
+	keys   []string // full store keys of all rows touched
+	read   uint64   // log position of the view that the rows were computed from
 }
 
 // appendTxn logs a transaction unless one of its rows, or of what reads names, has changed since it was read. It
@@ -105,9 +105,9 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64, reads 
 		}
 	}
 	pos, wait = e.cfg.Log.Enqueue(payload)
-	l := logged{pos: pos, chunks: make(map[catalog.ID]*delta.Chunk, len(ws))}
+	l := logged{pos: pos, chunks: make(map[catalog.ID][]*delta.Chunk, len(ws))}
 	for _, w := range ws {
-		l.chunks[w.rel.ID] = w.chunk
+		l.chunks[w.rel.ID] = w.chunks
 		recent := d.recent[w.rel.ID]
 		if recent == nil {
 			recent = map[string]uint64{}
@@ -141,7 +141,7 @@ func (d *dml) take(epoch, durable uint64) (pos uint64, chunks map[catalog.ID][]*
 			if chunks == nil {
 				chunks = map[catalog.ID][]*delta.Chunk{}
 			}
-			chunks[id] = append(chunks[id], c)
+			chunks[id] = append(chunks[id], c...)
 		}
 		n++
 	}
@@ -226,13 +226,19 @@ func encodeTxn(ws []write, sink catalog.ID, sinkEpoch uint64) []byte {
 	for _, w := range ws {
 		b = binary.AppendUvarint(b, uint64(w.rel.ID))
 		b = binary.AppendUvarint(b, uint64(w.rel.SchemaVersion))
-		b = binary.AppendUvarint(b, uint64(w.chunk.Len()))
-		for k := range w.chunk.Len() {
-			i := w.chunk.Row(k)
-			img = row.AppendImage(img[:0], w.chunk.Cols, nil, i)
-			b = binary.AppendVarint(b, w.chunk.Weight(i))
-			b = binary.AppendUvarint(b, uint64(len(img)))
-			b = append(b, img...)
+		n := 0
+		for _, c := range w.chunks {
+			n += c.Len()
+		}
+		b = binary.AppendUvarint(b, uint64(n))
+		for _, c := range w.chunks {
+			for k := range c.Len() {
+				i := c.Row(k)
+				img = row.AppendImage(img[:0], c.Cols, nil, i)
+				b = binary.AppendVarint(b, c.Weight(i))
+				b = binary.AppendUvarint(b, uint64(len(img)))
+				b = append(b, img...)
+			}
 		}
 	}
 	if sink != 0 {
@@ -284,7 +290,7 @@ func decodeTxn(b []byte, rels *catalog.Snapshot) (l logged, err error) {
 		return l, corrupt
 	}
 	r := &txnReader{b: b[1:]}
-	l.chunks = map[catalog.ID]*delta.Chunk{}
+	l.chunks = map[catalog.ID][]*delta.Chunk{}
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		id, version, rows := catalog.ID(r.uvarint()), r.uvarint(), r.uvarint()
 		rel := rels.Relations[id]
@@ -307,10 +313,13 @@ func decodeTxn(b []byte, rels *catalog.Snapshot) (l logged, err error) {
 				return l, err
 			}
 			bld.EndRow(w)
+			if bld.Len() >= delta.BatchRows {
+				l.chunks[id] = append(l.chunks[id], bld.Take())
+			}
 		}
 		if rel != nil {
 			if c := bld.Take(); c != nil {
-				l.chunks[id] = c
+				l.chunks[id] = append(l.chunks[id], c)
 			}
 		}
 	}

@@ -106,22 +106,9 @@ func (t *Txn) Rollback(m Mark) {
 }
 
 // rows takes all rows written to the table.
-func (x *txnTable) rows() *delta.Chunk {
+func (x *txnTable) rows() []*delta.Chunk {
 	x.seal()
-	if len(x.sealed) < 2 {
-		if len(x.sealed) == 0 {
-			return nil
-		}
-		return x.sealed[0]
-	}
-	b := delta.NewBuilder(x.rel.Types())
-	for _, c := range x.sealed {
-		for k := range c.Len() {
-			i := c.Row(k)
-			b.AppendRow(c, i, c.Weight(i))
-		}
-	}
-	return b.Take()
+	return x.sealed
 }
 
 // Begin starts a transaction.
@@ -277,6 +264,9 @@ func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
 		}
 	}
 	x.out.AppendRow(c, i, weight)
+	if x.out.Len() >= delta.BatchRows {
+		x.seal() // so that a bulk load is many chunks, and copied no more
+	}
 	return nil
 }
 
@@ -310,11 +300,11 @@ func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 	defer t.Abort()
 	var ws []write
 	for _, x := range t.order {
-		c := x.rows()
-		if c == nil {
+		cs := x.rows()
+		if len(cs) == 0 {
 			continue
 		}
-		w := write{rel: x.rel, chunk: c, read: x.read, keys: make([]string, 0, len(x.own))}
+		w := write{rel: x.rel, chunks: cs, read: x.read, keys: make([]string, 0, len(x.own))}
 		for k := range x.own {
 			w.keys = append(w.keys, k)
 		}
