@@ -97,7 +97,7 @@ func startPostgres(t *testing.T) (url string) {
 		return cmd
 	}
 	data := filepath.Join(dir, "data")
-	if out, err := run("initdb", "-D", data, "-U", "root", "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync").CombinedOutput(); err != nil {
+	if out, err := run("initdb", "-D", data, "-U", "root", "-E", "UTF8", "--locale=C", "--lc-ctype=C.UTF-8", "--auth=trust", "--no-sync").CombinedOutput(); err != nil {
 		t.Fatalf("make a PostgreSQL cluster: %v\n%s", err, out)
 	}
 	server := run("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
