@@ -94,6 +94,8 @@ type binder struct {
 	untyped map[expr.Expr]expr.Expr
 	params  map[int]*expr.Param // one shared node per parameter, so that a type found late reaches all uses
 	depth   int
+	// overriding is what an INSERT says about identity columns: USER, SYSTEM or nothing.
+	overriding string
 }
 
 func newBinder(env *Env) *binder {

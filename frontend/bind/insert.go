@@ -14,12 +14,13 @@ func Insert(env *Env, s *parser.InsertStmt) (out *plan.Insert, err error) {
 	b := newBinder(env)
 	defer b.done(&err)
 	r := b.writable(s.Table, "insert into")
-	out = &plan.Insert{Table: r}
+	out = &plan.Insert{Table: r, Checks: b.checks(r)}
 	var outer *scope
 	if s.With != nil {
 		outer = b.with(s.With, nil)
 	}
 	cols := b.insertColumns(r, s.Columns)
+	b.overriding = s.Overriding
 	out.Source = b.insertSource(r, s, cols, outer)
 	name := r.Name
 	if s.Alias != "" {
@@ -63,16 +64,10 @@ func (b *binder) writable(name parser.Name, verb string) *catalog.Relation {
 	return nil
 }
 
-// insertColumns resolves the column list; without one it is all columns that take values.
+// insertColumns resolves the column list; without one it is all columns.
 func (b *binder) insertColumns(r *catalog.Relation, list []parser.InsertColumn) []int {
 	if list == nil {
-		var out []int
-		for i := range r.Columns {
-			if r.Columns[i].Generated == "" {
-				out = append(out, i)
-			}
-		}
-		return out
+		return seq(0, len(r.Columns))
 	}
 	out := make([]int, len(list))
 	for i, c := range list {
@@ -139,7 +134,8 @@ func checkWidth(have int, cols []int, listed bool, pos func(i int) int) []int {
 // refuseGenerated refuses values for generated columns; row, if known, may say DEFAULT.
 func (b *binder) refuseGenerated(r *catalog.Relation, cols []int, row []parser.Expr) {
 	for i, c := range cols {
-		if r.Columns[c].Generated == "" {
+		identity := r.Columns[c].Identity == "a" && b.overriding == ""
+		if r.Columns[c].Generated == "" && !identity {
 			continue
 		}
 		pos := -1
@@ -148,6 +144,11 @@ func (b *binder) refuseGenerated(r *catalog.Relation, cols []int, row []parser.E
 				continue
 			}
 			pos = row[i].At()
+		}
+		if identity {
+			fail(sqlerr.New(generatedAlways, "cannot insert a non-DEFAULT value into column %q", r.Columns[c].Name).At(pos).
+				WithDetail("Column %q is an identity column defined as GENERATED ALWAYS.", r.Columns[c].Name).
+				WithHint("Use OVERRIDING SYSTEM VALUE to override."))
 		}
 		fail(sqlerr.New(generatedAlways, "cannot insert a non-DEFAULT value into column %q", r.Columns[c].Name).At(pos).
 			WithDetail("Column %q is a generated column.", r.Columns[c].Name))
@@ -170,6 +171,9 @@ func (b *binder) completeRows(r *catalog.Relation, cols []int, es []expr.Expr, n
 func (b *binder) fullRow(r *catalog.Relation, cols []int, es []expr.Expr) []expr.Expr {
 	row := make([]expr.Expr, len(r.Columns))
 	for i, c := range cols {
+		if b.overriding == "USER" && r.Columns[c].Identity != "" {
+			continue // the sequence gives the value
+		}
 		row[c] = es[i]
 	}
 	for i := range row {
@@ -212,10 +216,10 @@ func (b *binder) insertValues(r *catalog.Relation, v *parser.Values, cols []int,
 	return b.valuesPlan(out, sc.id)
 }
 
-// onConflict binds ON CONFLICT: the arbiter must be the primary key.
+// onConflict binds ON CONFLICT: the arbiter is the primary key or a unique one.
 func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string) {
 	oc, r := s.OnConflict, out.Table
-	b.checkArbiter(oc, r)
+	b.arbiter(out, oc, r)
 	if oc.Update == nil {
 		out.Conflict = 'N'
 		return
@@ -256,23 +260,31 @@ func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string)
 	}
 }
 
-// checkArbiter refuses conflict targets other than the primary key. DO NOTHING needs none.
-func (b *binder) checkArbiter(oc *parser.OnConflict, r *catalog.Relation) {
-	mismatch := sqlerr.New(sqlerr.InvalidColumnReference, "there is no unique or exclusion constraint matching the ON CONFLICT specification")
+// arbiter finds the key that a conflict target means. DO NOTHING needs none.
+func (b *binder) arbiter(out *plan.Insert, oc *parser.OnConflict, r *catalog.Relation) {
 	if oc.Constraint != "" {
-		if oc.Constraint != r.Name+"_pkey" || len(r.PrimaryKey) == 0 {
-			fail(sqlerr.New(sqlerr.UndefinedObject, "constraint %q for table %q does not exist", oc.Constraint, r.Name))
+		if len(r.PrimaryKey) > 0 && oc.Constraint == r.PrimaryKeyLabel() {
+			return
 		}
+		c := r.ConstraintNamed(oc.Constraint)
+		switch {
+		case c == nil:
+			fail(sqlerr.New(sqlerr.UndefinedObject, "constraint %q for table %q does not exist", oc.Constraint, r.Name))
+		case c.Kind != catalog.UniqueKey:
+			fail(sqlerr.New(sqlerr.WrongObjectType, "constraint in ON CONFLICT clause has no associated index"))
+		}
+		out.Arbiter = c.ID
 		return
 	}
 	if oc.Targets == nil {
+		out.AnyArbiter = true
 		return
 	}
 	named := map[int]bool{}
 	for _, t := range oc.Targets {
 		ref, ok := t.Expr.(*parser.ColumnRef)
 		if !ok || len(ref.Parts) != 1 {
-			fail(mismatch)
+			noArbiter()
 		}
 		i, ok := r.Column(ref.Parts[0])
 		if !ok {
@@ -280,14 +292,33 @@ func (b *binder) checkArbiter(oc *parser.OnConflict, r *catalog.Relation) {
 		}
 		named[i] = true
 	}
-	if len(named) != len(r.PrimaryKey) {
-		fail(mismatch)
+	is := func(cols []int) bool {
+		for _, k := range cols {
+			if !named[k] {
+				return false
+			}
+		}
+		return len(cols) == len(named)
 	}
-	for _, k := range r.PrimaryKey {
-		if !named[k] {
-			fail(mismatch)
+	if is(r.PrimaryKey) {
+		return
+	}
+	for _, c := range r.Constraints {
+		var cols []int
+		for _, id := range c.Columns {
+			k, _ := r.ColumnAt(id)
+			cols = append(cols, k)
+		}
+		if c.Kind == catalog.UniqueKey && is(cols) {
+			out.Arbiter = c.ID
+			return
 		}
 	}
+	noArbiter()
+}
+
+func noArbiter() {
+	fail(sqlerr.New(sqlerr.InvalidColumnReference, "there is no unique or exclusion constraint matching the ON CONFLICT specification"))
 }
 
 // returning binds a RETURNING list over a frame.

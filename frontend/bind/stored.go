@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"sort"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
@@ -17,8 +19,13 @@ func (b *binder) storedExpr(text string, t sqltypes.Type, column string, cols []
 	}
 	clause := "DEFAULT expressions"
 	if cols != nil {
-		clause = "generated columns and check constraints"
+		clause = "column generation expressions"
 	}
+	return b.storedIn(e, clause, t, column, cols)
+}
+
+// storedIn binds a stored expression; clause is for messages.
+func (b *binder) storedIn(e parser.Expr, clause string, t sqltypes.Type, column string, cols []plan.Column) expr.Expr {
 	x := b.ctx(b.relationScope("", cols), clause)
 	x.noSubquery = true
 	v := x.bind(e)
@@ -95,4 +102,38 @@ func hasGenerated(r *catalog.Relation) bool {
 		}
 	}
 	return false
+}
+
+// Check binds the text of a CHECK constraint over the columns of r.
+func Check(env *Env, text string, r *catalog.Relation) (out expr.Expr, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	return b.check(text, r), nil
+}
+
+func (b *binder) check(text string, r *catalog.Relation) expr.Expr {
+	e, err := parser.ParseExpr(text)
+	if err != nil {
+		failAt(err, -1)
+	}
+	v := b.storedIn(e, "check constraints", sqltypes.Unknown, "", columnsOf(r))
+	return b.toBool(v, "CHECK", e.At())
+}
+
+// Checks binds the CHECK constraints of r, in the order in which rows are tested: by name.
+func Checks(env *Env, r *catalog.Relation) (out []plan.Check, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	return b.checks(r), nil
+}
+
+func (b *binder) checks(r *catalog.Relation) []plan.Check {
+	var out []plan.Check
+	for _, c := range r.Constraints {
+		if c.Kind == catalog.Check {
+			out = append(out, plan.Check{Name: c.Name, Cond: b.check(c.Expr, r)})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
 }

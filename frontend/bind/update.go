@@ -19,7 +19,7 @@ func Update(env *Env, s *parser.UpdateStmt) (out *plan.Update, err error) {
 	if s.Where != nil {
 		f.node = b.filter(f.node, sc.id, b.ctx(sc, "WHERE").cond(s.Where, "WHERE"))
 	}
-	out = &plan.Update{Table: r}
+	out = &plan.Update{Table: r, Checks: b.checks(r)}
 	width := len(r.Columns)
 	visible := f.width()
 	next := make([]expr.Expr, width)
@@ -118,6 +118,10 @@ func (b *binder) setClauses(r *catalog.Relation, set []parser.SetClause, one fun
 				fail(sqlerr.New(sqlerr.SyntaxError, "multiple assignments to same column %q", c.Name).At(c.Pos))
 			}
 			seen[cols[i]] = true
+			if _, isDefault := s.Value.(*parser.DefaultExpr); r.Columns[cols[i]].Identity == "a" && !isDefault {
+				fail(sqlerr.New(generatedAlways, "column %q can only be updated to DEFAULT", c.Name).At(c.Pos).
+					WithDetail("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name))
+			}
 			if _, isDefault := s.Value.(*parser.DefaultExpr); r.Columns[cols[i]].Generated != "" && !isDefault {
 				fail(sqlerr.New(generatedAlways, "column %q can only be updated to DEFAULT", c.Name).At(c.Pos).
 					WithDetail("Column %q is a generated column.", c.Name))

@@ -144,6 +144,7 @@ func (r *relation) fixedRows(y *System) [][]sqltypes.Datum {
 type facts struct {
 	y       *System
 	snap    *catalog.Snapshot
+	store   session.Catalog
 	session expr.Session
 	started time.Time
 
@@ -156,6 +157,6 @@ type facts struct {
 
 func (y *System) facts(s *session.Session) *facts {
 	m := s.Manager()
-	return &facts{y: y, snap: s.Snapshot(), session: s, started: m.Started,
+	return &facts{y: y, snap: s.Snapshot(), store: m.Catalog, session: s, started: m.Started,
 		activity: m.Activity, cursors: s.Cursors, prepared: s.PreparedStatements, jobs: m.Engine.Jobs, quarantine: m.Engine.Quarantine}
 }

@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"fmt"
+	"strings"
 
+	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
@@ -220,7 +222,20 @@ func functionVisible(c *call) (sqltypes.Datum, error) {
 }
 
 // storedExpr returns what pg_attrdef.adbin and its like hold, which is SQL text already.
-func storedExpr(c *call) (sqltypes.Datum, error) { return c.mustText(0), nil }
+func storedExpr(c *call) (sqltypes.Datum, error) { return c.shown(c.mustText(0)), nil }
+
+// shown prints a stored expression: sequences that the search path leads to go without their schema.
+func (f *facts) shown(text string) string {
+	if !strings.Contains(text, "::regclass") {
+		return text
+	}
+	for _, q := range f.sequences() {
+		if full := qualified(q.Schema, q.Name); f.visible(f.objectOf(q)) {
+			text = strings.ReplaceAll(text, parser.QuoteString(full)+"::regclass", parser.QuoteString(parser.QuoteIdent(q.Name))+"::regclass")
+		}
+	}
+	return text
+}
 
 func viewDef(c *call) (sqltypes.Datum, error) {
 	oid := c.oid(0)
@@ -257,6 +272,9 @@ func indexDef(c *call) (sqltypes.Datum, error) {
 
 func constraintDef(c *call) (sqltypes.Datum, error) {
 	oid := c.oid(0)
+	if r, con := c.constraint(oid); con != nil {
+		return constraintText(r, con), nil
+	}
 	if oid&pkeyConstraint != pkeyConstraint {
 		return nil, nil
 	}
@@ -308,7 +326,18 @@ func serialSequence(c *call) (sqltypes.Datum, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.needColumn(oid, c.mustText(1))
+	if err := c.needColumn(oid, c.mustText(1)); err != nil {
+		return nil, err
+	}
+	r := c.relation(oid)
+	if r == nil {
+		return nil, nil
+	}
+	k, _ := r.Column(c.mustText(1))
+	for _, q := range c.snap.Owned(r.ID, attnum(r, k)) {
+		return qualified(q.Schema, q.Name), nil
+	}
+	return nil, nil
 }
 
 func userByID(c *call) (sqltypes.Datum, error) {

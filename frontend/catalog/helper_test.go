@@ -92,6 +92,16 @@ func (s fakeStore) NewIDs(context.Context, int) (catalog.ID, error) {
 	return 0, errors.New("the catalog of this test is fixed")
 }
 
+func (s fakeStore) NextValue(context.Context, *catalog.Relation) (int64, error) {
+	return 0, errors.New("the catalog of this test is fixed")
+}
+func (s fakeStore) SetValue(context.Context, *catalog.Relation, catalog.SequenceState) error {
+	return errors.New("the catalog of this test is fixed")
+}
+func (s fakeStore) Value(_ context.Context, r *catalog.Relation) (catalog.SequenceState, error) {
+	return catalog.SequenceState{Last: r.Sequence.Start}, nil
+}
+
 // fake is a session over the fixture without an engine.
 type fake struct {
 	t       testing.TB

@@ -22,6 +22,11 @@ func tableConstraintRows(w *writer, f *facts) {
 		for _, n := range f.notNulls(r) {
 			add(n.name, "CHECK")
 		}
+		for _, c := range r.Constraints {
+			if !c.Bare {
+				add(c.Name, map[string]string{catalog.Check: "CHECK", catalog.UniqueKey: "UNIQUE", catalog.ForeignKey: "FOREIGN KEY"}[c.Kind])
+			}
+		}
 	}
 }
 
@@ -49,6 +54,11 @@ func checkConstraintRows(w *writer, f *facts) {
 		for _, n := range f.notNulls(r) {
 			w.add(row{"constraint_catalog": f.snap.Database, "constraint_schema": r.Schema, "constraint_name": n.name, "check_clause": n.column + " IS NOT NULL"})
 		}
+		for _, c := range r.Constraints {
+			if c.Kind == catalog.Check {
+				w.add(row{"constraint_catalog": f.snap.Database, "constraint_schema": r.Schema, "constraint_name": c.Name, "check_clause": "((" + c.Expr + "))"})
+			}
+		}
 	}
 }
 
@@ -58,6 +68,14 @@ func keyUsageRows(w *writer, f *facts) {
 			w.add(row{"constraint_catalog": f.snap.Database, "constraint_schema": r.Schema, "constraint_name": f.pkeyName(r), "table_catalog": f.snap.Database,
 				"table_schema": r.Schema, "table_name": r.Name, "column_name": c.Name, "ordinal_position": i + 1})
 		}
+		for _, c := range r.Constraints {
+			for i, id := range c.Columns {
+				if k, ok := r.ColumnAt(id); ok && c.Kind != catalog.Check && !c.Bare {
+					w.add(row{"constraint_catalog": f.snap.Database, "constraint_schema": r.Schema, "constraint_name": c.Name, "table_catalog": f.snap.Database,
+						"table_schema": r.Schema, "table_name": r.Name, "column_name": r.Columns[k].Name, "ordinal_position": i + 1})
+				}
+			}
+		}
 	}
 }
 
@@ -66,6 +84,14 @@ func columnUsageRows(w *writer, f *facts) {
 		for _, c := range pkeyColumns(r) {
 			w.add(row{"table_catalog": f.snap.Database, "table_schema": r.Schema, "table_name": r.Name, "column_name": c.Name,
 				"constraint_catalog": f.snap.Database, "constraint_schema": r.Schema, "constraint_name": f.pkeyName(r)})
+		}
+		for _, c := range r.Constraints {
+			for _, id := range c.Columns {
+				if k, ok := r.ColumnAt(id); ok && c.Kind != catalog.ForeignKey && !c.Bare {
+					w.add(row{"table_catalog": f.snap.Database, "table_schema": r.Schema, "table_name": r.Name, "column_name": r.Columns[k].Name,
+						"constraint_catalog": f.snap.Database, "constraint_schema": r.Schema, "constraint_name": c.Name})
+				}
+			}
 		}
 	}
 }

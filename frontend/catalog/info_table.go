@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"strconv"
+
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -62,10 +64,24 @@ func infoColumnsRows(w *writer, f *facts) {
 			if c.Generated != "" {
 				v["is_generated"], v["generation_expression"] = "ALWAYS", c.Generated
 			} else {
-				v["column_default"] = orNil(defaultText(c.Default, c.Type))
+				v["column_default"] = orNil(f.shown(defaultText(c.Default, c.Type)))
+			}
+			if c.Identity != "" {
+				v["column_default"] = nil
+				infoIdentity(f, v, r, c)
 			}
 			w.add(v)
 		}
+	}
+}
+
+// infoIdentity fills the columns about an identity column.
+func infoIdentity(f *facts, v row, r *catalog.Relation, c *catalog.Column) {
+	v["is_identity"], v["identity_generation"] = "YES", map[string]string{"a": "ALWAYS", "d": "BY DEFAULT"}[c.Identity]
+	for _, q := range f.snap.Owned(r.ID, c.ID) {
+		d := q.Sequence
+		v["identity_start"], v["identity_increment"] = strconv.FormatInt(d.Start, 10), strconv.FormatInt(d.Increment, 10)
+		v["identity_maximum"], v["identity_minimum"], v["identity_cycle"] = strconv.FormatInt(d.Max, 10), strconv.FormatInt(d.Min, 10), yesNo(d.Cycle)
 	}
 }
 

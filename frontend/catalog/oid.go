@@ -3,7 +3,6 @@ package catalog
 import (
 	"fmt"
 	"sort"
-	"strings"
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -215,9 +214,6 @@ func (f *facts) named(schema, name string) *object {
 	if t, ok := f.snap.FindType(schema, name); ok && t.Kind == sqltypes.KRecord {
 		return f.compositeOf(t)
 	}
-	if !strings.Contains(name, "_pkey") {
-		return nil
-	}
 	for _, r := range f.snap.Relations {
 		if r.Schema == schema && hasPkey(r) && f.pkeyName(r) == name {
 			return f.pkeyOf(r)
@@ -262,6 +258,9 @@ func hasPkey(r *catalog.Relation) bool {
 
 // pkeyName names the index of a primary key as PostgreSQL would, past names that are taken.
 func (f *facts) pkeyName(r *catalog.Relation) string {
+	if r.PrimaryKeyName != "" {
+		return r.PrimaryKeyName
+	}
 	name := r.Name + "_pkey"
 	for n := 1; ; n++ {
 		if _, taken := f.snap.Find(r.Schema, name); !taken {
@@ -293,6 +292,8 @@ func relkind(k catalog.Kind) string {
 		return "f"
 	case catalog.Index:
 		return "i"
+	case catalog.Sequence:
+		return "S"
 	}
 	return "r"
 }

@@ -46,12 +46,15 @@ func classRows(w *writer, f *facts) {
 	for _, r := range f.relations() {
 		kind := relkind(r.Kind)
 		natts := len(r.Columns)
-		if r.Kind == catalog.Index {
+		switch r.Kind {
+		case catalog.Index:
 			natts = len(r.IndexCols)
+		case catalog.Sequence:
+			natts = 3
 		}
 		w.add(row{"oid": r.ID, "relname": r.Name, "relnamespace": f.schemaOID(r.Schema), "relowner": f.roleOID(r.Owner),
 			"relam": amOf(kind), "relfilenode": fileOf(kind, int64(r.ID)), "reltuples": -1, "relpersistence": "p", "relkind": kind,
-			"relnatts": natts, "relhasindex": hasPkey(r) || len(f.snap.Indexes(r.ID)) > 0, "relhasrules": r.Kind == catalog.View || r.Kind == catalog.MatView,
+			"relnatts": natts, "relchecks": checksOf(r), "relhasindex": hasPkey(r) || len(f.snap.Indexes(r.ID)) > 0, "relhasrules": r.Kind == catalog.View || r.Kind == catalog.MatView,
 			"relispopulated": !r.Creating, "relreplident": replident(r)})
 		if hasPkey(r) {
 			w.add(row{"oid": pkeyOID(r), "relname": f.pkeyName(r), "relnamespace": f.schemaOID(r.Schema), "relowner": f.roleOID(r.Owner),
@@ -59,6 +62,17 @@ func classRows(w *writer, f *facts) {
 				"relnatts": len(r.PrimaryKey), "relispopulated": true, "relreplident": "n"})
 		}
 	}
+}
+
+// checksOf counts the CHECK constraints of a table.
+func checksOf(r *catalog.Relation) int {
+	n := 0
+	for _, c := range r.Constraints {
+		if c.Kind == catalog.Check {
+			n++
+		}
+	}
+	return n
 }
 
 func replident(r *catalog.Relation) string {
@@ -77,6 +91,7 @@ func fixedAttribute(w *writer, y *System) {
 }
 
 func attributeRows(w *writer, f *facts) {
+	sequenceAttributeRows(w, f)
 	compositeAttributeRows(w, f)
 	for _, r := range f.relations() {
 		if r.Kind == catalog.Index {
@@ -91,6 +106,9 @@ func attributeRows(w *writer, f *facts) {
 			a["atthasdef"] = c.Default != "" || c.Generated != ""
 			if c.Generated != "" {
 				a["attgenerated"] = "s"
+			}
+			if c.Identity != "" {
+				a["attidentity"], a["atthasdef"] = c.Identity, false
 			}
 			w.add(a)
 		}
@@ -129,7 +147,7 @@ func attrdefRows(w *writer, f *facts) {
 			if c.Generated != "" {
 				text = c.Generated
 			}
-			if text != "" && r.Kind != catalog.Index {
+			if text != "" && r.Kind != catalog.Index && c.Identity == "" {
 				text = defaultText(text, c.Type)
 				w.add(row{"oid": attrdefOID(r, attnum(r, i)), "adrelid": r.ID, "adnum": attnum(r, i), "adbin": text})
 			}
@@ -222,6 +240,24 @@ func dependRows(w *writer, f *facts) {
 		if hasPkey(r) {
 			w.add(row{"classid": classConstraint, "objid": pkeyConstraintOID(r), "refclassid": classRelation, "refobjid": r.ID, "deptype": "a"})
 			w.add(row{"classid": classRelation, "objid": pkeyOID(r), "refclassid": classConstraint, "refobjid": pkeyConstraintOID(r), "deptype": "i"})
+		}
+		if d := r.Sequence; d != nil && d.Table != 0 {
+			kind := "a"
+			if d.Identity {
+				kind = "i"
+			}
+			w.add(row{"classid": classRelation, "objid": r.ID, "refclassid": classRelation, "refobjid": d.Table, "refobjsubid": d.Column, "deptype": kind})
+		}
+		for _, c := range r.Constraints {
+			if c.Bare {
+				continue
+			}
+			for _, n := range c.Columns {
+				w.add(row{"classid": classConstraint, "objid": c.ID, "refclassid": classRelation, "refobjid": r.ID, "refobjsubid": n, "deptype": "a"})
+			}
+			if c.Index != 0 {
+				w.add(row{"classid": classRelation, "objid": c.Index, "refclassid": classConstraint, "refobjid": c.ID, "deptype": "i"})
+			}
 		}
 		class, oid := int64(classRelation), int64(r.ID)
 		if r.Kind == catalog.View || r.Kind == catalog.MatView {

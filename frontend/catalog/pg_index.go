@@ -51,6 +51,8 @@ type anIndex struct {
 	primary bool
 	ready   bool
 	owner   string
+	// nullsEqual is NULLS NOT DISTINCT.
+	nullsEqual bool
 }
 
 // indexes lists all indexes, table by table.
@@ -68,11 +70,11 @@ func (f *facts) indexes() []anIndex {
 }
 
 func (f *facts) pkeyIndexOf(r *catalog.Relation) anIndex {
-	return anIndex{pkeyOID(r), f.pkeyName(r), r, pkeyKeys(r), true, true, true, r.Owner}
+	return anIndex{pkeyOID(r), f.pkeyName(r), r, pkeyKeys(r), true, true, true, r.Owner, false}
 }
 
 func (f *facts) indexOf(r *catalog.Relation) anIndex {
-	return anIndex{int64(r.ID), r.Name, f.snap.Relations[r.IndexOn], indexKeys(f, r), r.Unique, false, !r.Creating, r.Owner}
+	return anIndex{int64(r.ID), r.Name, f.snap.Relations[r.IndexOn], indexKeys(f, r), r.Unique, false, !r.Creating, r.Owner, r.NullsNotDistinct}
 }
 
 // index finds an index by OID.
@@ -97,7 +99,7 @@ func indexRows(w *writer, f *facts) {
 			classes = append(classes, opclassOf(k.column.Type))
 			options = append(options, k.option())
 		}
-		w.add(row{"indexrelid": x.oid, "indrelid": x.table.ID, "indnatts": len(x.keys), "indnkeyatts": len(x.keys), "indisunique": x.unique,
+		w.add(row{"indexrelid": x.oid, "indrelid": x.table.ID, "indnatts": len(x.keys), "indnkeyatts": len(x.keys), "indisunique": x.unique, "indnullsnotdistinct": x.nullsEqual,
 			"indisprimary": x.primary, "indimmediate": true, "indisvalid": x.ready, "indisready": true, "indislive": true,
 			"indkey": nums, "indcollation": colls, "indclass": classes, "indoption": options})
 	}
@@ -145,6 +147,9 @@ func (x anIndex) def() string {
 		b.WriteString(k.text())
 	}
 	b.WriteByte(')')
+	if x.nullsEqual {
+		b.WriteString(" NULLS NOT DISTINCT")
+	}
 	return b.String()
 }
 
@@ -174,6 +179,84 @@ func constraintRows(w *writer, f *facts) {
 			"convalidated": true, "conrelid": r.ID, "conindid": pkeyOID(r), "confupdtype": " ", "confdeltype": " ", "confmatchtype": " ",
 			"conislocal": true, "connoinherit": true, "conkey": nums})
 	}
+	for _, r := range f.relations() {
+		for i := range r.Constraints {
+			c := &r.Constraints[i]
+			if c.Bare {
+				continue
+			}
+			nums := make([]int64, len(c.Columns))
+			for k, n := range c.Columns {
+				nums[k] = int64(n)
+			}
+			v := row{"oid": c.ID, "conname": c.Name, "connamespace": f.schemaOID(r.Schema), "contype": c.Kind, "convalidated": c.Kind != catalog.ForeignKey,
+				"conrelid": r.ID, "conindid": c.Index, "confupdtype": " ", "confdeltype": " ", "confmatchtype": " ",
+				"conislocal": true, "connoinherit": c.Kind != catalog.Check, "conkey": nums}
+			if c.Kind == catalog.ForeignKey {
+				v["confupdtype"], v["confdeltype"], v["confmatchtype"] = "a", "a", "s"
+				if o := f.resolveText(c.RefTable); o != nil {
+					v["confrelid"] = o.oid
+				}
+			}
+			if c.Kind == catalog.Check {
+				v["conbin"] = c.Expr
+			}
+			w.add(v)
+		}
+	}
+}
+
+// resolveText finds a relation by its name as it was written.
+func (f *facts) resolveText(name string) *object {
+	parts, ok := splitName(name)
+	if !ok {
+		return nil
+	}
+	schema, rel, err := f.schemaAndName(parts)
+	switch {
+	case err != nil:
+		return nil
+	case schema == "":
+		return f.resolve(rel)
+	}
+	return f.named(schema, rel)
+}
+
+// constraint finds a constraint by OID.
+func (f *facts) constraint(oid int64) (*catalog.Relation, *catalog.Constraint) {
+	for _, r := range f.relations() {
+		for i := range r.Constraints {
+			if c := &r.Constraints[i]; int64(c.ID) == oid && !c.Bare {
+				return r, c
+			}
+		}
+	}
+	return nil, nil
+}
+
+// constraintText is a constraint as pg_get_constraintdef prints it.
+func constraintText(r *catalog.Relation, c *catalog.Constraint) string {
+	var names []string
+	for _, id := range c.Columns {
+		if k, ok := r.ColumnAt(id); ok {
+			names = append(names, parser.QuoteIdent(r.Columns[k].Name))
+		}
+	}
+	list := "(" + strings.Join(names, ", ") + ")"
+	switch c.Kind {
+	case catalog.Check:
+		return "CHECK ((" + c.Expr + "))"
+	case catalog.ForeignKey:
+		s := "FOREIGN KEY " + list + " REFERENCES " + c.RefTable
+		if len(c.RefColumns) > 0 {
+			s += "(" + strings.Join(c.RefColumns, ", ") + ")"
+		}
+		return s + " NOT VALID"
+	}
+	if c.NullsNotDistinct {
+		return "UNIQUE NULLS NOT DISTINCT " + list
+	}
+	return "UNIQUE " + list
 }
 
 func indexesRows(w *writer, f *facts) {

@@ -24,6 +24,8 @@ func (s *Session) alter(ctx context.Context, x *parser.AlterStmt) error {
 		return s.alterSchema(ctx, x)
 	case parser.ObjType:
 		return s.alterType(ctx, x)
+	case parser.ObjSequence:
+		return s.alterSequence(ctx, x)
 	case parser.ObjSystem, parser.ObjDatabase:
 		return sqlerr.New(sqlerr.FeatureNotSupported, "ALTER %s is not supported", x.Kind).At(x.Pos)
 	}
@@ -54,6 +56,7 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 			return nil, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists", a.NewName).At(a.Pos)
 		}
 		r.Name = a.NewName
+		return &r, s.apply(ctx, snap, catalog.Change{Put: s.renamed(snap, old, &r)})
 	case parser.AlterSetSchema:
 		if snap.Schemas[a.NewName] == nil {
 			return nil, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", a.NewName).At(a.Pos)
@@ -62,6 +65,7 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 			return nil, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists in schema %q", r.Name, a.NewName).At(a.Pos)
 		}
 		r.Schema = a.NewName
+		return &r, s.apply(ctx, snap, catalog.Change{Put: s.renamed(snap, old, &r)})
 	case parser.AlterOwner:
 		if snap.Users[a.NewName] == nil {
 			return nil, sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", a.NewName).At(a.Pos)
@@ -84,9 +88,19 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 		if err != nil {
 			return nil, err
 		}
-		r.Columns[k].Default = ""
+		c := &r.Columns[k]
+		switch {
+		case c.Identity != "":
+			return nil, sqlerr.New(sqlerr.SyntaxError, "column %q of relation %q is an identity column", c.Name, r.Name).
+				WithHint("Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.")
+		case c.Generated != "":
+			return nil, sqlerr.New(sqlerr.SyntaxError, "column %q of relation %q is a generated column", c.Name, r.Name)
+		}
+		c.Default = ""
 		if a.Kind == parser.AlterSetDefault {
-			r.Columns[k].Default = parser.Format(a.Expr)
+			if c.Default, err = s.storedDefault(&r, a.Expr); err != nil {
+				return nil, err
+			}
 			if _, err := bind.Default(s.env(nil), r.Columns[k].Default, r.Columns[k].Type, r.Columns[k].Name, nil); err != nil {
 				return nil, err
 			}
@@ -99,6 +113,9 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 		if slices.Contains(r.PrimaryKey, k) {
 			return nil, sqlerr.New(sqlerr.InvalidTableDefinition, "column %q is in a primary key", a.Name).At(a.Pos)
 		}
+		if r.Columns[k].Identity != "" {
+			return nil, sqlerr.New(sqlerr.SyntaxError, "column %q of relation %q is an identity column", a.Name, r.Name)
+		}
 		r.Columns[k].NotNull = false
 	case parser.AlterSetNotNull:
 		k, err := alterColumn(&r, a)
@@ -109,6 +126,8 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 			return nil, err
 		}
 		r.Columns[k].NotNull = true
+	case parser.AlterAddConstraint, parser.AlterDropConstraint, parser.AlterRenameConstr:
+		return s.alterConstraint(ctx, old, a)
 	case parser.AlterAddColumn:
 		return s.addTableColumn(ctx, snap, old, a)
 	case parser.AlterDropColumn:
@@ -185,7 +204,7 @@ func (s *Session) reshape(ctx context.Context, snap *catalog.Snapshot, old, r *c
 	return s.replaceJob(ctx, snap, r)
 }
 
-func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, old *catalog.Relation, a parser.AlterAction) (*catalog.Relation, error) {
+func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, old *catalog.Relation, a parser.AlterAction) (out *catalog.Relation, err error) {
 	if _, dup := old.Column(a.Column.Name); dup {
 		if a.IfNotExists {
 			s.notice("column %q of relation %q already exists, skipping", a.Column.Name, old.Name)
@@ -193,9 +212,29 @@ func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, ol
 		}
 		return nil, sqlerr.New(sqlerr.DuplicateColumn, "column %q of relation %q already exists", a.Column.Name, old.Name).At(a.Pos)
 	}
-	r := nextVersion(old)
-	if err := s.columnDef(r, a.Column); err != nil {
+	r, parts, had := nextVersion(old), &tableParts{}, len(old.Constraints)
+	if err := s.columnDef(r, a.Column, parts); err != nil {
 		return nil, err
+	}
+	for _, con := range a.Column.Constraints {
+		if con.Kind == parser.ConCheck {
+			if err := s.addCheck(r, con.Name, con.Expr, a.Column.Name, parts, con.Pos); err != nil {
+				return nil, err
+			}
+		}
+	}
+	added := r.Constraints[had:]
+	r.Constraints = old.Constraints
+	if len(parts.seqs) > 0 {
+		own := &tableParts{seqs: parts.seqs}
+		if err := s.join(ctx, r, own); err != nil {
+			return nil, err
+		}
+		parts.seqs = nil
+		if err := s.apply(ctx, snap, catalog.Change{Put: own.seqs}); err != nil {
+			return nil, err
+		}
+		snap = s.snapshot()
 	}
 	c := &r.Columns[len(r.Columns)-1]
 	if len(r.PrimaryKey) != len(old.PrimaryKey) {
@@ -206,13 +245,24 @@ func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, ol
 		return nil, sqlerr.New(sqlerr.NotNullViolation, "column %q of relation %q contains null values", c.Name, r.Name).At(a.Pos).
 			WithHint("Give it a DEFAULT.")
 	}
-	if err := s.checkDefaults(r, &parser.TableElements{}); err != nil {
+	if err := s.checkDefaults(r, &parser.TableElements{}, parts); err != nil {
 		return nil, err
 	}
 	notNull := c.NotNull
 	c.NotNull = false
 	if err := s.reshape(ctx, snap, old, r); err != nil {
 		return nil, err
+	}
+	if len(added) > 0 {
+		defer func() {
+			if out != nil && err == nil {
+				next := *out
+				next.Constraints = append(slices.Clone(out.Constraints), added...)
+				if out, err = &next, s.enforce(ctx, &next, parts, had); err != nil {
+					s.takeBackColumn(context.WithoutCancel(ctx), r.ID, a.Column.Name)
+				}
+			}
+		}()
 	}
 	if def == "" {
 		return r, nil
@@ -228,6 +278,14 @@ func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, ol
 	next.Columns = slices.Clone(r.Columns)
 	next.Columns[len(next.Columns)-1].NotNull = true
 	return &next, s.apply(ctx, s.snapshot(), catalog.Change{Put: []*catalog.Relation{&next}})
+}
+
+// takeBackColumn drops a column whose constraints the rows violate.
+func (s *Session) takeBackColumn(ctx context.Context, id catalog.ID, name string) {
+	snap := s.snapshot()
+	if _, err := s.dropTableColumn(ctx, snap, snap.Relations[id], parser.AlterAction{Name: name}); err != nil {
+		s.m.Logger.Error("take back a column whose constraints are violated", "column", name, "err", err)
+	}
 }
 
 // fill sets a column of all rows.
@@ -341,6 +399,14 @@ func (s *Session) truncate(ctx context.Context, x *parser.TruncateStmt) error {
 		})
 		if err != nil {
 			return err
+		}
+		if x.Identity != "RESTART" {
+			continue
+		}
+		for _, q := range s.snapshot().Owned(r.ID, 0) {
+			if err := s.m.Catalog.SetValue(ctx, q, catalog.SequenceState{Last: q.Sequence.Start}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -111,6 +111,7 @@ func (p *prepared) copyStmt() (*parser.CopyStmt, bool) {
 type copyIn struct {
 	s      *Session
 	rel    *catalog.Relation
+	checks []plan.Check
 	f      copyFormat
 	cols   []int // table column of each input column
 	fill   []expr.Expr
@@ -137,6 +138,9 @@ func (s *Session) copyIn(x *parser.CopyStmt) (*copyIn, error) {
 		return nil, sqlerr.New(sqlerr.WrongObjectType, "cannot copy to %s %q", r.Kind, r.Name).At(x.Table.Pos)
 	}
 	c := &copyIn{s: s, rel: r, f: f, b: delta.NewBuilder(r.Types())}
+	if c.checks, err = bind.Checks(s.env(nil), r); err != nil {
+		return nil, err
+	}
 	for _, n := range x.Columns {
 		k, ok := r.Column(n.Name)
 		if !ok {
@@ -399,9 +403,9 @@ func (c *copyIn) flush(ctx context.Context) error {
 	if err := c.s.mayWrite("COPY FROM"); err != nil {
 		return err
 	}
-	rel, s := c.rel, c.s
+	rel, checks, s := c.rel, c.checks, c.s
 	n, err := s.modifying(ctx, false, func(ctx context.Context, txn *engine.Txn) (int64, error) {
-		return s.m.Engine.InsertChunk(ctx, txn, rel, ch, s.query2())
+		return s.m.Engine.InsertChunk(ctx, txn, rel, checks, ch, s.query2())
 	})
 	c.rows += n
 	if err != nil {

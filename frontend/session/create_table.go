@@ -28,7 +28,11 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 	if x.Query != nil {
 		return s.createTableAs(ctx, snap, r, x)
 	}
-	if err := s.tableElements(r, &x.TableElements, x.Includes); err != nil {
+	parts := &tableParts{}
+	if len(x.Options) > 0 {
+		r.Connector = &catalog.Connector{} // described below
+	}
+	if err := s.tableElements(r, &x.TableElements, x.Includes, parts); err != nil {
 		return "", err
 	}
 	r.OnConflict = strings.ToLower(x.OnConflict)
@@ -47,14 +51,14 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 	if err := s.watermarks(r, x.Watermarks); err != nil {
 		return "", err
 	}
-	return "CREATE TABLE", s.createTableJob(ctx, snap, r)
+	return "CREATE TABLE", s.createTableJob(ctx, snap, r, parts)
 }
 
-func (s *Session) createTableJob(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation) error {
+func (s *Session) createTableJob(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation, parts *tableParts) error {
 	if r.Connector != nil {
 		r.UniqueKeys = nil // rows may be changed by DML
 	}
-	return s.create(ctx, snap, r, func(catalog.ID) (int, error) { return s.setTableJob(r) })
+	return s.createWith(ctx, snap, r, parts, func(catalog.ID) (int, error) { return s.setTableJob(r) })
 }
 
 // createTableAs runs CREATE TABLE … AS: the table, then an INSERT of the query's rows.
@@ -72,7 +76,7 @@ func (s *Session) createTableAs(ctx context.Context, snap *catalog.Snapshot, r *
 			return "", err
 		}
 	}
-	if err := s.createTableJob(ctx, snap, r); err != nil {
+	if err := s.createTableJob(ctx, snap, r, &tableParts{}); err != nil {
 		return "", err
 	}
 	if x.NoData {
@@ -122,7 +126,7 @@ func addColumn(r *catalog.Relation, c catalog.Column, pos int) error {
 }
 
 // tableElements reads the columns and constraints of CREATE TABLE or CREATE SOURCE.
-func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, includes []parser.IncludeClause) error {
+func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, includes []parser.IncludeClause, parts *tableParts) error {
 	for _, l := range t.Likes {
 		like, err := s.find(s.snapshot(), l.Table)
 		if err != nil {
@@ -135,7 +139,7 @@ func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, in
 		}
 	}
 	for i := range t.Columns {
-		if err := s.columnDef(r, &t.Columns[i]); err != nil {
+		if err := s.columnDef(r, &t.Columns[i], parts); err != nil {
 			return err
 		}
 	}
@@ -158,76 +162,149 @@ func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, in
 				}
 				cols = append(cols, k)
 			}
-			if err := setPrimaryKey(r, cols, c.Pos); err != nil {
+			if err := setPrimaryKey(r, c.Name, cols, c.Pos); err != nil {
 				return err
 			}
 		case parser.ConForeignKey:
-			s.warn(sqlerr.Warning, "foreign keys are accepted and not enforced")
-		default:
-			return sqlerr.New(sqlerr.FeatureNotSupported, "CHECK and UNIQUE constraints are not supported").At(c.Pos).
-				WithHint("A primary key keeps rows unique.")
+			if err := s.addForeign(r, c.Name, c.Columns, c.Ref, parts); err != nil {
+				return err
+			}
+		case parser.ConUnique:
+			if err := s.addUnique(r, c.Name, c.Columns, c.NullsNotDistinct, parts, c.Pos); err != nil {
+				return err
+			}
 		}
 	}
-	return s.checkDefaults(r, t)
+	// Checks may name any column.
+	for i := range t.Columns {
+		for _, con := range t.Columns[i].Constraints {
+			if con.Kind == parser.ConCheck {
+				if err := s.addCheck(r, con.Name, con.Expr, t.Columns[i].Name, parts, con.Pos); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, c := range t.Constraints {
+		if c.Kind == parser.ConCheck {
+			if err := s.addCheck(r, c.Name, c.Expr, "", parts, c.Pos); err != nil {
+				return err
+			}
+		}
+	}
+	return s.checkDefaults(r, t, parts)
 }
 
-func setPrimaryKey(r *catalog.Relation, cols []int, pos int) error {
+func setPrimaryKey(r *catalog.Relation, name string, cols []int, pos int) error {
 	if len(r.PrimaryKey) > 0 {
 		return sqlerr.New(sqlerr.InvalidTableDefinition, "multiple primary keys for table %q are not allowed", r.Name).At(pos)
 	}
 	for _, c := range cols {
 		r.Columns[c].NotNull = true
 		if t := r.Columns[c].Type; t.Kind == sqltypes.KJSON {
-			return sqlerr.New(sqlerr.UndefinedObject, "data type %s has no default operator class for access method \"btree\"", t).At(pos)
+			return noOperatorClass(t, pos)
 		}
 	}
 	r.PrimaryKey = cols
+	if r.PrimaryKeyName = name; name == "" {
+		r.PrimaryKeyName = r.Name + "_pkey"
+	}
 	return nil
 }
 
-func (s *Session) columnDef(r *catalog.Relation, d *parser.ColumnDef) error {
+func (s *Session) columnDef(r *catalog.Relation, d *parser.ColumnDef, parts *tableParts) error {
 	if d.Type == nil {
 		return sqlerr.New(sqlerr.SyntaxError, "column %q has no type", d.Name).At(d.Pos)
 	}
-	serial := strings.ToLower(d.Type.Name.Last())
-	if strings.HasSuffix(serial, "serial") || serial == "serial4" || serial == "serial8" || serial == "serial2" {
-		return sqlerr.New(sqlerr.FeatureNotSupported, "type %s is not supported", serial).At(d.Type.Pos).
-			WithHint("Give the column a value in INSERT, or use a key of your own.")
-	}
-	t, err := s.typeOf(d.Type)
-	if err != nil {
-		return err
+	t, serial := serialTypes[d.Type.Name.Last()]
+	if serial = serial && d.Type.Name.Schema() == ""; !serial {
+		var err error
+		if t, err = s.typeOf(d.Type); err != nil {
+			return err
+		}
+	} else if len(d.Type.Dims) > 0 {
+		return sqlerr.New(sqlerr.FeatureNotSupported, "array of serial is not implemented").At(d.Type.Pos)
 	}
 	c := catalog.Column{Name: d.Name, Type: t}
-	primary := -1
+	primary, primaryName := -1, ""
+	if serial {
+		if err := s.serial(r, &c, nil, parts); err != nil {
+			return err
+		}
+	}
+	conflict := func(first, second string) error {
+		return sqlerr.New(sqlerr.SyntaxError, "both %s and %s specified for column %q of table %q", first, second, d.Name, r.Name).At(d.Pos)
+	}
+	var later []func() error // what needs the column to be there
+	self := []parser.Ident{{Loc: d.Loc, Name: d.Name}}
 	for _, con := range d.Constraints {
 		switch con.Kind {
 		case parser.ConNotNull:
 			c.NotNull = true
 		case parser.ConNull:
+			if c.NotNull {
+				return sqlerr.New(sqlerr.SyntaxError, "conflicting NULL/NOT NULL declarations for column %q of table %q", d.Name, r.Name).At(con.Pos)
+			}
 		case parser.ConDefault:
-			c.Default = parser.Format(con.Expr)
+			switch {
+			case c.Identity != "":
+				return conflict("default", "identity")
+			case c.Generated != "":
+				return conflict("default", "generation expression")
+			case c.Default != "":
+				return sqlerr.New(sqlerr.SyntaxError, "multiple default values specified for column %q of table %q", d.Name, r.Name).At(con.Pos)
+			}
+			text, err := s.storedDefault(r, con.Expr)
+			if err != nil {
+				return err
+			}
+			c.Default = text
 		case parser.ConGenerated:
+			if c.Default != "" {
+				return conflict("default", "generation expression")
+			}
 			c.Generated = parser.Format(con.Expr)
+		case parser.ConIdentity:
+			switch {
+			case c.Identity != "":
+				return sqlerr.New(sqlerr.SyntaxError, "multiple identity specifications for column %q of table %q", d.Name, r.Name).At(con.Pos)
+			case c.Default != "":
+				return conflict("default", "identity")
+			case !t.IsInteger():
+				return sqlerr.New(sqlerr.InvalidParameterValue, "identity column type must be smallint, integer, or bigint")
+			}
+			if c.Identity = "d"; con.Always {
+				c.Identity = "a"
+			}
+			if err := s.serial(r, &c, con.Sequence, parts); err != nil {
+				return err
+			}
 		case parser.ConPrimaryKey:
-			primary = con.Pos
+			primary, primaryName = con.Pos, con.Name
 		case parser.ConForeignKey:
-			s.warn(sqlerr.Warning, "foreign keys are accepted and not enforced")
-		default:
-			return sqlerr.New(sqlerr.FeatureNotSupported, "this column constraint is not supported").At(con.Pos)
+			later = append(later, func() error { return s.addForeign(r, con.Name, self, con.Ref, parts) })
+		case parser.ConUnique:
+			later = append(later, func() error { return s.addUnique(r, con.Name, self, con.NullsNotDistinct, parts, con.Pos) })
 		}
 	}
 	if err := addColumn(r, c, d.Pos); err != nil {
 		return err
 	}
 	if primary >= 0 {
-		return setPrimaryKey(r, []int{len(r.Columns) - 1}, primary)
+		if err := setPrimaryKey(r, primaryName, []int{len(r.Columns) - 1}, primary); err != nil {
+			return err
+		}
+	}
+	for _, add := range later {
+		if err := add(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // checkDefaults binds defaults and generated columns, so that a bad one fails at CREATE.
-func (s *Session) checkDefaults(r *catalog.Relation, t *parser.TableElements) error {
+func (s *Session) checkDefaults(r *catalog.Relation, t *parser.TableElements, parts *tableParts) error {
 	cols := relationColumns(r)
 	pos := func(name string) int {
 		for _, d := range t.Columns {
@@ -246,7 +323,7 @@ func (s *Session) checkDefaults(r *catalog.Relation, t *parser.TableElements) er
 		if c.Generated != "" {
 			text, in = c.Generated, cols
 		}
-		if text == "" {
+		if text == "" || slices.ContainsFunc(parts.seqs, func(q *catalog.Relation) bool { return text == nextvalOf(q) }) {
 			continue
 		}
 		if _, err := bind.Default(s.env(nil), text, c.Type, c.Name, in); err != nil {
@@ -377,7 +454,7 @@ func (s *Session) createSource(ctx context.Context, x *parser.CreateSourceStmt) 
 	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return err
 	}
-	if err := s.tableElements(r, &x.TableElements, x.Includes); err != nil {
+	if err := s.tableElements(r, &x.TableElements, x.Includes, &tableParts{}); err != nil {
 		return err
 	}
 	if err := s.connect(ctx, r, x.Options, x.Format, x.Pos); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
 	"github.com/millrace/millrace/planner/rule"
 	"github.com/millrace/millrace/planner/stream"
 )
@@ -213,6 +214,9 @@ func (s *Session) createIndex(ctx context.Context, x *parser.CreateIndexStmt) er
 	if err := indexKey(r, base, x); err != nil {
 		return err
 	}
+	if r.Unique {
+		return s.createUniqueIndex(ctx, base, r, x)
+	}
 	if len(base.Key) == 0 {
 		return sqlerr.New(sqlerr.FeatureNotSupported, "cannot create an index on %q, whose rows have no key", base.Name).At(x.Table.Pos).
 			WithHint("Give the table a primary key.")
@@ -230,6 +234,23 @@ func (s *Session) createIndex(ctx context.Context, x *parser.CreateIndexStmt) er
 		}
 		return setJob(r, p, f)
 	})
+}
+
+// createUniqueIndex adds a unique key that is no constraint.
+func (s *Session) createUniqueIndex(ctx context.Context, base, r *catalog.Relation, x *parser.CreateIndexStmt) error {
+	if base.Kind != catalog.Table || base.Connector != nil {
+		return sqlerr.New(sqlerr.FeatureNotSupported, "unique indexes are for tables without a connector").At(x.Pos)
+	}
+	t := *base
+	c := catalog.Constraint{Kind: catalog.UniqueKey, Name: r.Name, NullsNotDistinct: r.NullsNotDistinct, Bare: true}
+	for _, k := range r.IndexCols {
+		if ty := base.Columns[k.Col].Type; ty.Kind == sqltypes.KJSON {
+			return noOperatorClass(ty, x.Pos)
+		}
+		c.Columns = append(c.Columns, base.Columns[k.Col].ID)
+	}
+	t.Constraints = append(slices.Clone(base.Constraints), c)
+	return s.enforce(ctx, &t, &tableParts{indexes: []*catalog.Relation{r}}, len(base.Constraints))
 }
 
 func (s *Session) indexName(snap *catalog.Snapshot, base *catalog.Relation, x *parser.CreateIndexStmt) string {
@@ -256,10 +277,7 @@ func indexKey(r, base *catalog.Relation, x *parser.CreateIndexStmt) error {
 		return sqlerr.New(sqlerr.FeatureNotSupported, "partial indexes are not supported").At(x.Pos).
 			WithHint("Create a materialized view with the condition.")
 	}
-	if x.Unique {
-		return sqlerr.New(sqlerr.FeatureNotSupported, "unique indexes are not supported").At(x.Pos).
-			WithHint("A primary key keeps rows unique.")
-	}
+	r.Unique, r.NullsNotDistinct = x.Unique, x.NullsNotDistinct
 	r.IndexOn = base.ID
 	for _, e := range x.Elems {
 		c, ok := e.Expr.(*parser.ColumnRef)

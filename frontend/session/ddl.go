@@ -18,7 +18,7 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt:
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt:
 		return true
 	}
 	return false
@@ -75,6 +75,8 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 			WithHint("Use CREATE SCHEMA to keep things apart.")
 	case *parser.CreateRoleStmt:
 		return "CREATE ROLE", s.createRole(ctx, x)
+	case *parser.CreateSequenceStmt:
+		return "CREATE SEQUENCE", s.createSequence(ctx, x)
 	case *parser.CreateTypeStmt:
 		return "CREATE TYPE", s.createType(ctx, x)
 	case *parser.DropStmt:
@@ -215,6 +217,11 @@ func (s *Session) exists(snap *catalog.Snapshot, r *catalog.Relation, ifNot bool
 // create gives a relation its ids, stores it and starts its job. A job that cannot be started leaves
 // nothing behind.
 func (s *Session) create(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation, planned func(first catalog.ID) (states int, err error)) error {
+	return s.createWith(ctx, snap, r, &tableParts{}, planned)
+}
+
+// createWith is create of a table together with its parts.
+func (s *Session) createWith(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation, parts *tableParts, planned func(first catalog.ID) (states int, err error)) error {
 	id, err := s.m.Catalog.NewIDs(ctx, 1)
 	if err != nil {
 		return err
@@ -237,13 +244,30 @@ func (s *Session) create(ctx context.Context, snap *catalog.Snapshot, r *catalog
 		}
 	}
 	r.Creating = r.HasJob() && readsStored(snap, r)
-	if err := s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
+	if err := s.join(ctx, r, parts); err != nil {
+		return err
+	}
+	if err := s.apply(ctx, snap, catalog.Change{Put: append([]*catalog.Relation{r}, parts.all()...)}); err != nil {
 		return err
 	}
 	if !r.HasJob() {
 		return nil
 	}
-	return s.startJob(ctx, r)
+	if err := s.startJob(ctx, r); err != nil {
+		for _, p := range parts.all() {
+			s.forget(context.WithoutCancel(ctx), p)
+		}
+		return err
+	}
+	err = s.startIndexes(ctx, parts)
+	if err != nil {
+		cleanup := context.WithoutCancel(ctx)
+		for _, p := range parts.all() {
+			s.forget(cleanup, p)
+		}
+		s.forget(cleanup, r)
+	}
+	return err
 }
 
 func readsStored(snap *catalog.Snapshot, r *catalog.Relation) bool {
@@ -270,6 +294,9 @@ func (s *Session) forget(ctx context.Context, r *catalog.Relation) {
 			s.m.Logger.Error("remove a relation that could not be created", "relation", r.Name, "err", err)
 			break
 		}
+	}
+	if !r.HasJob() {
+		return
 	}
 	if err := s.m.Engine.DropJob(ctx, r); err != nil {
 		s.m.Logger.Error("drop a job that could not be created", "relation", r.Name, "err", err)

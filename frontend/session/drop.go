@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
@@ -27,6 +28,8 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 		return s.dropType(ctx, x)
 	case parser.ObjFunction, parser.ObjRoutine:
 		return s.dropFunction(ctx, x)
+	case parser.ObjSequence:
+		return s.dropSequence(ctx, x)
 	}
 	kind, ok := dropKinds[x.Kind]
 	if !ok {
@@ -49,6 +52,11 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 				return sqlerr.New(sqlerr.WrongObjectType, "%q is not a %s", t.Name, kind).At(n.Pos).WithHint("Use DROP TYPE to remove a type.")
 			}
 			return missing(err, kind, n.Name)
+		}
+		if kind == catalog.Index && r.Kind == catalog.Index && r.Unique {
+			if err := s.freeOfConstraint(snap, r); err != nil {
+				return err
+			}
 		}
 		if r.Kind != kind {
 			return sqlerr.New(sqlerr.WrongObjectType, "%q is not a %s", r.Name, kind).At(n.Pos).
@@ -163,11 +171,48 @@ func (s *Session) dropObjects(ctx context.Context, snap *catalog.Snapshot, rels 
 		}
 		c.Drop = append(c.Drop, o.id)
 		gone = append(gone, o.rel)
+		for _, q := range snap.Owned(o.id, 0) {
+			if !d.seen[q.ID] {
+				c.Drop = append(c.Drop, q.ID)
+			}
+		}
 	}
+	c.Put = withoutIndexes(snap, gone)
 	if err := s.apply(ctx, snap, c); err != nil {
 		return err
 	}
 	return s.endJobs(ctx, gone)
+}
+
+// freeOfConstraint refuses to drop an index that a constraint needs.
+func (s *Session) freeOfConstraint(snap *catalog.Snapshot, idx *catalog.Relation) error {
+	t := snap.Relations[idx.IndexOn]
+	for _, c := range t.Constraints {
+		if c.Index == idx.ID && !c.Bare {
+			return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop index %s because constraint %s on table %s requires it", idx.Name, c.Name, t.Name).
+				WithHint("You can drop constraint %s on table %s instead.", c.Name, t.Name)
+		}
+	}
+	return nil
+}
+
+// withoutIndexes returns the tables that stay when relations go, without the unique keys whose indexes go.
+func withoutIndexes(snap *catalog.Snapshot, gone []*catalog.Relation) []*catalog.Relation {
+	var out []*catalog.Relation
+	for _, idx := range gone {
+		t := snap.Relations[idx.IndexOn]
+		if idx.Kind != catalog.Index || !idx.Unique || t == nil || slices.Contains(gone, t) {
+			continue
+		}
+		next := *t
+		next.Constraints = slices.DeleteFunc(slices.Clone(t.Constraints), func(c catalog.Constraint) bool {
+			return slices.ContainsFunc(gone, func(r *catalog.Relation) bool { return r.ID == c.Index })
+		})
+		if !slices.ContainsFunc(out, func(r *catalog.Relation) bool { return r.ID == t.ID }) {
+			out = append(out, &next)
+		}
+	}
+	return out
 }
 
 func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
@@ -192,8 +237,17 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 				fns = append(fns, f)
 			}
 		}
-		if len(inside)+len(fns) > 0 && x.Behavior != parser.DropCascade {
+		var types []*catalog.Type
+		for _, t := range snap.SortedTypes() {
+			if t.Schema == n.Last() {
+				types = append(types, t)
+			}
+		}
+		if len(inside)+len(fns)+len(types) > 0 && x.Behavior != parser.DropCascade {
 			var detail []string
+			for _, t := range types {
+				detail = append(detail, fmt.Sprintf("type %s depends on schema %s", t.Name, n.Last()))
+			}
 			for _, f := range fns {
 				detail = append(detail, fmt.Sprintf("function %s depends on schema %s", signatureOf(f), n.Last()))
 			}
@@ -205,6 +259,11 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 		}
 		if err := s.dropObjects(ctx, snap, inside, fns, true); err != nil {
 			return err
+		}
+		if len(types) > 0 {
+			if err := s.dropTypesCascade(ctx, types); err != nil {
+				return err
+			}
 		}
 		if err := s.apply(ctx, s.snapshot(), catalog.Change{DropSchema: []string{n.Last()}}); err != nil {
 			return err

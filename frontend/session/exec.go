@@ -61,7 +61,7 @@ func (s *Session) Prepare(ctx context.Context, st pgwire.Statement, oids []uint3
 
 func (s *Session) env(params []sqltypes.Type) *bind.Env {
 	return &bind.Env{Catalog: s.snapshot(), SearchPath: s.SearchPath(), Settings: s.settings.io,
-		System: s.m.System.Columns, Session: s, Params: append([]sqltypes.Type(nil), params...)}
+		System: s.systemColumns, Session: s, Params: append([]sqltypes.Type(nil), params...)}
 }
 
 func (p *prepared) bind() (err error) {
@@ -473,11 +473,17 @@ func table(cols []pgwire.Column, rows [][]sqltypes.Datum, tag string) *done {
 
 // system reads a system relation.
 func (s *Session) system(ctx context.Context, schema, name string, cols []int) (batch.ChunkIter, error) {
-	all, ok := s.m.System.Columns(schema, name)
+	all, ok := s.systemColumns(schema, name)
 	if !ok {
 		return nil, sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", schema+"."+name)
 	}
-	rows, err := s.m.System.Rows(ctx, s, schema, name)
+	var rows [][]sqltypes.Datum
+	var err error
+	if q, isSeq := s.sequenceNamed(schema, name); isSeq {
+		rows, err = s.sequenceRow(ctx, q)
+	} else {
+		rows, err = s.m.System.Rows(ctx, s, schema, name)
+	}
 	if err != nil {
 		return nil, err
 	}

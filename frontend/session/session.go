@@ -42,6 +42,10 @@ type Catalog interface {
 	Snapshot() *catalog.Snapshot
 	Apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change) error
 	NewIDs(ctx context.Context, n int) (catalog.ID, error)
+	// NextValue, SetValue and Value are about where a sequence stands.
+	NextValue(ctx context.Context, r *catalog.Relation) (int64, error)
+	SetValue(ctx context.Context, r *catalog.Relation, st catalog.SequenceState) error
+	Value(ctx context.Context, r *catalog.Relation) (catalog.SequenceState, error)
 }
 
 // SystemTables computes pg_catalog, information_schema and millrace_catalog.
@@ -187,6 +191,7 @@ type Session struct {
 	lastPos  uint64 // log position of the session's last write
 	stmts    map[string]*named
 	cursors  map[string]*cursor
+	drawn    drawn
 	stmt     context.Context // of the running statement, for functions that wait
 
 	// For other sessions to see.
@@ -327,6 +332,8 @@ func (s *Session) Catalog(name string, args []sqltypes.Datum) (sqltypes.Datum, e
 			s.warn(sqlerr.Warning, "PID %d is not a PostgreSQL backend process", pid)
 		}
 		return ok, nil
+	case "nextval", "currval", "setval", "lastval", "pg_sequence_last_value":
+		return s.sequenceFunction(name, args)
 	case "pg_sleep", "pg_sleep_for":
 		return s.sleep(name, args)
 	case "version":

@@ -95,9 +95,13 @@ func freeTypeName(snap *catalog.Snapshot, schema, name string, pos int) error {
 		if r.Kind == catalog.Index || r.Kind == catalog.Sink {
 			return sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists", name)
 		}
-		return sqlerr.New(sqlerr.DuplicateObject, "type %q already exists", name)
+		return typeTaken(name)
 	}
 	return nil
+}
+
+func typeTaken(name string) error {
+	return sqlerr.New(sqlerr.DuplicateObject, "type %q already exists", name)
 }
 
 func checkLabel(l string) error {
@@ -164,13 +168,18 @@ func (s *Session) dropType(ctx context.Context, x *parser.DropStmt) error {
 		return s.dropTypesCascade(ctx, types)
 	}
 	if detail := typeDependants(snap, types); len(detail) > 0 {
-		err := sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop type %s because other objects depend on it", types[0].SQL())
-		if len(types) > 1 {
-			err = sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop desired object(s) because other objects depend on them")
-		}
-		return err.WithDetail("%s", strings.Join(detail, "\n")).WithHint("Use DROP ... CASCADE to drop the dependent objects too.")
+		return dependentsExist("type", x.Names, detail)
 	}
 	return s.apply(ctx, snap, dropTypes(types))
+}
+
+// dependentsExist is the error of a DROP that would leave dependent objects without what they depend on.
+func dependentsExist(kind string, names []parser.DropName, detail []string) error {
+	err := sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop %s %s because other objects depend on it", kind, names[0].Name.String())
+	if len(names) > 1 {
+		err = sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop desired object(s) because other objects depend on them")
+	}
+	return err.WithDetail("%s", strings.Join(detail, "\n")).WithHint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
 func dropTypes(types []*catalog.Type) catalog.Change {

@@ -33,6 +33,8 @@ const (
 	Source  Kind = "source"
 	Sink    Kind = "sink"
 	Index   Kind = "index"
+	// Sequence relations have no columns and no job; their state is beside the catalog.
+	Sequence Kind = "sequence"
 )
 
 // Column is one column of a relation.
@@ -49,6 +51,51 @@ type Column struct {
 	// "timestamp", "header:<name>", "payload"); "" for a field of the record.
 	Include string `json:",omitempty"`
 	Comment string `json:",omitempty"`
+	// Identity is "a" for GENERATED ALWAYS AS IDENTITY, "d" for BY DEFAULT; Default draws from the sequence.
+	Identity string `json:",omitempty"`
+}
+
+// The kinds of constraints, as pg_constraint.contype has them.
+const (
+	Check      = "c"
+	UniqueKey  = "u"
+	ForeignKey = "f"
+)
+
+// Constraint is a constraint of a table beside its primary key and its NOT NULL columns.
+type Constraint struct {
+	ID   ID
+	Kind string // Check, UniqueKey or ForeignKey
+	Name string
+	// Columns are attribute numbers: of a key, or those that a check reads.
+	Columns []int32 `json:",omitempty"`
+	Expr    string  `json:",omitempty"` // of a check
+	// Index keeps the rows of a unique key by it.
+	Index            ID   `json:",omitempty"`
+	NullsNotDistinct bool `json:",omitempty"`
+	// Bare: a unique index that CREATE UNIQUE INDEX made. It is enforced like a constraint, and is none.
+	Bare bool `json:",omitempty"`
+	// Foreign keys are not enforced; RefTable and RefColumns are what was written.
+	RefTable   string   `json:",omitempty"`
+	RefColumns []string `json:",omitempty"`
+}
+
+// SequenceDef is what a sequence was made with.
+type SequenceDef struct {
+	Type                              sqltypes.Type
+	Start, Increment, Min, Max, Cache int64
+	Cycle                             bool `json:",omitempty"`
+	// Table and Column (an attribute number) own the sequence: it goes when they go. 0: nobody does.
+	Table  ID    `json:",omitempty"`
+	Column int32 `json:",omitempty"`
+	// Identity: it belongs to an identity column and cannot be dropped by itself.
+	Identity bool `json:",omitempty"`
+}
+
+// SequenceState is where a sequence stands.
+type SequenceState struct {
+	Last   int64
+	Called bool // Last was handed out; else it comes next
 }
 
 // SortKey is one column of an order.
@@ -124,7 +171,14 @@ type Relation struct {
 	// IndexOn and IndexCols: for an index, its relation and key columns in that relation.
 	IndexOn   ID        `json:",omitempty"`
 	IndexCols []SortKey `json:",omitempty"`
-	Unique    bool      `json:",omitempty"`
+	// Unique: no two rows agree in the key columns. Rows with NULL there are not in the index, except with
+	// NullsNotDistinct.
+	Unique           bool `json:",omitempty"`
+	NullsNotDistinct bool `json:",omitempty"`
+	// PrimaryKeyName is the name of the primary key's constraint; "" is the default.
+	PrimaryKeyName string       `json:",omitempty"`
+	Constraints    []Constraint `json:",omitempty"`
+	Sequence       *SequenceDef `json:",omitempty"`
 	// SinkInto is the target of CREATE SINK … INTO table.
 	SinkInto ID     `json:",omitempty"`
 	Comment  string `json:",omitempty"`
@@ -141,6 +195,34 @@ func (r *Relation) IsStored() bool { return r.Kind == Table || r.Kind == MatView
 
 // HasJob reports whether a streaming job belongs to the relation.
 func (r *Relation) HasJob() bool { return r.IsStored() || r.Kind == Sink }
+
+// ColumnAt finds a column by attribute number.
+func (r *Relation) ColumnAt(id int32) (int, bool) {
+	for i := range r.Columns {
+		if r.Columns[i].ID == id {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// ConstraintNamed finds a constraint by name.
+func (r *Relation) ConstraintNamed(name string) *Constraint {
+	for i := range r.Constraints {
+		if c := &r.Constraints[i]; c.Name == name && !c.Bare {
+			return c
+		}
+	}
+	return nil
+}
+
+// PrimaryKeyLabel is the name of the primary key's constraint.
+func (r *Relation) PrimaryKeyLabel() string {
+	if r.PrimaryKeyName != "" {
+		return r.PrimaryKeyName
+	}
+	return r.Name + "_pkey"
+}
 
 // Column finds a column by name.
 func (r *Relation) Column(name string) (int, bool) {
@@ -412,6 +494,17 @@ func (s *Snapshot) BoundFunctions(id ID) []*Function {
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
+}
+
+// Owned lists the sequences that a table owns, by id; column 0: those of all columns.
+func (s *Snapshot) Owned(table ID, column int32) []*Relation {
+	var out []*Relation
+	for _, r := range s.Sorted() {
+		if d := r.Sequence; d != nil && d.Table == table && (column == 0 || d.Column == column) {
+			out = append(out, r)
+		}
+	}
 	return out
 }
 

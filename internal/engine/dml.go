@@ -3,11 +3,13 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/millrace/millrace/executor/job"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/storage/row"
 )
 
@@ -89,7 +91,11 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64, reads 
 	d := &e.dml
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	rels := e.cfg.Catalog.Snapshot()
 	for _, w := range ws {
+		if stricter(rels.Relations[w.rel.ID], w.rel) {
+			return 0, nil, sqlerr.New(sqlerr.SerializationFailure, "could not serialize access due to a new constraint of table %q", w.rel.Name)
+		}
 		recent := d.recent[w.rel.ID]
 		for _, k := range w.keys {
 			if at := recent[k]; at > w.read {
@@ -127,6 +133,24 @@ func (d *dml) written(id catalog.ID, k []byte) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.recent[id][string(k)]
+}
+
+// stricter reports whether a table has got constraints since what was written by its older definition was computed.
+func stricter(now, then *catalog.Relation) bool {
+	if now == nil || now == then {
+		return false
+	}
+	for _, c := range now.Constraints {
+		if !slices.ContainsFunc(then.Constraints, func(o catalog.Constraint) bool { return o.ID == c.ID }) {
+			return true
+		}
+	}
+	for i := range then.Columns {
+		if k, ok := now.ColumnAt(then.Columns[i].ID); ok && now.Columns[k].NotNull && !then.Columns[i].NotNull {
+			return true
+		}
+	}
+	return false
 }
 
 // take gives an epoch all durable transactions that no earlier one had.

@@ -80,7 +80,7 @@ func (q *Query) existing(ids []catalog.ID) ([]catalog.ID, error) {
 			out = append(out, id)
 			continue
 		}
-		if r := q.Catalog.Relations[id]; r != nil && r.Kind != catalog.Table {
+		if r := q.Catalog.Relations[id]; r != nil && r.Kind != catalog.Table && !r.Unique {
 			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "%s %q cannot be read in the transaction that creates it", r.Kind, r.Name).
 				WithHint("Its rows are computed when the transaction commits.")
 		}
@@ -141,6 +141,7 @@ type Result struct {
 // mutation is one data-modifying statement under way.
 type mutation struct {
 	rel       *catalog.Relation
+	checks    *checker
 	w         *Writer
 	c         *expr.Ctx
 	returning []expr.Program
@@ -148,11 +149,13 @@ type mutation struct {
 }
 
 // begin opens the statement's view and source rows. All rows are read before the first is changed.
-func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, src plan.Node, ret []expr.Expr, q *Query,
+func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, checks []plan.Check, src plan.Node, ret []expr.Expr, q *Query,
 	do func(m *mutation, c *delta.Chunk) error) (*Result, error) {
 	ids := tablesOf(src)
-	if !containsID(ids, rel.ID) {
-		ids = append(ids, rel.ID)
+	for _, id := range append(uniqueIndexes(rel, q.Catalog), rel.ID) {
+		if !containsID(ids, id) {
+			ids = append(ids, id)
+		}
 	}
 	view, pos, err := txn.view(ctx, ids, q)
 	if err != nil {
@@ -160,7 +163,11 @@ func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, sr
 	}
 	txn.Overlay(view, tablesOf(src)) // the writer looks at the transaction's own rows first
 	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}}
-	if m.returning, err = expr.CompileAll(ret); err != nil {
+	m.returning, err = expr.CompileAll(ret)
+	if err == nil {
+		m.checks, err = newChecker(rel, checks)
+	}
+	if err != nil {
 		view.Close()
 		return nil, err
 	}
@@ -170,7 +177,7 @@ func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, sr
 		return nil, err
 	}
 	defer rows.Close()
-	m.w = txn.table(rel, view, pos)
+	m.w = txn.table(rel, q.Catalog, view, pos)
 	var chunks []*delta.Chunk
 	for {
 		c, err := rows.Next(ctx)
@@ -243,20 +250,6 @@ func rowText(cols []*delta.Vec, i int) string {
 	return string(b)
 }
 
-func duplicateKey(rel *catalog.Relation, cols []*delta.Vec, i int) error {
-	var names, vals []byte
-	for n, k := range rel.PrimaryKey {
-		if n > 0 {
-			names, vals = append(names, ", "...), append(vals, ", "...)
-		}
-		names = append(names, rel.Columns[k].Name...)
-		vals = sqlio.AppendText(vals, cols[k], i, sqlio.DefaultSettings())
-	}
-	return sqlerr.New(sqlerr.UniqueViolation, "duplicate key value violates unique constraint %q", rel.Name+"_pkey").
-		WithDetail("Key (%s)=(%s) already exists.", names, vals).
-		WithTable(rel.Schema, rel.Name, "", rel.Name+"_pkey")
-}
-
 // Insert runs INSERT within a transaction.
 func (e *Engine) Insert(ctx context.Context, txn *Txn, s *plan.Insert, q *Query) (*Result, error) {
 	set, err := expr.CompileAll(s.Set)
@@ -270,7 +263,7 @@ func (e *Engine) Insert(ctx context.Context, txn *Txn, s *plan.Insert, q *Query)
 		}
 	}
 	mine := map[string]bool{} // keys that this statement has written, for 21000
-	return e.mutate(ctx, txn, s.Table, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
+	return e.mutate(ctx, txn, s.Table, s.Checks, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
 		out := delta.NewBuilder(s.Table.Types())
 		for k := range c.Len() {
 			i := c.Row(k)
@@ -286,46 +279,15 @@ func (e *Engine) Insert(ctx context.Context, txn *Txn, s *plan.Insert, q *Query)
 
 // insertRow adds one row, or does what ON CONFLICT says.
 func (m *mutation) insertRow(s *plan.Insert, c *delta.Chunk, i int, set []expr.Program, where expr.Program, out *delta.Builder, mine map[string]bool) error {
-	if err := notNull(s.Table, c.Cols, i); err != nil {
+	if err := m.checks.row(m.c, c, i); err != nil {
 		return err
 	}
-	if len(s.Table.PrimaryKey) > 0 {
-		old, err := m.w.Existing(c, i)
-		if err != nil {
-			return err
-		}
-		k := string(m.w.k)
-		if old != nil {
-			conflict := s.Conflict
-			if conflict == 0 {
-				switch s.Table.OnConflict {
-				case "ignore":
-					conflict = 'N'
-				case "overwrite":
-					conflict = 'O'
-				}
-			}
-			switch conflict {
-			case 'N':
-				return nil
-			case 'O':
-				if err := m.w.Delete(old, 0); err != nil {
-					return err
-				}
-			case 'U':
-				if mine[k] {
-					return sqlerr.New(sqlerr.CardinalityViolation, "ON CONFLICT DO UPDATE command cannot affect row a second time").
-						WithHint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
-				}
-				mine[k] = true
-				return m.upsert(s, old, c, i, set, where, out)
-			default:
-				return duplicateKey(s.Table, c.Cols, i)
-			}
-		}
-		if s.Conflict == 'U' {
-			mine[k] = true
-		}
+	done, err := m.conflict(s, c, i, set, where, out, mine)
+	if done || err != nil {
+		return err
+	}
+	if err := m.w.free(c, i); err != nil {
+		return err
 	}
 	if err := m.w.Insert(c, i); err != nil {
 		return err
@@ -333,6 +295,83 @@ func (m *mutation) insertRow(s *plan.Insert, c *delta.Chunk, i int, set []expr.P
 	m.res.Count++
 	out.AppendRow(c, i, 1)
 	return nil
+}
+
+// conflict looks for a row with the key of row i and does what the statement or the table says about it; done: row i
+// has been dealt with.
+func (m *mutation) conflict(s *plan.Insert, c *delta.Chunk, i int, set []expr.Program, where expr.Program, out *delta.Builder, mine map[string]bool) (done bool, err error) {
+	for _, u := range m.w.x.unique {
+		if s.Conflict == 0 || u.con.ID != s.Arbiter && !s.AnyArbiter {
+			continue
+		}
+		old, err := m.w.holder(u, c, i)
+		if err != nil {
+			return false, err
+		}
+		switch {
+		case old != nil && s.Conflict == 'N':
+			return true, nil
+		case old != nil:
+			if old, err = m.w.whole(u, old); err != nil {
+				return false, err
+			}
+			return true, m.update(s, u.con.Name, u.cols, old, c, i, set, where, out, mine)
+		case s.Conflict == 'U' && !u.exempt(c, i):
+			mine[keyText(u.con.Name, u.cols, c, i)] = true
+		}
+	}
+	if len(s.Table.PrimaryKey) == 0 {
+		return false, nil
+	}
+	old, err := m.w.Existing(c, i)
+	if err != nil {
+		return false, err
+	}
+	conflict := s.Conflict
+	if conflict == 0 {
+		conflict = map[string]byte{"ignore": 'N', "overwrite": 'O'}[s.Table.OnConflict]
+	} else if s.Arbiter != 0 {
+		conflict = 0
+	}
+	if old == nil {
+		if conflict == 'U' {
+			mine[keyText("", s.Table.PrimaryKey, c, i)] = true
+		}
+		return false, nil
+	}
+	switch conflict {
+	case 'N':
+		return true, nil
+	case 'O':
+		return false, m.w.Delete(old, 0)
+	case 'U':
+		return true, m.update(s, "", s.Table.PrimaryKey, old, c, i, set, where, out, mine)
+	}
+	return false, duplicateKey(s.Table, c.Cols, i)
+}
+
+// update is DO UPDATE: no row may be updated twice.
+func (m *mutation) update(s *plan.Insert, name string, key []int, old, c *delta.Chunk, i int, set []expr.Program, where expr.Program, out *delta.Builder, mine map[string]bool) error {
+	k := keyText(name, key, c, i)
+	if mine[k] {
+		return sqlerr.New(sqlerr.CardinalityViolation, "ON CONFLICT DO UPDATE command cannot affect row a second time").
+			WithHint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
+	}
+	mine[k] = true
+	return m.upsert(s, old, c, i, set, where, out)
+}
+
+// keyText identifies a key of row i within a statement.
+func keyText(name string, cols []int, c *delta.Chunk, i int) string {
+	b := append([]byte(name), 0)
+	for _, k := range cols {
+		if c.Cols[k].IsNull(i) {
+			b = append(b, 0)
+			continue
+		}
+		b = sqlio.AppendKey(append(b, 1), c.Cols[k], i)
+	}
+	return string(b)
 }
 
 // upsert replaces an existing row by DO UPDATE's expressions over it and the excluded row.
@@ -371,7 +410,7 @@ func (m *mutation) upsert(s *plan.Insert, old, c *delta.Chunk, i int, set []expr
 
 // replace changes a stored row; a new key must be free.
 func (m *mutation) replace(old *delta.Chunk, oi int, next *delta.Chunk, ni int) error {
-	if err := notNull(m.rel, next.Cols, ni); err != nil {
+	if err := m.checks.row(m.c, next, ni); err != nil {
 		return err
 	}
 	if err := m.w.Delete(old, oi); err != nil {
@@ -386,6 +425,9 @@ func (m *mutation) replace(old *delta.Chunk, oi int, next *delta.Chunk, ni int) 
 			return duplicateKey(m.rel, next.Cols, ni)
 		}
 	}
+	if err := m.w.free(next, ni); err != nil {
+		return err
+	}
 	return m.w.Insert(next, ni)
 }
 
@@ -398,7 +440,7 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 	}
 	var rows []row
 	seen := map[string]bool{}
-	res, err := e.mutate(ctx, txn, s.Table, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
+	res, err := e.mutate(ctx, txn, s.Table, s.Checks, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
 		old, next := c.WithCols(c.Cols[:n]), c.WithCols(c.Cols[n:2*n])
 		var keep []int32
 		for k := range c.Len() {
@@ -409,7 +451,7 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 			} else if keyed {
 				seen[string(m.w.k)] = true
 			}
-			if err := notNull(s.Table, next.Cols, i); err != nil {
+			if err := m.checks.row(m.c, next, i); err != nil {
 				return err
 			}
 			keep = append(keep, int32(i))
@@ -431,7 +473,7 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 		return nil, err
 	}
 	w := &Writer{t: txn, x: txn.tables[s.Table.ID]}
-	view, _, err := txn.view(ctx, []catalog.ID{s.Table.ID}, q)
+	view, _, err := txn.view(ctx, append(uniqueIndexes(s.Table, q.Catalog), s.Table.ID), q)
 	if err != nil {
 		return nil, err
 	}
@@ -447,6 +489,9 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 				return nil, duplicateKey(s.Table, r.next.Cols, r.i)
 			}
 		}
+		if err := w.free(r.next, r.i); err != nil {
+			return nil, err
+		}
 		if err := w.Insert(r.next, r.i); err != nil {
 			return nil, err
 		}
@@ -458,7 +503,7 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 func (e *Engine) Delete(ctx context.Context, txn *Txn, s *plan.Delete, q *Query) (*Result, error) {
 	n := len(s.Table.Columns)
 	seen := map[string]bool{}
-	return e.mutate(ctx, txn, s.Table, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
+	return e.mutate(ctx, txn, s.Table, nil, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
 		old := c.WithCols(c.Cols[:n])
 		var keep []int32
 		for k := range c.Len() {
@@ -485,13 +530,16 @@ func (e *Engine) Delete(ctx context.Context, txn *Txn, s *plan.Delete, q *Query)
 }
 
 // InsertChunk adds rows that need no planning: COPY. Columns are all of the table's, in order.
-func (e *Engine) InsertChunk(ctx context.Context, txn *Txn, rel *catalog.Relation, c *delta.Chunk, q *Query) (int64, error) {
-	view, pos, err := txn.view(ctx, []catalog.ID{rel.ID}, q)
+func (e *Engine) InsertChunk(ctx context.Context, txn *Txn, rel *catalog.Relation, checks []plan.Check, c *delta.Chunk, q *Query) (int64, error) {
+	view, pos, err := txn.view(ctx, append(uniqueIndexes(rel, q.Catalog), rel.ID), q)
 	if err != nil {
 		return 0, err
 	}
 	defer view.Close()
-	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}, w: txn.table(rel, view, pos)}
+	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}, w: txn.table(rel, q.Catalog, view, pos)}
+	if m.checks, err = newChecker(rel, checks); err != nil {
+		return 0, err
+	}
 	s := &plan.Insert{Table: rel}
 	out := delta.NewBuilder(rel.Types())
 	for k := range c.Len() {

@@ -475,7 +475,7 @@ func (e *Engine) tryInto(ctx context.Context, d *delivery, target *catalog.Relat
 		return err
 	}
 	defer view.Close()
-	w := txn.table(target, view, pos)
+	w := txn.table(target, e.cfg.Catalog.Snapshot(), view, pos)
 	types := target.Types()
 	// Deletes first: an update of a key may come as an insert and a delete from different actors.
 	for _, sign := range []int64{-1, 1} {

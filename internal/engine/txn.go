@@ -50,6 +50,7 @@ type txnTable struct {
 	sealed []*delta.Chunk    // rows of out from before the last Mark
 	own    map[string][]byte // full key → stored value; nil: deleted
 	read   uint64
+	unique []*uniqueKey
 }
 
 // undo is the former value of one key.
@@ -140,6 +141,9 @@ func (t *Txn) Overlay(v *table.View, ids []catalog.ID) {
 // view opens relations for a statement that writes: whatever is written after it stays on record until the
 // transaction ends, so that its commit can tell what has changed.
 func (t *Txn) view(ctx context.Context, ids []catalog.ID, q *Query) (*table.View, uint64, error) {
+	if err := t.e.awaitCreated(ctx, ids); err != nil {
+		return nil, 0, err
+	}
 	if t.level > ReadCommitted {
 		return t.fixedView(ctx, ids, q)
 	}
@@ -150,7 +154,7 @@ func (t *Txn) view(ctx context.Context, ids []catalog.ID, q *Query) (*table.View
 	for {
 		v, err := t.e.View(ctx, ids, q.MinPos)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, t.e.vanished(ids, err)
 		}
 		if pos, ok := t.e.dml.pin(v.Epoch); ok {
 			t.pins = append(t.pins, pos)
@@ -173,10 +177,12 @@ func (t *Txn) Abort() {
 }
 
 // table prepares writing to a relation with rows computed from view v, which reads up to log position pos.
-func (t *Txn) table(rel *catalog.Relation, v *table.View, pos uint64) *Writer {
+// rels is the catalog that the writing was decided by.
+func (t *Txn) table(rel *catalog.Relation, rels *catalog.Snapshot, v *table.View, pos uint64) *Writer {
 	x := t.tables[rel.ID]
 	if x == nil {
-		x = &txnTable{rel: rel, layout: job.NewLayout(rel), out: delta.NewBuilder(rel.Types()), own: map[string][]byte{}, read: pos}
+		x = &txnTable{rel: rel, layout: job.NewLayout(rel), out: delta.NewBuilder(rel.Types()), own: map[string][]byte{}, read: pos,
+			unique: uniqueKeys(rel, rels)}
 		t.tables[rel.ID] = x
 		t.order = append(t.order, x)
 	}
@@ -234,6 +240,7 @@ func (w *Writer) Delete(c *delta.Chunk, i int) error { return w.change(c, i, -1)
 
 func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
 	x := w.x
+	w.note(c, i, weight)
 	w.keyOf(c, i)
 	if w.t.marked {
 		old, had := x.own[string(w.k)]
@@ -307,6 +314,11 @@ func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 		w := write{rel: x.rel, chunks: cs, read: x.read, keys: make([]string, 0, len(x.own))}
 		for k := range x.own {
 			w.keys = append(w.keys, k)
+		}
+		for _, u := range x.unique {
+			for k := range u.own {
+				w.keys = append(w.keys, k)
+			}
 		}
 		ws = append(ws, w)
 	}

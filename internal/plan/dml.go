@@ -5,13 +5,23 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 )
 
+// Check is a condition that every new row of a table must not fail; over the table's columns.
+type Check struct {
+	Name string
+	Cond expr.Expr
+}
+
 // Insert is a bound INSERT.
 type Insert struct {
-	Table *catalog.Relation
+	Table  *catalog.Relation
+	Checks []Check
 	// Source yields full rows of the table, in column order, defaults and casts applied.
 	Source Node
-	// Conflict: 0 raise 23505, 'N' DO NOTHING, 'U' DO UPDATE. The arbiter is always the primary key.
-	Conflict byte
+	// Conflict: 0 raise 23505, 'N' DO NOTHING, 'U' DO UPDATE. Arbiter is the constraint that it is about, 0 the
+	// primary key; AnyArbiter: all of them.
+	Conflict   byte
+	Arbiter    catalog.ID
+	AnyArbiter bool
 	// Set gives, for DO UPDATE, the new row (one expression per table column) over the existing row's
 	// columns followed by the excluded row's. Where is its condition; nil: always.
 	Set   []expr.Expr
@@ -25,6 +35,7 @@ type Insert struct {
 // else RETURNING needs; Returning is over Source's columns. Of several matches for one old row the first counts.
 type Update struct {
 	Table          *catalog.Relation
+	Checks         []Check
 	Source         Node
 	Returning      []expr.Expr
 	ReturningNames []string

@@ -166,6 +166,9 @@ func (n *Node) Close(ctx context.Context) error {
 	if n.Engine != nil {
 		errs = append(errs, n.Engine.Close(ctx))
 	}
+	if n.Catalog != nil {
+		errs = append(errs, n.Catalog.Close(ctx))
+	}
 	if n.log != nil {
 		errs = append(errs, n.log.Close())
 	}
@@ -255,7 +258,7 @@ func (c *commits) Commit(ctx context.Context, s *shard.Shard, epoch, logPos uint
 	if err != nil {
 		return err
 	}
-	backup, err := c.catalog.Backup()
+	backup, err := c.catalog.Backup(ctx)
 	if err != nil {
 		return err
 	}

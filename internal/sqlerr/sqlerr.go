@@ -64,6 +64,7 @@ const (
 	JSONMemberNotFound           Code = "2203A"
 	JSONNumberNotFound           Code = "2203B"
 	JSONObjectNotFound           Code = "2203C"
+	SequenceLimitExceeded        Code = "2200H"
 	InvalidTextRepresentation    Code = "22P02"
 	InvalidBinaryRepresentation  Code = "22P03"
 	BadCopyFileFormat            Code = "22P04"

@@ -48,6 +48,7 @@ type Store struct {
 	rev    int64      // ModRevision of versionKey; guarded by mu
 	cur    atomic.Pointer[catalog.Snapshot]
 	nextID catalog.ID // guarded by mu
+	seqs   sequences
 }
 
 // Open reads the catalog, creating it with schema public and user root when it is empty. saved is the
@@ -66,18 +67,19 @@ func Open(ctx context.Context, client *clientv3.Client, database string, saved j
 	return s, s.load(ctx, database)
 }
 
-func (s *Store) create(ctx context.Context, saved json.RawMessage) error {
+func (s *Store) create(ctx context.Context, backup json.RawMessage) error {
 	snap := &catalog.Snapshot{
 		Schemas: map[string]*catalog.Schema{"public": {ID: catalog.FirstUserID, Name: "public", Owner: "root"}},
 		Users:   map[string]*catalog.User{"root": {ID: catalog.FirstUserID + 1, Name: "root", Super: true, CreateDB: true, Login: true}},
 	}
 	next := catalog.FirstUserID + 2
-	if len(saved) > 0 {
+	var saved map[string]json.RawMessage
+	if len(backup) > 0 {
 		var b Backup
-		if err := json.Unmarshal(saved, &b); err != nil {
+		if err := json.Unmarshal(backup, &b); err != nil {
 			return fmt.Errorf("restore catalog from checkpoint: %w", err)
 		}
-		snap, next = b.Snapshot, b.NextID
+		snap, next, saved = b.Snapshot, b.NextID, b.Sequences
 	}
 	var c catalog.Change
 	for _, x := range snap.Relations {
@@ -99,6 +101,9 @@ func (s *Store) create(ctx context.Context, saved json.RawMessage) error {
 	ops, err := encodeOps(&c)
 	if err != nil {
 		return err
+	}
+	for id, st := range saved {
+		ops = append(ops, clientv3.OpPut(sequenceKey+id, string(st)))
 	}
 	ops = append(ops, clientv3.OpPut(nextIDKey, fmt.Sprint(next)), clientv3.OpPut(versionKey, formatVersion))
 	_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(versionKey), "=", 0)).Then(ops...).Commit()
@@ -254,7 +259,7 @@ func encodeOps(c *catalog.Change) (ops []clientv3.Op, err error) {
 		}
 	}
 	for _, id := range c.Drop {
-		ops = append(ops, clientv3.OpDelete(fmt.Sprint(relationKey, id)))
+		ops = append(ops, clientv3.OpDelete(fmt.Sprint(relationKey, id)), clientv3.OpDelete(fmt.Sprint(sequenceKey, id)))
 	}
 	for _, n := range c.DropSchema {
 		ops = append(ops, clientv3.OpDelete(schemaKey+n))
@@ -289,14 +294,19 @@ func (s *Store) SetCreated(ctx context.Context, id catalog.ID) error {
 
 // Backup is the catalog as a checkpoint carries it.
 type Backup struct {
-	NextID   catalog.ID
-	Snapshot *catalog.Snapshot
+	NextID    catalog.ID
+	Snapshot  *catalog.Snapshot
+	Sequences map[string]json.RawMessage `json:",omitempty"` // SequenceState by id
 }
 
 // Backup encodes the catalog for a checkpoint.
-func (s *Store) Backup() (json.RawMessage, error) {
+func (s *Store) Backup(ctx context.Context) (json.RawMessage, error) {
+	seqs, err := s.sequenceStates(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
-	b := Backup{s.nextID, s.cur.Load()}
+	b := Backup{s.nextID, s.cur.Load(), seqs}
 	s.mu.Unlock()
 	out, err := json.Marshal(b)
 	if err != nil {

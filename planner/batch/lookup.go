@@ -200,6 +200,9 @@ func rate(r, base *catalog.Relation, byCol map[int]fixed) choice {
 		cols = append(cols, k.Col)
 		c.length++
 	}
+	if r.Kind == catalog.Index && r.Unique && c.length < len(r.Key) {
+		return choice{rel: r} // rows with NULL in a column that is not fixed are not in it
+	}
 	for _, u := range r.UniqueKeys {
 		c.point = c.point || len(u) > 0 && within(u, cols)
 	}

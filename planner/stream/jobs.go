@@ -85,3 +85,23 @@ func IndexJob(idx, base *catalog.Relation, parallelism int) (plan.Node, *Facts, 
 	}
 	return Plan(p, root, parallelism)
 }
+
+// UniqueJob is the plan of the index behind a unique key: whole rows of base by the key's columns, those without NULL in
+// them unless NULLs are equal.
+func UniqueJob(idx, base *catalog.Relation) (plan.Node, *Facts) {
+	d := &distributor{parallelism: idx.Parallelism}
+	var in plan.Node = logical.Scan(base)
+	var key []int
+	var conds []expr.Expr
+	for _, k := range idx.IndexCols {
+		key = append(key, k.Col)
+		conds = append(conds, &expr.IsNull{Arg: &expr.Col{Index: k.Col, Ty: base.Columns[k.Col].Type, Name: base.Columns[k.Col].Name}, Negate: true})
+	}
+	if !idx.NullsNotDistinct {
+		in = &plan.Filter{Input: in, Cond: expr.And(conds)}
+	}
+	m := &plan.Materialize{Table: idx.ID, Key: ascending(key), Dist: key}
+	m.Input, _ = d.hash(in, spread{}, m.Dist)
+	top, states := number(m)
+	return top, &Facts{Key: m.Key, Dist: m.Dist, UniqueKeys: [][]int{key}, States: states}
+}
