@@ -85,6 +85,21 @@ func refuse(hint string) answer {
 	}
 }
 
+// currentQuery is the text that pg_stat_activity shows of the session.
+func currentQuery(c *call) (sqltypes.Datum, error) {
+	for _, a := range c.activity() {
+		if int32(a.PID) == c.session.PID() {
+			return a.Query, nil
+		}
+	}
+	return nil, nil
+}
+
+func notInRecovery(*call) (sqltypes.Datum, error) {
+	return nil, sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "recovery is not in progress").
+		WithHint("Recovery control functions can only be executed during recovery.")
+}
+
 // answers lists the catalog functions. To add one, give it a signature in internal/expr and list it here.
 func answers() map[string]answer { return answerTable }
 
@@ -102,6 +117,18 @@ var answerTable = map[string]answer{
 	"pg_ts_dict_is_visible":        null,
 	"pg_ts_parser_is_visible":      null,
 	"pg_ts_template_is_visible":    null,
+
+	"current_query":                       currentQuery,
+	"pg_trigger_depth":                    constant(int64(0)),
+	"pg_current_logfile":                  null, // the log goes to standard error
+	"pg_notification_queue_usage":         constant(0.0),
+	"pg_safe_snapshot_blocking_pids":      constant(sqlio.MakeArray(sqltypes.ArrayOf(sqltypes.Int4), nil)),
+	"pg_last_xact_replay_timestamp":       null,
+	"pg_is_wal_replay_paused":             notInRecovery,
+	"pg_get_wal_replay_pause_state":       notInRecovery,
+	"pg_relation_filepath":                null, // relations have no files of their own
+	"pg_get_statisticsobjdef_expressions": null,
+	"pg_stat_clear_snapshot":              constant([]byte{}),
 
 	"pg_get_expr":                        storedExpr,
 	"pg_get_viewdef":                     viewDef,

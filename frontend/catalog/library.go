@@ -30,6 +30,8 @@ type proc struct {
 	args       []int64
 	names      []string // of arguments, and of result columns after them; nil: none
 	optional   int
+	direct     int      // of an ordered-set aggregate: how many arguments stand before ORDER BY
+	orderedSet bool     // an ordered-set aggregate
 	defaults   []string // SQL texts of the optional arguments; nil: NULL
 	out        bool     // columns are OUT parameters
 	rows       string   // the relation whose rows are the result
@@ -101,6 +103,7 @@ var library = sync.OnceValue(func() *funcLibrary {
 		p := &proc{name: f.Name, kind: 'a', args: oidsOf(f.Args), result: int64(f.Result.OID()), volatility: 'i', language: oidInternal,
 			doc: f.Doc, callable: true}
 		p.makeVariadic(f.Variadic)
+		p.orderedSet, p.direct = f.OrderedSet, f.Direct
 		p.oid = oidOf(p.name, p.args)
 		add(p)
 	})
@@ -150,8 +153,29 @@ func funcProc(f *expr.Func) *proc {
 	p := &proc{name: f.Name, kind: 'f', args: oidsOf(f.Args), optional: f.Optional, result: int64(f.Result.OID()),
 		volatility: "isv"[f.Volatility], strict: f.Nulls == expr.Strict, language: oidInternal, doc: f.Doc, callable: true}
 	p.makeVariadic(f.Variadic)
-	p.names = paramNames(f.Name, len(f.Args))
+	p.names, p.defaults = paramNames(f.Name, len(f.Args)), paramDefaults(f.Name, f.Args, f.Optional)
 	return p
+}
+
+// paramDefaults are the defaults of a function's optional arguments; nil where the library has none, because the function
+// tells by the number of its arguments.
+func paramDefaults(name string, args []sqltypes.Type, optional int) []string {
+	params := expr.Params(name)
+	if optional == 0 || len(params) < len(args) {
+		return nil
+	}
+	var out []string
+	for i := len(args) - optional; i < len(args); i++ {
+		d := params[i].Default
+		if t := args[i]; !t.IsNumber() && t.Kind != sqltypes.KBool {
+			d = "'" + d + "'::" + t.String()
+		}
+		if params[i].Default == "" {
+			d = "NULL"
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // paramNames are the names of a function's n parameters, nil when it has none.
@@ -172,7 +196,7 @@ func paramNames(name string, n int) []string {
 func tableProc(f *expr.TableFunc) *proc {
 	p := &proc{name: f.Name, kind: 'f', args: oidsOf(f.Args), optional: f.Optional, set: true, volatility: "isv"[f.Volatility],
 		strict: !f.CalledOnNull, language: oidInternal, doc: f.Doc, callable: true, result: int64(sqltypes.AnyElement.OID())}
-	p.names = paramNames(f.Name, len(f.Args))
+	p.names, p.defaults = paramNames(f.Name, len(f.Args)), paramDefaults(f.Name, f.Args, f.Optional)
 	switch {
 	case f.ColumnDefs:
 		p.result = int64(sqltypes.Record.OID())

@@ -170,6 +170,13 @@ func (p *proc) arguments(identity bool) string {
 		}
 		parts = append(parts, s)
 	}
+	if p.orderedSet {
+		order := "ORDER BY " + strings.Join(parts[p.direct:], ", ")
+		if p.direct == 0 {
+			return order
+		}
+		return strings.Join(parts[:p.direct], ", ") + " " + order
+	}
 	if p.out {
 		for i, c := range p.columns {
 			parts = append(parts, "OUT "+parser.QuoteIdent(p.names[len(p.args)+i])+" "+typeName(c))
@@ -200,7 +207,11 @@ func (p *proc) resultText() string {
 func fixedAggregate(w *writer, _ *System) {
 	for _, p := range library().procs {
 		if p.kind == 'a' {
-			w.add(row{"aggfnoid": p.oid, "aggkind": "n", "aggfinalmodify": "r", "aggmfinalmodify": "r", "aggtranstype": oidInternalType})
+			kind := "n"
+			if p.orderedSet {
+				kind = "o"
+			}
+			w.add(row{"aggfnoid": p.oid, "aggkind": kind, "aggnumdirectargs": p.direct, "aggfinalmodify": "r", "aggmfinalmodify": "r", "aggtranstype": oidInternalType})
 		}
 	}
 }

@@ -168,9 +168,14 @@ func echo(name string, args []sqltypes.Datum, t sqltypes.Type) (sqltypes.Datum, 
 		return true, nil
 	case sqltypes.PhysInt64:
 		return n % 1000, nil
+	case sqltypes.PhysFloat64:
+		return float64(n % 1000), nil
 	}
 	switch t.Kind {
 	case sqltypes.KArray:
+		if t.ElemType().Phys() == sqltypes.PhysBytes {
+			return sqlio.MakeArray(t, []sqltypes.Datum{[]byte(name)}), nil
+		}
 		return sqlio.MakeArray(t, []sqltypes.Datum{n % 1000}), nil
 	case sqltypes.KVoid:
 		return []byte{}, nil

@@ -222,6 +222,20 @@ func uuidV4(c *Ctx, dst []byte) ([]byte, error) {
 	return append(dst, id[:]...), err
 }
 
+func collationFor(_ *Ctx, _ []sqltypes.Datum, types []sqltypes.Type) (sqltypes.Datum, error) {
+	t := types[0]
+	if t.Kind == sqltypes.KArray {
+		t = t.ElemType()
+	}
+	switch {
+	case t.Kind == sqltypes.KName:
+		return "\"C\"", nil
+	case t.IsString(), t.Kind == sqltypes.KUnknown:
+		return "\"default\"", nil
+	}
+	return nil, sqlerr.New(sqlerr.DatatypeMismatch, "collations are not supported by type %s", t)
+}
+
 // sessionFuncs lists what a session can be asked about itself.
 func sessionFuncs() []Func {
 	n, t, i4, b, oid := sqltypes.Name, sqltypes.Text, sqltypes.Int4, sqltypes.Bool, sqltypes.Oid
@@ -264,6 +278,9 @@ func sessionFuncs() []Func {
 		fn("row_security_active", ts(t), b, k1(func([]byte) bool { return false }), "whether row security applies to a table"),
 		fn("inet_server_addr", nil, t, b0(func(_ *Ctx, dst []byte) ([]byte, error) { return dst, errNull }), "address of the server"),
 		fn("inet_client_addr", nil, t, b0(func(_ *Ctx, dst []byte) ([]byte, error) { return dst, errNull }), "address of the client"),
+		fn("getpgusername", nil, n, user, "name of the user"),
+		fn("pg_collation_for", ts(sqltypes.Any), t, boxed(collationFor), "collation of a value"),
+		fn("pg_column_compression", ts(sqltypes.Any), t, b0(func(_ *Ctx, dst []byte) ([]byte, error) { return dst, errNull }), "how a value is compressed, NULL for not"),
 		fn("pg_column_size", ts(sqltypes.Any), i4, int64Rows(columnSize), "bytes that a value takes"),
 	}
 	for i := range list {

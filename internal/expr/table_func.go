@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"bytes"
 	"math"
 
 	"github.com/millrace/millrace/internal/datetime"
@@ -281,6 +282,25 @@ func listKeywords(_ *Ctx, _ []sqltypes.Datum, _ []sqltypes.Type, emit func(row [
 	return nil
 }
 
+// optionsToTable spreads out the options of a foreign server or table: name=value, or a name alone.
+func optionsToTable(_ *Ctx, args []sqltypes.Datum, _ []sqltypes.Type, emit func(row []sqltypes.Datum) error) error {
+	arr, err := sqlio.ReadArray(textArray, bytesOfDatum(args[0]))
+	if err != nil {
+		return err
+	}
+	for _, d := range arr.Elems() {
+		name, value, ok := bytes.Cut(bytesOfDatum(d), []byte("="))
+		row := []sqltypes.Datum{name, nil}
+		if ok {
+			row[1] = value
+		}
+		if err := emit(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // textTableFuncs lists the functions that cut texts into rows, and the key words.
 func textTableFuncs() []TableFunc {
 	t := sqltypes.Text
@@ -290,6 +310,8 @@ func textTableFuncs() []TableFunc {
 		scalarSet("regexp_matches", ts(t, t, t), textArray, 1, regexpMatches, "groups of the first match, of all with flag g"),
 		scalarSet("regexp_split_to_table", ts(t, t, t), t, 1, regexpSplitToTable, "text cut at the matches"),
 		split,
+		{Name: "pg_options_to_table", Args: ts(textArray), Eval: optionsToTable, Doc: "options as names and values", Volatility: Stable,
+			Cols: []RowCol{{"option_name", t}, {"option_value", t}}},
 		{Name: "pg_get_keywords", Eval: listKeywords, Doc: "key words", Volatility: Stable,
 			Cols: []RowCol{{"word", t}, {"catcode", sqltypes.Char}, {"barelabel", sqltypes.Bool}, {"catdesc", t}, {"baredesc", t}}},
 	}
