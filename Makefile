@@ -70,9 +70,11 @@ soak: ## the tests with random kills and random queries, for minutes; SEED=n rep
 	go test -count=1 -timeout 60m ./internal/e2e -v -long $(if $(SEED),-seed $(SEED))
 
 .PHONY: bench
-bench: ## the Nexmark queries beside hand-written programs, then the latency of one row; minutes
+bench: ## the Nexmark queries beside hand-written programs, latency of a row, TPC-H and look-ups beside PostgreSQL; minutes
 	go run ./cmd/millrace bench nexmark
 	go run ./cmd/millrace bench latency
+	go run ./cmd/millrace bench tpch --sf 0.1
+	go run ./cmd/millrace bench lookup
 
 .PHONY: bench-micro
 bench-micro: ## Go benchmarks of the hot paths
