@@ -38,7 +38,7 @@ func relationRows(w *writer, f *facts) {
 		for i, d := range r.DependsOn {
 			on[i] = int64(d)
 		}
-		v := row{"id": r.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "owner": r.Owner, "definition": session.CreateSQL(r),
+		v := row{"id": r.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "owner": r.Owner, "definition": session.CreateSQL(f.snap, r),
 			"connector": orNil(connectorOf(r)), "creating": r.Creating, "append_only": r.AppendOnly, "depends_on": on, "parallelism": r.Parallelism,
 			"comment": orNil(r.Comment)}
 		if len(r.PrimaryKey) > 0 {

@@ -305,26 +305,3 @@ func nullable(v string) sqltypes.Datum {
 	}
 	return v
 }
-
-// CreateSQL returns the statement that would make a relation again.
-func CreateSQL(r *catalog.Relation) string {
-	name := parser.QuoteName(parser.Name{Parts: []string{r.Schema, r.Name}})
-	switch r.Kind {
-	case catalog.View:
-		return "CREATE VIEW " + name + " AS " + r.Definition
-	case catalog.MatView:
-		return "CREATE MATERIALIZED VIEW " + name + " AS " + r.Definition
-	}
-	return r.Definition
-}
-
-func (s *Session) showCreate(x *parser.ShowStmt, cols []pgwire.Column) (pgwire.Rows, error) {
-	r, err := s.find(s.snapshot(), x.Relation)
-	if err != nil {
-		return nil, err
-	}
-	if kind, ok := dropKinds[x.ObjectKind]; ok && kind != r.Kind {
-		return nil, sqlerr.New(sqlerr.WrongObjectType, "%q is not a %s", r.Name, kind).At(x.Relation.Pos)
-	}
-	return table(cols, [][]sqltypes.Datum{{r.Schema + "." + r.Name, CreateSQL(r)}}, "SHOW"), nil
-}
