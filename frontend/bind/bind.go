@@ -50,6 +50,9 @@ type Env struct {
 	// a named view is made of is not among them.
 	Used []catalog.ID
 
+	// Locks is the locking clause of the query, such as FOR UPDATE; "": none.
+	Locks string
+
 	views   int          // nesting of view expansions
 	calling []catalog.ID // functions being expanded
 }

@@ -21,10 +21,7 @@ func (b *binder) query(q *parser.Query, outer *scope, resolve bool) *relation {
 	if q.With != nil {
 		outer = b.with(q.With, outer)
 	}
-	if len(q.Locking) > 0 {
-		l := q.Locking[0]
-		fail(unsupported(l.Pos, "Concurrent changes to the same rows are detected at COMMIT.", "SELECT FOR %s is not supported", l.Strength))
-	}
+	b.locking(q)
 	if s, ok := q.Body.(*parser.Select); ok {
 		return &relation{b.selectQuery(q, s, outer, resolve)}
 	}

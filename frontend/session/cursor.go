@@ -64,7 +64,7 @@ func (s *Session) declare(ctx context.Context, p *portal, x *parser.DeclareStmt)
 			c.columns[i].Binary = true
 		}
 	}
-	r, err := s.m.Engine.Run(ctx, s.reads(), p.b.query, s.query2())
+	r, err := s.runQuery(ctx, p.b)
 	if err != nil {
 		return err
 	}

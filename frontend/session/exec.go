@@ -33,6 +33,7 @@ type prepared struct {
 
 // bound is what a statement was bound to; at most one field is set, none for utility statements.
 type bound struct {
+	locks  string // the query's locking clause
 	query  plan.Node
 	insert *plan.Insert
 	update *plan.Update
@@ -74,6 +75,7 @@ func (p *prepared) bind() (err error) {
 			return err
 		}
 		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
+		p.bound.locks = env.Locks
 		setOrigins(p.columns, p.bound.query, env.Catalog, env.Used)
 		p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
 	case *parser.VerifyStmt:
@@ -106,6 +108,7 @@ func (p *prepared) bind() (err error) {
 		if p.bound.query, err = bind.Query(env, x.Query); err != nil {
 			return err
 		}
+		p.bound.locks = env.Locks
 		p.cursor = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 		p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
 	default:
@@ -297,11 +300,7 @@ func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 	}
 	switch {
 	case p.b.query != nil:
-		q := s.query2()
-		if p.b.verify != nil {
-			s.asStream(q, p.b.verify)
-		}
-		r, err := s.m.Engine.Run(ctx, s.reads(), p.b.query, q)
+		r, err := s.runQuery(ctx, p.b)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/engine"
 )
 
 // sharing are the modes of LOCK TABLE that others' writes do not break.
@@ -30,4 +31,22 @@ func (s *Session) lock(ctx context.Context, x *parser.LockStmt) error {
 		return nil
 	}
 	return s.writes().Lock(ctx, ids, s.query2())
+}
+
+// runQuery starts a query in the running transaction. What SELECT FOR UPDATE and its kin read must be the same when the
+// transaction commits.
+func (s *Session) runQuery(ctx context.Context, b bound) (*engine.Rows, error) {
+	q, txn := s.query2(), s.reads()
+	if b.verify != nil {
+		s.asStream(q, b.verify)
+	}
+	if b.locks != "" {
+		if err := s.mayWrite("SELECT " + b.locks); err != nil {
+			return nil, err
+		}
+		if s.txn.block {
+			q.Lock, txn = true, s.writes()
+		}
+	}
+	return s.m.Engine.Run(ctx, txn, b.query, q)
 }

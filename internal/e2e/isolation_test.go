@@ -142,3 +142,35 @@ func TestPhantom(t *testing.T) {
 		t.Errorf("%s rows, want 2", got)
 	}
 }
+
+// TestForUpdate: who read a row FOR UPDATE and then writes what follows from it cannot overwrite another's change; other
+// rows may change meanwhile. Without the clause the change is lost, as in PostgreSQL.
+func TestForUpdate(t *testing.T) {
+	node := harness.NewNode(t)
+	a, b := node.Conn(), node.Conn()
+	exec(t, a, "CREATE TABLE acc (id int PRIMARY KEY, n int); INSERT INTO acc VALUES (1, 10), (2, 20)")
+	for _, x := range []struct{ read, other, code, left string }{
+		{"SELECT n FROM acc WHERE id = 1", "UPDATE acc SET n = n + 1 WHERE id = 1", "00000", "0"},
+		{"SELECT n FROM acc WHERE id = 1 FOR UPDATE", "UPDATE acc SET n = n + 1 WHERE id = 1", "40001", "11"},
+		{"SELECT n FROM acc WHERE id = 1 FOR NO KEY UPDATE SKIP LOCKED", "UPDATE acc SET n = n + 1 WHERE id = 2", "00000", "0"},
+		{"SELECT n FROM acc WHERE id = 2 FOR SHARE", "DELETE FROM acc WHERE id = 2", "40001", "10"},
+		{"LOCK TABLE acc IN SHARE MODE", "INSERT INTO acc VALUES (3, 30)", "40001", "10"},
+		{"LOCK TABLE acc IN ROW SHARE MODE", "INSERT INTO acc VALUES (3, 30)", "00000", "0"},
+		{"DECLARE c CURSOR FOR SELECT n FROM acc WHERE id = 1 FOR UPDATE", "UPDATE acc SET n = n + 1 WHERE id = 1", "40001", "11"},
+	} {
+		t.Run(x.read, func(t *testing.T) {
+			exec(t, a, "DELETE FROM acc; INSERT INTO acc VALUES (1, 10), (2, 20)")
+			exec(t, a, "BEGIN")
+			exec(t, a, x.read)
+			exec(t, b, x.other)
+			exec(t, a, "UPDATE acc SET n = 0 WHERE id = 1")
+			err := try(a, "COMMIT")
+			if got := code(err); got != x.code && !(err == nil && x.code == "00000") {
+				t.Errorf("COMMIT said %v, want %s", err, x.code)
+			}
+			if got := one(t, a, "SELECT n FROM acc WHERE id = 1"); got != x.left {
+				t.Errorf("the row has %s, want %s", got, x.left)
+			}
+		})
+	}
+}

@@ -17,6 +17,7 @@ import (
 type Query struct {
 	Catalog *catalog.Snapshot   // what the statement was bound against
 	MinPos  uint64              // log position of the session's last write
+	Lock    bool                // what is read must not have changed when the transaction commits
 	Staged  map[catalog.ID]bool // relations that the running transaction will create when it commits
 	Ctx     func() *expr.Ctx
 	System  func(ctx context.Context, schema, name string, cols []int) (batch.ChunkIter, error)
@@ -46,6 +47,7 @@ func (e *Engine) Run(ctx context.Context, txn *Txn, n plan.Node, q *Query) (*Row
 	if err != nil {
 		return nil, err
 	}
+
 	r, err := e.run(ctx, n, view, txn, q)
 	if err != nil {
 		view.Close()
@@ -55,8 +57,12 @@ func (e *Engine) Run(ctx context.Context, txn *Txn, n plan.Node, q *Query) (*Row
 }
 
 func (e *Engine) open(ctx context.Context, txn *Txn, q *Query, ids []catalog.ID) (view *table.View, err error) {
-	if txn != nil && txn.level > ReadCommitted {
-		view, _, err = txn.fixedView(ctx, ids, q)
+	if txn != nil && (txn.level > ReadCommitted || q.Lock) {
+		var pos uint64
+		view, pos, err = txn.view(ctx, ids, q)
+		if q.Lock && err == nil {
+			txn.locks = append(txn.locks, &readSet{pos: pos})
+		}
 	} else {
 		var there []catalog.ID
 		if there, err = q.existing(ids); err == nil {
@@ -92,7 +98,10 @@ func (e *Engine) run(ctx context.Context, n plan.Node, view *table.View, txn *Tx
 	o := q.Batch
 	o.Ctx = q.Ctx
 	rd := &Reader{View: view, Rels: q.Catalog}
-	if txn != nil && txn.level == Serializable {
+	switch {
+	case txn != nil && q.Lock:
+		rd.reads = txn.locks[len(txn.locks)-1]
+	case txn != nil && txn.level == Serializable:
 		rd.reads = &txn.fixed.reads
 	}
 	op, err := batch.Build(n, relations{rd, q}, o)
