@@ -264,6 +264,12 @@ type LockStmt struct {
 	NoWait bool
 }
 
+// DoStmt is DO 'text' [LANGUAGE name].
+type DoStmt struct {
+	Source
+	Body, Language string
+}
+
 // ListenStmt is LISTEN channel.
 type ListenStmt struct {
 	Source

@@ -61,6 +61,13 @@ func (f *formatter) wordStmt(s Stmt) {
 		f.wordOrAll("CLOSE ", s.Name, "ALL")
 	case *UnlistenStmt:
 		f.wordOrAll("UNLISTEN ", s.Channel, "*")
+	case *DoStmt:
+		f.add("DO ")
+		f.string(s.Body)
+		if s.Language != "" {
+			f.add(" LANGUAGE ")
+			f.ident(s.Language)
+		}
 	case *ListenStmt:
 		f.wordOrAll("LISTEN ", s.Channel, "")
 	case *NotifyStmt:

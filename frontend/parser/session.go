@@ -275,6 +275,23 @@ func (p *parser) discard() Stmt {
 	return &DiscardStmt{What: upper(what)}
 }
 
+// do parses DO 'text' [LANGUAGE name], the two in any order.
+func (p *parser) do() Stmt {
+	p.advance()
+	s := &DoStmt{}
+	for p.cur().kind == tokString || p.is("language") {
+		if p.take("language") {
+			s.Language = p.wordOrString()
+		} else {
+			s.Body = p.stringLit()
+		}
+	}
+	if s.Body == "" && s.Language == "" {
+		p.fail()
+	}
+	return s
+}
+
 // lock parses LOCK [TABLE] a, b [IN mode MODE] [NOWAIT].
 func (p *parser) lock() Stmt {
 	s := &LockStmt{Mode: "ACCESS EXCLUSIVE"}

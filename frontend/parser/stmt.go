@@ -99,6 +99,8 @@ func sessionParser(word string) func(*parser) Stmt {
 		return (*parser).subscribe
 	case "discard":
 		return (*parser).discard
+	case "do":
+		return (*parser).do
 	case "lock":
 		return (*parser).lock
 	case "listen":

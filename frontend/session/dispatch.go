@@ -73,6 +73,9 @@ func (s *Session) utility(ctx context.Context, st statement) (pgwire.Rows, error
 			return nil, notInBlock("VACUUM")
 		}
 		return tag("VACUUM", nil)
+	case *parser.DoStmt:
+		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "DO is not supported").At(x.Pos).
+			WithHint("There are no procedural languages; CREATE FUNCTION … LANGUAGE sql is supported.")
 	case *parser.ListenStmt, *parser.NotifyStmt:
 		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "LISTEN and NOTIFY are not supported").At(st.ast.Src().Pos)
 	case *parser.UnlistenStmt:
