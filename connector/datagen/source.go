@@ -148,7 +148,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 	b := &connector.Batch{
 		Chunk:    delta.NewChunk(cols, nil, n),
 		Offsets:  []connector.SplitOffset{{Split: s.name, Offset: offset.Encode(s.next, s.base)}},
-		EndOfTxn: true, Backlog: left - int64(n),
+		EndOfTxn: true, Backlog: left - int64(n), Resting: left == int64(n),
 	}
 	if r.config.rows == forever {
 		b.Backlog = -1

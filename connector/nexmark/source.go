@@ -158,6 +158,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 		Offsets:  []connector.SplitOffset{{Split: s.name, Offset: offset.Encode(s.next)}},
 		EndOfTxn: true,
 		Backlog:  r.backlog(s),
+		Resting:  s.next >= r.config.events,
 	}, nil
 }
 

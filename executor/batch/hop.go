@@ -19,7 +19,7 @@ type hop struct {
 
 	cur  *delta.Chunk
 	k    int
-	next int64 // start, in microseconds, of the next window of row k; valid when inside
+	next plan.Windows // those of row k that are left; valid when inside
 	// inside: row k has been begun.
 	inside bool
 }
@@ -71,17 +71,17 @@ func (h *hop) step() *delta.Chunk {
 		if times.IsNull(i) || !h.finite(times.Ints[i]) {
 			continue
 		}
-		t := times.Ints[i] * h.unit
 		if !h.inside {
-			h.next, h.inside = h.first(t), true
+			h.next, h.inside = h.n.WindowsAt(times.Ints[i]*h.unit), true
 		}
-		for ; h.next <= t; h.next += h.n.SlideMicros {
+		for ; h.next.Count > 0; h.next.Count-- {
 			if len(idx) >= delta.BatchRows {
 				return h.windows(idx, starts, ends)
 			}
 			idx = append(idx, int32(i))
-			starts = append(starts, floorDiv(h.next, h.unit))
-			ends = append(ends, floorDiv(h.next+h.n.SizeMicros, h.unit))
+			starts = append(starts, floorDiv(h.next.Start, h.unit))
+			ends = append(ends, floorDiv(h.next.End, h.unit))
+			h.next.Start, h.next.End = h.next.Start+h.next.StartStep, h.next.End+h.next.EndStep
 		}
 	}
 	if len(idx) == 0 {
@@ -96,12 +96,6 @@ func (h *hop) finite(t int64) bool {
 		return t > math.MinInt32 && t < math.MaxInt32
 	}
 	return t > math.MinInt64 && t < math.MaxInt64
-}
-
-// first is the start of the earliest window with t in it: the smallest start above t − size.
-func (h *hop) first(t int64) int64 {
-	s := t - h.n.SizeMicros
-	return s - floorMod(s-h.n.OffsetMicros, h.n.SlideMicros) + h.n.SlideMicros
 }
 
 func floorMod(a, b int64) int64 {

@@ -45,7 +45,7 @@ type watermark struct {
 	out    stream.Mark
 }
 
-// splitMark is what is known of one split. It is stored as: watermark, then late rows, 8 bytes each.
+// splitMark is what is known of one split. It is stored as: watermark, late rows, 8 bytes each, then 1 if it rests.
 type splitMark struct {
 	mark    int64 // NoMark: none yet
 	late    int64
@@ -53,6 +53,8 @@ type splitMark struct {
 	resting bool
 	seen    time.Time // when it last had rows, or was first waited for
 }
+
+const splitMarkLen = 17
 
 // dmlSplit names the writes to a table itself.
 const dmlSplit = ""
@@ -101,8 +103,8 @@ func newWatermark(n *plan.Watermark, env *stream.Env, f *floor, index int) (*wat
 	}
 	r := key.TableRange(w.cfg.Table)
 	err = w.cfg.Store.Scan(r.Lo, r.Hi, func(full, v []byte) bool {
-		if _, _, k, err := key.Split(full); err == nil && len(v) == 16 {
-			w.splits[string(k)] = &splitMark{mark: int64(binary.LittleEndian.Uint64(v)), late: int64(binary.LittleEndian.Uint64(v[8:])), seen: w.now()}
+		if _, _, k, err := key.Split(full); err == nil && len(v) == splitMarkLen {
+			w.splits[string(k)] = &splitMark{mark: int64(binary.LittleEndian.Uint64(v)), late: int64(binary.LittleEndian.Uint64(v[8:])), resting: v[16] != 0, seen: w.now()}
 		}
 		return true
 	})
@@ -198,6 +200,7 @@ func (w *watermark) enter(name string, floor int64) {
 	if s.resting || s.mark == stream.NoMark || name == dmlSplit && !w.alone {
 		s.mark = max(s.mark, floor)
 	}
+	s.dirty = s.dirty || s.resting
 	s.resting, s.seen = false, w.now()
 }
 
@@ -224,7 +227,10 @@ func (w *watermark) least() (v int64, rests bool) {
 	rests = true
 	for _, name := range names {
 		s := w.split(name)
-		if s.resting = s.resting || w.idle(name, s); s.resting {
+		if !s.resting && w.idle(name, s) {
+			s.resting, s.dirty = true, true
+		}
+		if s.resting {
 			greatest = max(greatest, s.mark)
 		} else {
 			least, rests = min(least, s.mark), false
@@ -273,7 +279,7 @@ func (w *watermark) Wake() (at int64, ok bool) {
 func (w *watermark) Flush(d *state.Delta) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var v [16]byte
+	var v [splitMarkLen]byte
 	for name, s := range w.splits {
 		if !s.dirty {
 			continue
@@ -281,6 +287,9 @@ func (w *watermark) Flush(d *state.Delta) {
 		s.dirty = false
 		binary.LittleEndian.PutUint64(v[:], uint64(s.mark))
 		binary.LittleEndian.PutUint64(v[8:], uint64(s.late))
+		if v[16] = 0; s.resting {
+			v[16] = 1
+		}
 		d.Put(w.cfg.Table, splitVNode(name), []byte(name), v[:])
 	}
 }

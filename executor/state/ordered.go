@@ -282,6 +282,11 @@ func (m *OrderedMap) Descend(prefix []byte, f func(k, v []byte) bool) {
 	m.descend(m.root, prefix, key.PrefixEnd(prefix), f)
 }
 
+// DescendFrom calls f for the live entries with prefix and a key below hi, from the last downwards, until f returns false.
+func (m *OrderedMap) DescendFrom(prefix, hi []byte, f func(k, v []byte) bool) {
+	m.descend(m.root, prefix, hi, f)
+}
+
 // descend visits entries below hi (nil: no bound) in falling order.
 func (m *OrderedMap) descend(n *node, prefix, hi []byte, f func(k, v []byte) bool) bool {
 	if n.kids != nil {

@@ -34,32 +34,26 @@ func hopOf(n *plan.Hop) *hop {
 	return h
 }
 
-// first returns the start of the earliest window with t in it, both in microseconds: the smallest start above t − size.
-func (h *hop) first(t int64) int64 {
-	s := t - h.n.SizeMicros
-	return s + h.n.SlideMicros - floorMod(s-h.n.OffsetMicros, h.n.SlideMicros)
-}
-
-// earliest returns the bounds of the earliest window with t in it, or of one that begins at t when slides leave gaps.
+// earliest returns the bounds of the earliest window with t in it, or of the next one when slides leave a gap there.
 func (h *hop) earliest(t int64) (start, end int64) {
 	if !h.finite(t) {
 		return t, t
 	}
-	s := h.first(t * h.unit)
-	return floorDiv(s, h.unit), floorDiv(s+h.n.SizeMicros, h.unit)
+	w := h.n.WindowsAt(t * h.unit)
+	return floorDiv(w.Start, h.unit), floorDiv(w.End, h.unit)
 }
 
 // OnDelta implements Operator.
 func (h *hop) OnDelta(_ int, c *delta.Chunk, emit Emit) error {
 	per := int((h.n.SizeMicros + h.n.SlideMicros - 1) / h.n.SlideMicros)
 	idx := make([]int32, 0, min(per*c.Len(), 2*delta.BatchRows))
-	starts := make([]int64, 0, cap(idx))
+	starts, ends := make([]int64, 0, cap(idx)), make([]int64, 0, cap(idx))
 	flush := func() error {
 		if len(idx) == 0 {
 			return nil
 		}
-		err := emit(h.windows(c, idx, starts))
-		idx, starts = make([]int32, 0, cap(idx)), make([]int64, 0, cap(idx))
+		err := emit(h.windows(c, idx, starts, ends))
+		idx, starts, ends = make([]int32, 0, cap(idx)), make([]int64, 0, cap(idx)), make([]int64, 0, cap(idx))
 		return err
 	}
 	times := c.Cols[h.n.TimeCol]
@@ -68,29 +62,28 @@ func (h *hop) OnDelta(_ int, c *delta.Chunk, emit Emit) error {
 		if times.IsNull(i) || !h.finite(times.Ints[i]) {
 			continue
 		}
-		t := times.Ints[i] * h.unit
-		for s := h.first(t); s <= t; s += h.n.SlideMicros {
-			idx, starts = append(idx, int32(i)), append(starts, s)
+		w := h.n.WindowsAt(times.Ints[i] * h.unit)
+		for range w.Count {
+			idx, starts, ends = append(idx, int32(i)), append(starts, w.Start), append(ends, w.End)
 			if len(idx) >= 2*delta.BatchRows {
 				if err := flush(); err != nil {
 					return err
 				}
 			}
+			w.Start, w.End = w.Start+w.StartStep, w.End+w.EndStep
 		}
 	}
 	return flush()
 }
 
-// windows makes the rows idx of c with windows that begin at starts, in microseconds.
-func (h *hop) windows(c *delta.Chunk, idx []int32, starts []int64) *delta.Chunk {
+// windows makes the rows idx of c with windows of the given bounds, in microseconds.
+func (h *hop) windows(c *delta.Chunk, idx []int32, starts, ends []int64) *delta.Chunk {
 	cols := make([]*delta.Vec, 0, len(c.Cols)+2)
 	for _, v := range c.Cols {
 		cols = append(cols, v.Gather(idx))
 	}
-	ends := make([]int64, len(starts))
-	for k, s := range starts {
-		ends[k] = floorDiv(s+h.n.SizeMicros, h.unit)
-		starts[k] = floorDiv(s, h.unit)
+	for k := range starts {
+		starts[k], ends[k] = floorDiv(starts[k], h.unit), floorDiv(ends[k], h.unit)
 	}
 	cols = append(cols, delta.IntVec(h.ty, starts), delta.IntVec(h.ty, ends))
 	return delta.NewChunk(cols, gatherWeights(c.Weights, idx), len(idx))

@@ -156,6 +156,7 @@ func (r *MarkRules) Out(in []Marks) Marks {
 func (f *markFrom) carry(ctx *expr.Ctx, v int64) int64 {
 	switch {
 	case v == NoMark:
+		return v
 	case f.hop != nil:
 		start, end := f.hop.earliest(v)
 		if f.End {
@@ -169,7 +170,7 @@ func (f *markFrom) carry(ctx *expr.Ctx, v int64) int64 {
 		}
 		return out.Ints[0]
 	}
-	return v
+	return v + f.Plus
 }
 
 // closedBy are an operator's columns whose watermarks say which of its rows or groups can change no more.

@@ -58,6 +58,8 @@ func recompute(n plan.Node, tables []zset) rows {
 		return windowRows(x, recompute(x.Input, tables))
 	case *plan.SetOp:
 		return setRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
+	case *plan.Session:
+		return sessionRows(x, recompute(x.Input, tables))
 	case *plan.MaxOneRow:
 		return oneRows(x, recompute(x.Input, tables))
 	case *plan.Hop:
@@ -68,6 +70,16 @@ func recompute(n plan.Node, tables []zset) rows {
 			}
 			t := r[x.TimeCol].(int64)
 			for s := int64(-200); s <= t; s++ {
+				if x.Cumulate {
+					if floorMod(s-x.OffsetMicros, x.SizeMicros) == 0 {
+						for end := s + x.SlideMicros; end <= s+x.SizeMicros; end += x.SlideMicros {
+							if t < end {
+								out = append(out, append(slices.Clone(r), s, end))
+							}
+						}
+					}
+					continue
+				}
 				if floorMod(s-x.OffsetMicros, x.SlideMicros) == 0 && t < s+x.SizeMicros {
 					out = append(out, append(slices.Clone(r), s, s+x.SizeMicros))
 				}
@@ -282,6 +294,27 @@ func partition(in rows, types []sqltypes.Type, cols []int) []rows {
 }
 
 // oneRows leaves NULLs, but for the partition's columns, of partitions with several rows.
+// sessionRows gives each row the bounds of its session.
+func sessionRows(n *plan.Session, in rows) rows {
+	var out rows
+	types := plan.Types(n.Input)
+	for _, part := range partition(in, types, n.PartitionBy) {
+		part = slices.DeleteFunc(part, func(r []sqltypes.Datum) bool { return r[n.TimeCol] == nil })
+		sortRows(part, types, []plan.SortKey{{Col: n.TimeCol}})
+		for from := 0; from < len(part); {
+			to := from + 1
+			for to < len(part) && part[to][n.TimeCol].(int64)-part[to-1][n.TimeCol].(int64) < n.GapMicros {
+				to++
+			}
+			for _, r := range part[from:to] {
+				out = append(out, append(slices.Clone(r), part[from][n.TimeCol], part[to-1][n.TimeCol].(int64)+n.GapMicros))
+			}
+			from = to
+		}
+	}
+	return out
+}
+
 func oneRows(n *plan.MaxOneRow, in rows) rows {
 	parts := partition(in, plan.Types(n), n.PartitionBy)
 	if len(parts) == 0 && len(n.PartitionBy) == 0 {

@@ -26,14 +26,17 @@ func newPartClose(col int, part []row.KeyCol, types []sqltypes.Type, rows *state
 
 // added notes a partition that gets a row, row i of c; it may have been noted before.
 func (x *partClose) added(c *delta.Chunk, i int, pk []byte) {
-	v := c.Cols[x.cols[0]]
-	if v.IsNull(i) {
-		return
+	if v := c.Cols[x.cols[0]]; !v.IsNull(i) {
+		x.note(v.Ints[i], pk)
 	}
+}
+
+// note makes a partition due when the watermark is above v.
+func (x *partClose) note(v int64, pk []byte) {
 	x.keys = append(x.keys, pk...)
 	x.ends = append(x.ends, uint32(len(x.keys)))
 	x.live++
-	x.add(v.Ints[i], uint32(len(x.ends)-1))
+	x.add(v, uint32(len(x.ends)-1))
 }
 
 // sweep deletes the entries of the partitions that the watermark has passed.
@@ -48,15 +51,12 @@ func (x *partClose) sweep(owns func(uint16) bool) error {
 	}
 	var gone []byte
 	var ends []int
-	err := x.due(func(_ int64, slots []uint32) error {
-		for _, s := range slots {
-			x.rows.Ascend(x.key(s), nil, func(k, _ []byte) bool {
-				gone = append(gone, k...)
-				ends = append(ends, len(gone))
-				return true
-			})
-		}
-		x.live -= len(slots)
+	err := x.each(func(pk []byte) error {
+		x.rows.Ascend(pk, nil, func(k, _ []byte) bool {
+			gone = append(gone, k...)
+			ends = append(ends, len(gone))
+			return true
+		})
 		return nil
 	})
 	from := 0
@@ -64,6 +64,20 @@ func (x *partClose) sweep(owns func(uint16) bool) error {
 		x.rows.Delete(gone[from:to])
 		from = to
 	}
+	return err
+}
+
+// each calls f for every partition that is due, which is then forgotten; f must note nothing.
+func (x *partClose) each(f func(pk []byte) error) error {
+	err := x.due(func(_ int64, slots []uint32) error {
+		for _, s := range slots {
+			if err := f(x.key(s)); err != nil {
+				return err
+			}
+		}
+		x.live -= len(slots)
+		return nil
+	})
 	if x.live*2 < len(x.ends) {
 		x.compact()
 	}
@@ -100,6 +114,11 @@ func (x *partClose) load(owns func(uint16) bool) error {
 	if err := x.rows.LoadAll(owns); err != nil {
 		return err
 	}
+	return x.eachPart(func(c *delta.Chunk, pk []byte) { x.added(c, 0, pk) })
+}
+
+// eachPart calls f for every partition in memory, with its first row.
+func (x *partClose) eachPart(f func(c *delta.Chunk, pk []byte)) error {
 	vecs := newVecs(x.types)
 	var bad error
 	var last []byte
@@ -111,7 +130,7 @@ func (x *partClose) load(owns func(uint16) bool) error {
 		x.buf = row.AppendKey(x.buf[:0], vecs, x.part, 0)
 		if last == nil || string(last) != string(x.buf) {
 			last = append(last[:0], x.buf...)
-			x.added(&delta.Chunk{Cols: vecs, Rows: 1}, 0, x.buf)
+			f(&delta.Chunk{Cols: vecs, Rows: 1}, x.buf)
 		}
 		return true
 	})

@@ -29,7 +29,12 @@ func markedPlans(grows bool) map[string]plan.Node {
 		return &plan.Join{Kind: kind, Left: scan(3), Right: scan(4), LeftKeys: keys, RightKeys: keys}
 	}
 	hop := &plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 4, OffsetMicros: 1}
+	sessions := &plan.Session{Input: scan(3), TimeCol: 0, GapMicros: 3, PartitionBy: []int{1}}
 	return map[string]plan.Node{
+		"sessions":         sessions,
+		"sessions of all":  &plan.Session{Input: scan(3), TimeCol: 0, GapMicros: 2},
+		"agg of sessions":  agg(sessions, []int{1, 3, 4}, count, sum),
+		"cumulate":         agg(&plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 2, OffsetMicros: 1, Cumulate: true}, []int{3, 4}, count),
 		"scan":             scan(3),
 		"agg":              agg(scan(3), []int{0}, count, sum, call("max(bigint)", sqltypes.Int8, 0)),
 		"agg by two":       agg(scan(3), []int{1, 0}, count, list),
@@ -91,6 +96,11 @@ func closed(n plan.Node) plan.Node {
 	if a, ok := n.(*plan.Agg); ok && len(a.Aggs) > 0 {
 		b := *a
 		b.Close = cols
+		return &b
+	}
+	if s, ok := n.(*plan.Session); ok {
+		b := *s
+		b.Close = true
 		return &b
 	}
 	return &plan.EmitOnClose{Input: n, Cols: cols}

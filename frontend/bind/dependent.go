@@ -110,6 +110,10 @@ func (d *domain) push(n plan.Node) plan.Node {
 		return d.pushWindow(x)
 	case *plan.TableFunc:
 		return d.pushTableFunc(x)
+	case *plan.Session:
+		m := *x
+		m.Input, m.TimeCol, m.PartitionBy = d.push(x.Input), x.TimeCol+d.width, d.with(x.PartitionBy)
+		return &m
 	case *plan.Hop:
 		m := *x
 		m.Input, m.TimeCol = d.push(x.Input), x.TimeCol+d.width

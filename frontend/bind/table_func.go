@@ -1,8 +1,6 @@
 package bind
 
 import (
-	"strings"
-
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/expr"
@@ -30,15 +28,9 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 	}
 	if s := call.Name.Schema(); s == "" || s == "pg_catalog" {
 		switch name := call.Name.Last(); name {
-		case "tumble", "hop":
-			if f := b.timeWindow(x, call, left, name == "hop"); f != nil {
+		case "tumble", "hop", "cumulate", "session":
+			if f := b.timeWindow(x, call, left, name); f != nil {
 				return f
-			}
-		case "cumulate", "session":
-			if len(call.Args) > 0 {
-				if _, _, isRel := parser.RelationArg(call.Args[0]); isRel {
-					fail(unsupported(call.Pos, "TUMBLE and HOP are.", "%s windows are not supported", strings.ToUpper(name)))
-				}
 			}
 		}
 	}
@@ -214,9 +206,20 @@ func (b *binder) nameFunc(n plan.Node, x *parser.FuncRef, name string, scalar bo
 	return f
 }
 
-// timeWindow binds TUMBLE(rel, col, size [, offset]) and HOP(rel, col, slide, size [, offset]): the relation's
-// columns, window_start and window_end. It is nil when the first argument is not a relation.
-func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scope, hop bool) *frame {
+// windowForms are the forms of the window functions over relations, and how many of their last arguments are lengths.
+var windowForms = map[string]struct {
+	form    string
+	lengths int
+}{
+	"tumble":   {"TUMBLE(relation, column, size [, offset])", 1},
+	"hop":      {"HOP(relation, column, slide, size [, offset])", 2},
+	"cumulate": {"CUMULATE(relation, column, step, size [, offset])", 2},
+	"session":  {"SESSION(relation, column, gap [PARTITION BY column, …])", 1},
+}
+
+// timeWindow binds a window function over a relation: the relation's columns, window_start and window_end. It is nil when the
+// first argument is not a relation.
+func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scope, kind string) *frame {
 	if len(call.Args) == 0 {
 		return nil
 	}
@@ -224,13 +227,16 @@ func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scop
 	if !ok {
 		return nil
 	}
-	form := "TUMBLE(relation, column, size [, offset])"
-	sizes := 1
-	if hop {
-		form, sizes = "HOP(relation, column, slide, size [, offset])", 2
+	form := windowForms[kind]
+	most := 3 + form.lengths
+	if kind == "session" {
+		most--
 	}
-	if len(call.Args) < 2+sizes || len(call.Args) > 3+sizes {
-		fail(sqlerr.New(sqlerr.UndefinedFunction, "wrong number of arguments to %s", call.Name.Last()).At(call.Pos).WithHint("The form is %s.", form))
+	if len(call.Args) < 2+form.lengths || len(call.Args) > most {
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "wrong number of arguments to %s", call.Name.Last()).At(call.Pos).WithHint("The form is %s.", form.form))
+	}
+	if len(call.PartitionBy) > 0 && kind != "session" {
+		fail(sqlerr.New(sqlerr.SyntaxError, "PARTITION BY is for session windows").At(call.PartitionBy[0].At()).WithHint("The form is %s.", form.form))
 	}
 	var f *frame
 	if query != nil {
@@ -238,21 +244,47 @@ func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scop
 	} else {
 		f = b.relation(name, left)
 	}
-	h := &plan.Hop{Input: f.node, TimeCol: b.timeColumn(f, call.Args[1].Value)}
+	at := b.timeColumn(f, call.Args[1].Value)
 	micros := make([]int64, 3)
 	for i, a := range call.Args[2:] {
-		micros[i] = b.windowLength(a.Value, i < sizes)
+		micros[i] = b.windowLength(a.Value, i < form.lengths)
 	}
-	if hop {
-		h.SlideMicros, h.SizeMicros, h.OffsetMicros = micros[0], micros[1], micros[2]
+	var n plan.Node
+	if kind == "session" {
+		n = &plan.Session{Input: f.node, TimeCol: at, GapMicros: micros[0], PartitionBy: b.partitionColumns(f, call.PartitionBy)}
 	} else {
-		h.SlideMicros, h.SizeMicros, h.OffsetMicros = micros[0], micros[0], micros[1]
+		n = b.hop(f.node, at, kind, micros, call)
+	}
+	out := newFrame(n, f.items[0].name, f.items[0].schema)
+	b.applyAlias(out, x.Alias, f.items[0].name)
+	return out
+}
+
+func (b *binder) hop(in plan.Node, at int, kind string, micros []int64, call *parser.FuncCall) *plan.Hop {
+	h := &plan.Hop{Input: in, TimeCol: at, SlideMicros: micros[0], SizeMicros: micros[1], OffsetMicros: micros[2], Cumulate: kind == "cumulate"}
+	if kind == "tumble" {
+		h.SizeMicros, h.OffsetMicros = micros[0], micros[1]
 	}
 	if h.SizeMicros/h.SlideMicros > maxWindowsPerRow {
 		fail(sqlerr.New(sqlerr.InvalidParameterValue, "a row would belong to more than %d windows", maxWindowsPerRow).At(call.Args[2].Value.At()))
 	}
-	out := newFrame(h, f.items[0].name, f.items[0].schema)
-	b.applyAlias(out, x.Alias, f.items[0].name)
+	if h.Cumulate && h.SizeMicros%h.SlideMicros != 0 {
+		fail(sqlerr.New(sqlerr.InvalidParameterValue, "the size of cumulating windows must be a multiple of their step").At(call.Args[3].Value.At()))
+	}
+	return h
+}
+
+// partitionColumns binds the columns of PARTITION BY in a window function.
+func (b *binder) partitionColumns(f *frame, es []parser.Expr) []int {
+	var out []int
+	for _, e := range es {
+		c, ok := b.ctx(b.newScope(f, nil), "functions in FROM").bind(e).(*expr.Col)
+		if !ok {
+			fail(sqlerr.New(sqlerr.InvalidColumnReference, "PARTITION BY of a window function takes columns").At(e.At()).
+				WithHint("Compute the value in a subquery: SESSION((SELECT …), …)."))
+		}
+		out = append(out, c.Index)
+	}
 	return out
 }
 

@@ -19,6 +19,8 @@ func AppendOnly(n Node) bool {
 		return true
 	case *EmitOnClose:
 		return true
+	case *Session:
+		return x.Close
 	case *TemporalFilter:
 		return x.Grows && AppendOnly(x.Input)
 	case *Filter, *Project, *Hop, *Expand, *Exchange, *Share, *Materialize, *Sink, *Watermark:

@@ -66,12 +66,15 @@ func UniqueKeys(n Node) [][]int {
 		if x.SlideMicros == x.SizeMicros {
 			return UniqueKeys(x.Input)
 		}
+		if x.Cumulate {
+			return tidy(extend(UniqueKeys(x.Input), len(x.Input.Columns())+1))
+		}
 		return tidy(extend(UniqueKeys(x.Input), len(x.Input.Columns())))
 	case *Expand:
 		return tidy(extend(UniqueKeys(x.Input), len(x.Columns())-1))
 	case *MaxOneRow:
 		return tidy(append(UniqueKeys(x.Input), x.PartitionBy))
-	case *Exchange, *Share, *Watermark, *EmitOnClose, *TemporalFilter:
+	case *Exchange, *Share, *Watermark, *EmitOnClose, *TemporalFilter, *Session:
 		return UniqueKeys(n.Children()[0])
 	case *Materialize:
 		return UniqueKeys(x.Input)

@@ -291,6 +291,8 @@ type Hop struct {
 	SizeMicros   int64
 	SlideMicros  int64
 	OffsetMicros int64
+	// Cumulate: windows begin every Size and end every Slide from there on, up to Size.
+	Cumulate bool
 }
 
 // Expand repeats each row for every grouping set. Output: the input columns, a copy of each of Keys that is NULL where

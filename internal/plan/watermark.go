@@ -42,6 +42,7 @@ type MarkFrom struct {
 	Expr      expr.Expr // over the input's columns, of which it reads Col only; nil: as it is
 	Hop       *Hop      // the bound of the earliest window with the watermark in it
 	End       bool      // its end rather than its start
+	Plus      int64     // added to the watermark, in the column's unit
 }
 
 // Marks lists the output columns of n that have a watermark: from some time on, no change concerns a row in which the
@@ -69,6 +70,10 @@ func Marks(n Node) []Mark {
 		return hopMarks(x)
 	case *Expand:
 		return expandMarks(x)
+	case *Session: // a session that has ended by the watermark takes no more rows
+		if slices.Contains(MarkCols(x.Input), x.TimeCol) {
+			return []Mark{{Col: len(x.Input.Columns()) + 1, From: []MarkFrom{{Col: x.TimeCol, Plus: 1}}}}
+		}
 	case *Project:
 		return projectMarks(x)
 	case *Agg:

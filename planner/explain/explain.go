@@ -140,6 +140,8 @@ func (p *printer) describe(n plan.Node) string {
 		return expand(x)
 	case *plan.Watermark:
 		return "Watermark " + cols(x.Input, []int{x.Col}) + ": " + format(x.Bound, x.Input)
+	case *plan.Session:
+		return "Session " + cols(x.Input, []int{x.TimeCol}) + ", gap " + seconds(x.GapMicros) + list(" per ", x.Input, x.PartitionBy) + optional(x.Close, ", on close")
 	case *plan.TemporalFilter:
 		return temporal(x)
 	case *plan.EmitOnClose:
@@ -411,9 +413,16 @@ func tableFunc(x *plan.TableFunc) string {
 	return "TableFunc " + strings.Join(calls, ", ") + optional(x.WithOrdinality, " with ordinality") + optional(x.Outer, " outer")
 }
 
+func seconds(micros int64) string {
+	return strconv.FormatFloat(float64(micros)/1e6, 'g', -1, 64) + " s"
+}
+
 func hop(x *plan.Hop) string {
-	micros := func(n int64) string { return strconv.FormatFloat(float64(n)/1e6, 'g', -1, 64) + " s" }
+	micros := seconds
 	s := fmt.Sprintf("Hop %s, slide %s, size %s", cols(x.Input, []int{x.TimeCol}), micros(x.SlideMicros), micros(x.SizeMicros))
+	if x.Cumulate {
+		s = fmt.Sprintf("Cumulate %s, step %s, size %s", cols(x.Input, []int{x.TimeCol}), micros(x.SlideMicros), micros(x.SizeMicros))
+	}
 	if x.SlideMicros == x.SizeMicros {
 		s = fmt.Sprintf("Tumble %s, size %s", cols(x.Input, []int{x.TimeCol}), micros(x.SizeMicros))
 	}

@@ -45,6 +45,11 @@ func keeps(n plan.Node) string {
 		return "one offset per split; bounded"
 	case *plan.Watermark:
 		return "one watermark per split; bounded"
+	case *plan.Session:
+		if len(plan.MarkCols(x)) > 0 {
+			return "the rows of sessions that the watermark has not passed; bounded by the watermark"
+		}
+		return "all rows of the input, because a session can still grow; grows with the input"
 	case *plan.TemporalFilter:
 		return "the rows that will still enter or leave; bounded by time"
 	case *plan.EmitOnClose:

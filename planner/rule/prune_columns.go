@@ -184,6 +184,16 @@ func prune(n plan.Node, need set) (plan.Node, mapping) {
 		return pruneHop(x, need)
 	case *plan.Expand:
 		return pruneExpand(x, need)
+	case *plan.Session:
+		w := len(x.Input.Columns())
+		below := slices.Clone(need[:w])
+		below.add(x.TimeCol)
+		below.add(x.PartitionBy...)
+		y := *x
+		y.Input = exactly(x.Input, below)
+		m := exactMap(below)
+		y.TimeCol, y.PartitionBy = m[x.TimeCol], m.all(x.PartitionBy)
+		return &y, appended(m, w, len(y.Input.Columns()), w+2)
 	case *plan.Watermark:
 		need.add(x.Col)
 		need.addExpr(x.Bound)

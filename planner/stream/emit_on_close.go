@@ -30,6 +30,11 @@ func emitOnClose(n plan.Node) (plan.Node, error) {
 			b.Close = cols
 			return &b
 		}
+		if s, ok := x.(*plan.Session); ok {
+			b := *s
+			b.Close = true
+			return &b
+		}
 		return &plan.EmitOnClose{Input: x, Cols: cols}
 	})
 	if open != nil && !plan.AppendOnly(n) {
@@ -50,7 +55,7 @@ func emitOnClose(n plan.Node) (plan.Node, error) {
 // takes anything back.
 func worksOnGroups(n plan.Node) bool {
 	switch n.(type) {
-	case *plan.Agg, *plan.TopN, *plan.Window, *plan.SetOp:
+	case *plan.Agg, *plan.TopN, *plan.Window, *plan.SetOp, *plan.Session:
 		return !plan.AppendOnly(n)
 	}
 	return false
@@ -63,6 +68,8 @@ func childrenFinal(n plan.Node) bool {
 func openError(n plan.Node) error {
 	const hint = "Use a window over a column with a watermark, for example GROUP BY window_start over TUMBLE(…)."
 	switch n.(type) {
+	case *plan.Session:
+		return closeError("EMIT ON WINDOW CLOSE needs a watermark for the time column of a session window", "Declare WATERMARK FOR the column, or use one that has it.")
 	case *plan.Agg:
 		return closeError("EMIT ON WINDOW CLOSE needs a column with a watermark in GROUP BY", hint)
 	case *plan.Window:
