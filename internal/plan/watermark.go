@@ -83,7 +83,7 @@ func Marks(n Node) []Mark {
 	case *MaxOneRow:
 		return partitionMarks(x.Input, x.PartitionBy)
 	case *Window:
-		return partitionMarks(x.Input, x.PartitionBy)
+		return windowMarks(x)
 	case *Union:
 		return commonMarks(x.Inputs)
 	case *SetOp:
@@ -122,6 +122,48 @@ func partitionMarks(in Node, partition []int) []Mark {
 		return nil
 	}
 	return keepMarks(in, partition)
+}
+
+// windowMarks: besides the partition's columns, the first column of the order keeps its watermark if every function looks at
+// rows up to a row's peers only: those that still come stand behind.
+func windowMarks(x *Window) []Mark {
+	out := partitionMarks(x.Input, x.PartitionBy)
+	if len(x.OrderBy) == 0 || x.OrderBy[0].Desc || x.OrderBy[0].NullsFirst || slices.ContainsFunc(x.Funcs, func(f WindowFunc) bool { return !looksBack(f, x.Input) }) {
+		return out
+	}
+	col := x.OrderBy[0].Col
+	if slices.ContainsFunc(out, func(m Mark) bool { return m.Col == col }) {
+		return out
+	}
+	return append(out, keepMarks(x.Input, []int{col})...)
+}
+
+// looksBack says that a function's value for a row depends on rows up to its peers only.
+func looksBack(f WindowFunc, in Node) bool {
+	switch f.Name {
+	case "row_number", "rank", "dense_rank":
+		return true
+	case "lag":
+		return len(f.Args) < 2 || isOffset(in, f.Args[1])
+	case "lead", "ntile", "percent_rank", "cume_dist":
+		return false
+	}
+	end := f.Frame.End.Kind
+	return f.Frame.Mode != 0 && f.Frame.Exclude == 0 && (end == CurrentRow || end == Preceding)
+}
+
+// isOffset says that a column is a constant that is not negative.
+func isOffset(in Node, col int) bool {
+	p, ok := in.(*Project)
+	if !ok {
+		return false
+	}
+	c, ok := p.Exprs[col].(*expr.Const)
+	if !ok {
+		return false
+	}
+	v, ok := c.Val.(int64)
+	return ok && v >= 0
 }
 
 func groupMarks(in Node, groups []int) []Mark {
