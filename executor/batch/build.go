@@ -95,6 +95,8 @@ func (q *query) build(n plan.Node) (Operator, error) {
 		return newTableFunc(q, x)
 	case *plan.Hop:
 		return newHop(q, x)
+	case *plan.GapFill:
+		return newGapFill(q, x)
 	case *plan.Session:
 		return newSession(q, x)
 	case *plan.Expand:

@@ -69,7 +69,7 @@ func (s *session) take(ch *delta.Chunk) {
 			continue
 		}
 		t := times.Ints[i]
-		pk = s.partition(pk[:0], ch, i)
+		pk = partitionKey(pk[:0], s.part, s.n.PartitionBy, ch, i)
 		if s.rows.Len() == 0 || string(pk) != string(s.pk) || t-s.last >= s.n.GapMicros {
 			s.end()
 			s.start = t
@@ -80,15 +80,15 @@ func (s *session) take(ch *delta.Chunk) {
 	}
 }
 
-// partition appends what tells the partition of row i.
-func (s *session) partition(dst []byte, ch *delta.Chunk, i int) []byte {
-	for k, c := range s.n.PartitionBy {
+// partitionKey appends what tells the partition of row i.
+func partitionKey(dst []byte, classes []keyClass, cols []int, ch *delta.Chunk, i int) []byte {
+	for k, c := range cols {
 		v := ch.Cols[c]
 		if v.IsNull(i) {
 			dst = append(dst, 0)
 			continue
 		}
-		dst = appendEqual(append(dst, 1), s.part[k], v, i)
+		dst = appendEqual(append(dst, 1), classes[k], v, i)
 	}
 	return dst
 }

@@ -40,6 +40,8 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 		return newHop(x)
 	case *plan.Expand:
 		return newExpand(x), nil
+	case *plan.GapFill:
+		return newGapFill(x, env)
 	case *plan.Session:
 		return newSession(x, env), nil
 	case *plan.TemporalFilter:

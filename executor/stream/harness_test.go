@@ -139,6 +139,10 @@ func numberStates(n plan.Node) plan.Node {
 			m := *x
 			m.State = take(1)
 			return &m
+		case *plan.GapFill:
+			m := *x
+			m.State = take(1)
+			return &m
 		case *plan.Session:
 			m := *x
 			m.State = take(1)

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -58,6 +59,8 @@ func recompute(n plan.Node, tables []zset) rows {
 		return windowRows(x, recompute(x.Input, tables))
 	case *plan.SetOp:
 		return setRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
+	case *plan.GapFill:
+		return gapRows(x, recompute(x.Input, tables))
 	case *plan.Session:
 		return sessionRows(x, recompute(x.Input, tables))
 	case *plan.MaxOneRow:
@@ -294,6 +297,36 @@ func partition(in rows, types []sqltypes.Type, cols []int) []rows {
 }
 
 // oneRows leaves NULLs, but for the partition's columns, of partitions with several rows.
+// gapRows fills gaps: text with the last value, numbers on a line.
+func gapRows(n *plan.GapFill, in rows) rows {
+	out := slices.Clone(in)
+	types := plan.Types(n.Input)
+	for _, part := range partition(in, types, n.PartitionBy) {
+		part = slices.DeleteFunc(part, func(r []sqltypes.Datum) bool { return r[n.TimeCol] == nil })
+		sortRows(part, types, n.Order())
+		for i := 1; i < len(part); i++ {
+			a, b := part[i-1], part[i]
+			from, to := a[n.TimeCol].(int64), b[n.TimeCol].(int64)
+			for t := from + n.StepMicros; t < to; t += n.StepMicros {
+				r := make([]sqltypes.Datum, len(a))
+				for c, how := range n.Fill {
+					switch {
+					case c == n.TimeCol:
+						r[c] = t
+					case how == plan.FillLast:
+						r[c] = a[c]
+					case how == plan.FillLine && a[c] != nil && b[c] != nil:
+						x, y := a[c].(int64), b[c].(int64)
+						r[c] = x + int64(math.Round(float64((y-x)*(t-from))/float64(to-from)))
+					}
+				}
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
 // sessionRows gives each row the bounds of its session.
 func sessionRows(n *plan.Session, in rows) rows {
 	var out rows

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -31,7 +32,10 @@ func markedPlans(grows bool) map[string]plan.Node {
 	hop := &plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 4, OffsetMicros: 1}
 	sessions := &plan.Session{Input: scan(3), TimeCol: 0, GapMicros: 3, PartitionBy: []int{1}}
 	return map[string]plan.Node{
-		"sessions":        sessions,
+		"sessions":    sessions,
+		"window gaps": &plan.GapFill{Input: scan(3), TimeCol: 0, StepMicros: 2, PartitionBy: []int{1}, Fill: []plan.Fill{plan.FillNull, plan.FillLast, plan.FillLast}},
+		"window line": &plan.GapFill{TimeCol: 0, StepMicros: 3, Fill: []plan.Fill{plan.FillNull, plan.FillLine}, Input: &plan.Project{Input: scan(3), Names: []string{"a", "v"},
+			Exprs: []expr.Expr{&expr.Col{Ty: sqltypes.Int8}, &expr.Case{Ty: sqltypes.Int8, Whens: []expr.When{{Cond: less(&expr.Col{Ty: sqltypes.Int8}, intConst(9)), Then: &expr.Col{Ty: sqltypes.Int8}}}, Else: intConst(40)}}}},
 		"sessions of all": &plan.Session{Input: scan(3), TimeCol: 0, GapMicros: 2},
 		"agg of sessions": agg(sessions, []int{1, 3, 4}, count, sum),
 		"cumulate":        agg(&plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 2, OffsetMicros: 1, Cumulate: true}, []int{3, 4}, count),

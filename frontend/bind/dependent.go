@@ -1,6 +1,7 @@
 package bind
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -110,6 +111,11 @@ func (d *domain) push(n plan.Node) plan.Node {
 		return d.pushWindow(x)
 	case *plan.TableFunc:
 		return d.pushTableFunc(x)
+	case *plan.GapFill:
+		m := *x
+		m.Input, m.TimeCol, m.PartitionBy = d.push(x.Input), x.TimeCol+d.width, d.with(x.PartitionBy)
+		m.Fill = append(slices.Repeat([]plan.Fill{plan.FillLast}, d.width), x.Fill...)
+		return &m
 	case *plan.Session:
 		m := *x
 		m.Input, m.TimeCol, m.PartitionBy = d.push(x.Input), x.TimeCol+d.width, d.with(x.PartitionBy)

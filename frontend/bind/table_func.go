@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/expr"
@@ -28,6 +30,10 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 	}
 	if s := call.Name.Schema(); s == "" || s == "pg_catalog" {
 		switch name := call.Name.Last(); name {
+		case "gap_fill":
+			if f := b.gapFill(x, call, left); f != nil {
+				return f
+			}
 		case "tumble", "hop", "cumulate", "session":
 			if f := b.timeWindow(x, call, left, name); f != nil {
 				return f
@@ -272,6 +278,70 @@ func (b *binder) hop(in plan.Node, at int, kind string, micros []int64, call *pa
 		fail(sqlerr.New(sqlerr.InvalidParameterValue, "the size of cumulating windows must be a multiple of their step").At(call.Args[3].Value.At()))
 	}
 	return h
+}
+
+const gapFillForm = "The form is GAP_FILL(relation, column, step [, LOCF(column) | INTERPOLATE(column) | KEEP(column)] … [PARTITION BY column, …])."
+
+// gapFill binds GAP_FILL over a relation: its columns, with rows added where the time has gaps. It is nil when the first argument
+// is not a relation. Columns of PARTITION BY are the same throughout; what no argument names is NULL in the rows added.
+func (b *binder) gapFill(x *parser.FuncRef, call *parser.FuncCall, left *scope) *frame {
+	if len(call.Args) == 0 {
+		return nil
+	}
+	name, query, ok := parser.RelationArg(call.Args[0])
+	if !ok {
+		return nil
+	}
+	if len(call.Args) < 3 {
+		fail(sqlerr.New(sqlerr.UndefinedFunction, "wrong number of arguments to gap_fill").At(call.Pos).WithHint(gapFillForm))
+	}
+	var f *frame
+	if query != nil {
+		f = newFrame(b.query(query, left, true).node, call.Name.Last(), "")
+	} else {
+		f = b.relation(name, left)
+	}
+	n := &plan.GapFill{Input: f.node, TimeCol: b.timeColumn(f, call.Args[1].Value), StepMicros: b.windowLength(call.Args[2].Value, true),
+		PartitionBy: b.partitionColumns(f, call.PartitionBy), Fill: make([]plan.Fill, len(f.node.Columns()))}
+	for _, c := range n.PartitionBy {
+		n.Fill[c] = plan.FillLast
+	}
+	for _, a := range call.Args[3:] {
+		b.fillColumn(n, f, a.Value)
+	}
+	out := newFrame(n, f.items[0].name, f.items[0].schema)
+	b.applyAlias(out, x.Alias, f.items[0].name)
+	return out
+}
+
+var fills = map[string]plan.Fill{"locf": plan.FillLast, "interpolate": plan.FillLine, "keep": plan.FillNull}
+
+// fillColumn reads LOCF(column), INTERPOLATE(column) or KEEP(column).
+func (b *binder) fillColumn(n *plan.GapFill, f *frame, e parser.Expr) {
+	call, ok := e.(*parser.FuncCall)
+	how, known := plan.FillNull, false
+	if ok && len(call.Args) == 1 {
+		how, known = fills[call.Name.Last()]
+	}
+	if !known {
+		fail(sqlerr.New(sqlerr.InvalidParameterValue, "a column of gap_fill is filled by LOCF, INTERPOLATE or KEEP").At(e.At()).WithHint(gapFillForm))
+	}
+	c, ok := b.ctx(b.newScope(f, nil), "functions in FROM").bind(call.Args[0].Value).(*expr.Col)
+	if !ok || c.Index == n.TimeCol || slices.Contains(n.PartitionBy, c.Index) {
+		fail(sqlerr.New(sqlerr.InvalidColumnReference, "%s takes a column that is neither the time nor in PARTITION BY", call.Name.Last()).At(call.Args[0].Value.At()))
+	}
+	if how == plan.FillLine && !isNumber(c.Ty) {
+		fail(sqlerr.New(sqlerr.DatatypeMismatch, "interpolate needs a column of numbers, not %s", c.Ty.Base()).At(call.Args[0].Value.At()))
+	}
+	n.Fill[c.Index] = how
+}
+
+func isNumber(t sqltypes.Type) bool {
+	switch t.Kind {
+	case sqltypes.KInt2, sqltypes.KInt4, sqltypes.KInt8, sqltypes.KFloat4, sqltypes.KFloat8, sqltypes.KNumeric:
+		return true
+	}
+	return false
 }
 
 // partitionColumns binds the columns of PARTITION BY in a window function.

@@ -140,6 +140,8 @@ func (p *printer) describe(n plan.Node) string {
 		return expand(x)
 	case *plan.Watermark:
 		return "Watermark " + cols(x.Input, []int{x.Col}) + ": " + format(x.Bound, x.Input)
+	case *plan.GapFill:
+		return gapFill(x)
 	case *plan.Session:
 		return "Session " + cols(x.Input, []int{x.TimeCol}) + ", gap " + seconds(x.GapMicros) + list(" per ", x.Input, x.PartitionBy) + optional(x.Close, ", on close")
 	case *plan.TemporalFilter:
@@ -411,6 +413,16 @@ func tableFunc(x *plan.TableFunc) string {
 		calls = []string{call(x.Sig, args)}
 	}
 	return "TableFunc " + strings.Join(calls, ", ") + optional(x.WithOrdinality, " with ordinality") + optional(x.Outer, " outer")
+}
+
+func gapFill(x *plan.GapFill) string {
+	s := "GapFill " + cols(x.Input, []int{x.TimeCol}) + ", step " + seconds(x.StepMicros) + list(" per ", x.Input, x.PartitionBy)
+	for i, how := range x.Fill {
+		if how != plan.FillNull {
+			s += map[plan.Fill]string{plan.FillLast: ", last ", plan.FillLine: ", line "}[how] + cols(x.Input, []int{i})
+		}
+	}
+	return s
 }
 
 func seconds(micros int64) string {

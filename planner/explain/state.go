@@ -45,6 +45,8 @@ func keeps(n plan.Node) string {
 		return "one offset per split; bounded"
 	case *plan.Watermark:
 		return "one watermark per split; bounded"
+	case *plan.GapFill:
+		return "all rows of the input; grows with it"
 	case *plan.Session:
 		if len(plan.MarkCols(x)) > 0 {
 			return "the rows of sessions that the watermark has not passed; bounded by the watermark"

@@ -39,6 +39,8 @@ func push(n plan.Node, preds []expr.Expr, m Mode) plan.Node {
 		return pushPartitioned(n, preds, x.PartitionBy, m)
 	case *plan.Session:
 		return pushPartitioned(n, preds, x.PartitionBy, m)
+	case *plan.GapFill:
+		return pushPartitioned(n, preds, x.PartitionBy, m)
 	case *plan.Sort:
 		return x.WithChildren([]plan.Node{push(x.Input, preds, m)})
 	case *plan.Union, *plan.SetOp:

@@ -77,6 +77,8 @@ func (d *distributor) visit(n plan.Node) (plan.Node, spread) {
 		return d.partitioned(x, x.PartitionBy)
 	case *plan.Session:
 		return d.partitioned(x, x.PartitionBy)
+	case *plan.GapFill:
+		return d.partitioned(x, x.PartitionBy)
 	case *plan.Union:
 		return d.union(x)
 	case *plan.SetOp:

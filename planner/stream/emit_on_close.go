@@ -55,7 +55,7 @@ func emitOnClose(n plan.Node) (plan.Node, error) {
 // takes anything back.
 func worksOnGroups(n plan.Node) bool {
 	switch n.(type) {
-	case *plan.Agg, *plan.TopN, *plan.Window, *plan.SetOp, *plan.Session:
+	case *plan.Agg, *plan.TopN, *plan.Window, *plan.SetOp, *plan.Session, *plan.GapFill:
 		return !plan.AppendOnly(n)
 	}
 	return false

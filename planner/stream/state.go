@@ -47,7 +47,7 @@ func StateTables(n plan.Node) int {
 	case *plan.Agg:
 		return aggTables(x)
 	case *plan.TableScan, *plan.SourceScan, *plan.TopN, *plan.MaxOneRow, *plan.Window, *plan.Materialize, *plan.Sink,
-		*plan.Watermark, *plan.EmitOnClose, *plan.TemporalFilter, *plan.Session:
+		*plan.Watermark, *plan.EmitOnClose, *plan.TemporalFilter, *plan.Session, *plan.GapFill:
 		return 1
 	}
 	return 0
@@ -124,6 +124,10 @@ func withState(n plan.Node, s int) plan.Node {
 		m.State = s
 		return &m
 	case *plan.Watermark:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.GapFill:
 		m := *x
 		m.State = s
 		return &m
