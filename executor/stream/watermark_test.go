@@ -79,10 +79,6 @@ func TestWatermarksChangeNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 3))
-	rounds := 2
-	if testing.Short() {
-		rounds = 1
-	}
 	for _, grows := range []bool{true, false} {
 		for name, n := range markedPlans(grows) {
 			for _, close := range []bool{false, true} {
@@ -90,9 +86,7 @@ func TestWatermarksChangeNothing(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/grows=%v/close=%v", name, grows, close), func(t *testing.T) {
-					for range rounds {
-						runMarked(t, n, grows, close, r, !strings.HasPrefix(name, "window") && !strings.HasPrefix(name, "intersect") && name != "except")
-					}
+					runMarked(t, n, grows, close, r, !strings.HasPrefix(name, "window") && !strings.HasPrefix(name, "intersect") && name != "except")
 				})
 			}
 		}
