@@ -128,7 +128,15 @@ func (s *selection) callSRFs(n plan.Node, level []int) plan.Node {
 		for i, c := range cols {
 			row.Args = append(row.Args, &expr.Col{Index: width + from + i, Ty: c.Type, Name: c.Name})
 		}
-		return row
+		if len(level) == 1 || s.coll.srfs[sl.n].fn.Rows {
+			return row
+		}
+		// Behind its last row, while another function goes on, there is NULL and not a row of NULLs.
+		var over []expr.Expr
+		for _, a := range row.Args {
+			over = append(over, &expr.IsNull{Arg: a})
+		}
+		return &expr.Case{Whens: []expr.When{{Cond: expr.And(over), Then: expr.Null(sl.ty)}}, Else: row, Ty: sl.ty}
 	})
 	return out
 }
