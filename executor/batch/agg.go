@@ -219,7 +219,7 @@ func (a *hashAgg) finish(ctx context.Context) error {
 	if a.groups == nil {
 		a.out = &delta.Chunk{Rows: 1}
 	} else {
-		out, err := a.reps.finish()
+		out, err := a.reps.finish(ctx)
 		if err != nil {
 			return err
 		}

@@ -277,7 +277,7 @@ func (c *aggCall) finish(ctx context.Context) error {
 	if c.later == nil {
 		return nil
 	}
-	ch, err := c.later.finish()
+	ch, err := c.later.finish(ctx)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func (c *collector) mergeSmall() error {
 	if len(c.small) == 0 {
 		return nil
 	}
-	ch, err := concat(c.types, c.small, c.smallLen)
+	ch, err := concat(context.Background(), c.types, c.small, c.smallLen) // a few thousand rows
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *collector) mergeSmall() error {
 
 // finish returns all rows as one chunk without a selection, and forgets them. The memory stays accounted for
 // until release.
-func (c *collector) finish() (*delta.Chunk, error) {
+func (c *collector) finish(ctx context.Context) (*delta.Chunk, error) {
 	if err := c.mergeSmall(); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (c *collector) finish() (*delta.Chunk, error) {
 		c.kept, c.rows = nil, 0
 		return ch, nil
 	}
-	ch, err := concat(c.types, c.kept, c.rows)
+	ch, err := concat(ctx, c.types, c.kept, c.rows)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (c *collector) collect(ctx context.Context, op Operator) (*delta.Chunk, err
 			return nil, err
 		}
 		if ch == nil {
-			return c.finish()
+			return c.finish(ctx)
 		}
 		if err := c.add(ch); err != nil {
 			return nil, err
@@ -135,9 +135,12 @@ func (c *collector) collect(ctx context.Context, op Operator) (*delta.Chunk, err
 }
 
 // concat joins chunks of n rows in all to one chunk. Columns that are nil in a chunk are nil in the result.
-func concat(types []sqltypes.Type, chunks []*delta.Chunk, n int) (*delta.Chunk, error) {
+func concat(ctx context.Context, types []sqltypes.Type, chunks []*delta.Chunk, n int) (*delta.Chunk, error) {
 	out := &delta.Chunk{Cols: make([]*delta.Vec, len(types)), Rows: n}
 	for i, t := range types {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		v, err := concatCol(t, chunks, i, n)
 		if err != nil {
 			return nil, err

@@ -60,7 +60,7 @@ func (j *hashJoin) finishBuild(ctx context.Context, rows *collector) (err error)
 		j.probe.op = j.right
 	}
 	b := &j.build
-	if b.rows, err = rows.finish(); err != nil {
+	if b.rows, err = rows.finish(ctx); err != nil {
 		return err
 	}
 	b.table = newGrouper(buildTypes, buildKeys, j.strict())

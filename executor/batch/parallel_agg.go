@@ -115,7 +115,7 @@ func (a *hashAgg) absorb(ctx context.Context, b *hashAgg) error {
 		a.fixed.grow(1)
 		return a.absorbStates(b, []uint32{0}, 0)
 	}
-	reps, err := b.reps.finish()
+	reps, err := b.reps.finish(ctx)
 	if err != nil {
 		return err
 	}

@@ -139,3 +139,21 @@ type opFunc func(ctx context.Context) (*delta.Chunk, error)
 func (f opFunc) Open(context.Context) error                     { return nil }
 func (f opFunc) Close()                                         {}
 func (f opFunc) Next(ctx context.Context) (*delta.Chunk, error) { return f(ctx) }
+
+// TestCollectorIsCancelled: joining what was collected to one chunk can take long, and ends when the query does.
+func TestCollectorIsCancelled(t *testing.T) {
+	w := newWorld(t, 1)
+	q := w.query()
+	c := newCollector(q, []sqltypes.Type{sqltypes.Int8})
+	for range 2 {
+		if err := c.add(&delta.Chunk{Cols: []*delta.Vec{delta.IntVec(sqltypes.Int8, make([]int64, delta.BatchRows))}, Rows: delta.BatchRows}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.finish(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("finish: %v", err)
+	}
+	c.release()
+}

@@ -88,7 +88,7 @@ func (s *sortOp) collect(ctx context.Context) error {
 
 // sort orders the rows in memory.
 func (s *sortOp) sort(ctx context.Context) (err error) {
-	if s.all, err = s.rows.finish(); err != nil {
+	if s.all, err = s.rows.finish(ctx); err != nil {
 		return err
 	}
 	s.perm, err = sortRows(ctx, s.q, s.all, s.keys)

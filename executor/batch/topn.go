@@ -95,7 +95,7 @@ func (t *topN) read(ctx context.Context) error {
 		}
 	}
 	var err error
-	if t.all, err = t.rows.finish(); err != nil {
+	if t.all, err = t.rows.finish(ctx); err != nil {
 		return err
 	}
 	t.perm, t.nums, err = t.first(ctx, t.all, t.n.Offset)
@@ -118,7 +118,7 @@ func (t *topN) within(ch *delta.Chunk) *delta.Chunk {
 
 // reduce replaces the rows collected by those that can still be in the result.
 func (t *topN) reduce(ctx context.Context) (kept int, err error) {
-	all, err := t.rows.finish()
+	all, err := t.rows.finish(ctx)
 	if err != nil {
 		return 0, err
 	}
