@@ -46,12 +46,13 @@ type twin struct {
 func (f *twin) run(t *testing.T, file string) {
 	t.Helper()
 	ctx := t.Context()
+	admin, err := f.Theirs.Connect(ctx) // without the limit of a statement's time
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.WithoutCancel(ctx))
 	for _, sql := range []string{"DROP DATABASE IF EXISTS " + f.database, "CREATE DATABASE " + f.database + " TEMPLATE template0"} {
-		c, err := f.Theirs.connection(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
+		if _, err := admin.Exec(ctx, sql).ReadAll(); err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
@@ -59,9 +60,7 @@ func (f *twin) run(t *testing.T, file string) {
 		for _, c := range f.conns {
 			_ = c.Close(context.WithoutCancel(ctx))
 		}
-		if c, err := f.Theirs.connection(context.WithoutCancel(ctx)); err == nil {
-			_, _ = c.Exec(context.WithoutCancel(ctx), "DROP DATABASE "+f.database+" WITH (FORCE)").ReadAll()
-		}
+		_, _ = admin.Exec(context.WithoutCancel(ctx), "DROP DATABASE "+f.database+" WITH (FORCE)").ReadAll()
 	}()
 	r := &sqllogictest.Runner{Connect: f.Ours.Connect, Labels: []string{"postgres"}, Restart: func(context.Context) error { return nil },
 		Observe: f.observe, MaxFailures: 1000, Timeout: 20 * time.Second}

@@ -112,7 +112,7 @@ func ParseChar(text string) []byte {
 	b := byte(0)
 	switch {
 	case len(text) == 4 && text[0] == '\\' && isOctal(text[1]) && isOctal(text[2]) && isOctal(text[3]):
-		b = (text[1]-'0')<<6 | (text[2]-'0')<<3 | text[3] - '0'
+		b = (text[1]-'0')<<6 | (text[2]-'0')<<3 | (text[3] - '0')
 	case text != "":
 		b = text[0]
 	}
