@@ -92,6 +92,8 @@ func (x *exprCtx) bind(e parser.Expr) expr.Expr {
 		return x.caseExpr(e)
 	case *parser.ArrayLit:
 		return x.array(e, sqltypes.Unknown)
+	case *parser.MapLit:
+		return x.mapLit(e, sqltypes.Unknown)
 	case *parser.Row:
 		return x.row(e)
 	case *parser.Subquery:
@@ -351,6 +353,9 @@ func (x *exprCtx) cast(e *parser.Cast) expr.Expr {
 	if a, ok := e.X.(*parser.ArrayLit); ok && to.Kind == sqltypes.KArray {
 		return x.mustCoerce(x.array(a, to.ElemType()), to, explicit, e.Pos)
 	}
+	if m, ok := e.X.(*parser.MapLit); ok {
+		return x.mustCoerce(x.mapLit(m, to), to, explicit, e.Pos)
+	}
 	pos := e.X.At()
 	arg := x.bind(e.X)
 	out, ok := x.coerce(arg, to, explicit, pos)
@@ -361,9 +366,15 @@ func (x *exprCtx) cast(e *parser.Cast) expr.Expr {
 }
 
 func (x *exprCtx) subscript(e *parser.Subscript) expr.Expr {
-	base := x.bind(e.X)
-	if base.Type().Kind == sqltypes.KJSONB {
+	return x.subscripted(x.bind(e.X), e)
+}
+
+func (x *exprCtx) subscripted(base expr.Expr, e *parser.Subscript) expr.Expr {
+	switch base.Type().Kind {
+	case sqltypes.KJSONB:
 		return x.jsonSubscript(base, e)
+	case sqltypes.KMap:
+		return x.mapSubscript(base, e)
 	}
 	if !isArray(base.Type()) {
 		fail(sqlerr.New(sqlerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", base.Type().Base()).At(leftmost(e.X)))

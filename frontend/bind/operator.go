@@ -139,7 +139,16 @@ func (b *binder) coerceArgs(declared []sqltypes.Type, compatible bool, args []ex
 			}
 			t = sqltypes.ArrayOf(elem)
 		case sqltypes.KAny:
-			out[i] = b.resolved(a)
+			if i == 0 || declared[0].Kind != sqltypes.KAnyMap {
+				out[i] = b.resolved(a)
+				continue
+			}
+			// A key, or a value, of the map.
+			k, v := actual[0].KeyValue()
+			if t = k; i == 2 {
+				t = v
+			}
+			out[i] = b.mustCoerce(a, t, explicit, pos)
 			continue
 		case sqltypes.KRecord:
 			if !isUnknown(a) {

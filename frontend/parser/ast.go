@@ -321,6 +321,12 @@ type When struct {
 	Cond, Result Expr
 }
 
+// MapLit is MAP {key: value, …}.
+type MapLit struct {
+	Loc
+	Keys, Values []Expr
+}
+
 // ArrayLit is ARRAY[…]; an inner [..] of ARRAY[[1,2],[3,4]] is an ArrayLit as well.
 type ArrayLit struct {
 	Loc
@@ -502,6 +508,7 @@ func (*Subscript) expr()   {}
 func (*FieldSelect) expr() {}
 func (*Case) expr()        {}
 func (*ArrayLit) expr()    {}
+func (*MapLit) expr()      {}
 func (*Row) expr()         {}
 func (*Subquery) expr()    {}
 func (*SQLValue) expr()    {}

@@ -332,6 +332,14 @@ func (f *formatter) primary(e Expr) {
 		f.ident(e.Field)
 	case *Case:
 		f.caseExpr(e)
+	case *MapLit:
+		f.add("MAP {")
+		f.commas(len(e.Keys), func(i int) {
+			f.expr(e.Keys[i])
+			f.add(": ")
+			f.expr(e.Values[i])
+		})
+		f.add("}")
 	case *ArrayLit:
 		f.add("ARRAY")
 		f.arrayElems(e)

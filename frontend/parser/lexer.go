@@ -22,7 +22,7 @@ const (
 	tokFloat            // val is decimal with fraction or exponent
 	tokParam            // val is the number's digits
 	tokOp               // any operator, val is its symbol; != is <>
-	tokPunct            // ( ) [ ] , ; : . :: := .. =>
+	tokPunct            // ( ) [ ] { } , ; : . :: := .. =>
 	tokError            // the text cannot be read on from here: the last token
 )
 
@@ -445,7 +445,7 @@ func (l *lexer) punct(c byte) bool {
 		l.pos += 2
 		l.emit(tokPunct, start, two)
 		return true
-	case strings.IndexByte("()[],;:.", c) >= 0:
+	case strings.IndexByte("()[]{},;:.", c) >= 0:
 		l.pos++
 		l.emit(tokPunct, start, l.sql[start:start+1])
 		return true

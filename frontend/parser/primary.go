@@ -153,6 +153,26 @@ func (p *parser) arrayExpr() Expr {
 	return p.optSubscripts(a)
 }
 
+// mapLit parses MAP {key: value, …}.
+func (p *parser) mapLit() Expr {
+	p.enter()
+	outer := p.open()
+	m := &MapLit{Loc: p.loc()}
+	p.advance()
+	p.expectPunct("{")
+	if !p.isPunct("}") {
+		p.list(func() {
+			m.Keys = append(m.Keys, p.expr())
+			p.expectPunct(":")
+			m.Values = append(m.Values, p.expr())
+		})
+	}
+	p.expectPunct("}")
+	p.closeHeight(outer)
+	p.leave()
+	return p.optSubscripts(m)
+}
+
 // arrayElems parses […], whose elements are all expressions or all […].
 func (p *parser) arrayElems() *ArrayLit {
 	p.enter()
@@ -212,6 +232,9 @@ func (p *parser) intervalLiteral() Expr {
 // nameExpr parses what begins with a name: a column, a call, or a typed literal.
 func (p *parser) nameExpr() Expr {
 	t := p.cur()
+	if t.isWord("map") && p.peek(1).isPunct("{") {
+		return p.mapLit()
+	}
 	p.advance()
 	parts := []string{t.val}
 	for p.isPunct(".") {

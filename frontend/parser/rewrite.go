@@ -57,6 +57,12 @@ func (r rewriter) below(e Expr) Expr {
 			c.X, c.List = x, list
 			return &c
 		}
+	case *MapLit:
+		keys, a := r.list(e.Keys)
+		values, b := r.list(e.Values)
+		if a || b {
+			return &MapLit{e.Loc, keys, values}
+		}
 	case *ArrayLit:
 		if elems, changed := r.list(e.Elems); changed {
 			return &ArrayLit{e.Loc, elems}

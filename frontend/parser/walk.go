@@ -145,6 +145,9 @@ func operandChildren(e Expr, w walker) {
 			w.expr(when.Cond, when.Result)
 		}
 		w.expr(e.Else)
+	case *MapLit:
+		w.expr(e.Keys...)
+		w.expr(e.Values...)
 	case *ArrayLit:
 		w.expr(e.Elems...)
 	case *Row:

@@ -23,6 +23,10 @@ func castKernel(from, to sqltypes.Type, explicit bool) (k Kernel, ok bool) {
 	switch {
 	case isVector(from) && to.Kind == sqltypes.KArray && vectorElem(from) != to.Elem:
 		return castArray(from, to, explicit), true
+	case from.Kind == sqltypes.KVector && to.Kind == sqltypes.KArray:
+		return b1(vectorToArray), true
+	case from.Kind == sqltypes.KArray && to.Kind == sqltypes.KVector:
+		return arrayToVector(from), true
 	case from.Kind == sqltypes.KArray && to.Kind == sqltypes.KArray:
 		return castArray(from, to, explicit), true
 	case from.Kind == sqltypes.KRecord && to.Kind == sqltypes.KRecord:

@@ -103,6 +103,10 @@ func LookupCast(from, to sqltypes.Type) (CastContext, bool) {
 		return CastImplicit, true
 	case to.Kind == sqltypes.KUnknown:
 		return 0, false
+	case from.Kind == sqltypes.KVector && to.Kind == sqltypes.KArray, from.Kind == sqltypes.KArray && to.Kind == sqltypes.KVector:
+		return vectorCast(from, to)
+	case from.Kind == sqltypes.KMap && to.Kind == sqltypes.KMap:
+		return lookupMapCast(from, to)
 	case from.Kind == sqltypes.KArray && to.Kind == sqltypes.KArray:
 		if from.Elem == to.Elem && from.Ext == to.Ext {
 			return CastImplicit, true
@@ -140,6 +144,15 @@ func vectorElem(t sqltypes.Type) sqltypes.Kind {
 		return sqltypes.KInt2
 	}
 	return sqltypes.KOid
+}
+
+// lookupMapCast casts keys and values; the context is the narrower of the two.
+func lookupMapCast(from, to sqltypes.Type) (CastContext, bool) {
+	fk, fv := from.KeyValue()
+	tk, tv := to.KeyValue()
+	k, ok := LookupCast(fk, tk)
+	v, both := LookupCast(fv, tv)
+	return max(k, v), ok && both
 }
 
 // lookupRecordCast casts field by field; the context is the narrowest of the fields'.

@@ -68,6 +68,8 @@ func appendJSON(c *Ctx, dst []byte, t sqltypes.Type, d sqltypes.Datum) ([]byte, 
 		return jsonb.AppendText(dst, bytesOfDatum(d)), nil
 	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
 		return appendJSONArray(c, dst, t, bytesOfDatum(d), ",")
+	case sqltypes.KMap:
+		return appendJSONMap(c, dst, t, bytesOfDatum(d))
 	case sqltypes.KRecord:
 		return appendJSONRow(c, dst, t, bytesOfDatum(d), ",")
 	case sqltypes.KDate, sqltypes.KTimestamp, sqltypes.KTimestamptz:
@@ -210,6 +212,16 @@ func addJSONB(c *Ctx, b *jsonb.Builder, t sqltypes.Type, d sqltypes.Datum) error
 		b.Value(v)
 	case sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector:
 		return addJSONBArray(c, b, t, bytesOfDatum(d))
+	case sqltypes.KMap:
+		text, err := appendJSONMap(c, nil, t, bytesOfDatum(d))
+		if err != nil {
+			return err
+		}
+		v, err := jsonb.Parse(text)
+		if err == nil {
+			b.Value(v)
+		}
+		return err
 	case sqltypes.KRecord:
 		return addJSONBRow(c, b, t, bytesOfDatum(d))
 	case sqltypes.KDate, sqltypes.KTimestamp, sqltypes.KTimestamptz:
@@ -220,6 +232,26 @@ func addJSONB(c *Ctx, b *jsonb.Builder, t sqltypes.Type, d sqltypes.Datum) error
 		b.StringBytes(sqlio.AppendTextDatum(nil, t, d, c.settings()))
 	}
 	return nil
+}
+
+// appendJSONMap prints a map as an object.
+func appendJSONMap(c *Ctx, dst []byte, t sqltypes.Type, b []byte) ([]byte, error) {
+	kt, vt := t.KeyValue()
+	keys, values, err := sqlio.ReadMap(t, b)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, '{')
+	for i := range keys {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendJSONString(dst, sqlio.AppendTextDatum(nil, kt, keys[i], c.settings())), ':')
+		if dst, err = appendJSON(c, dst, vt, values[i]); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, '}'), nil
 }
 
 func addJSONBArray(c *Ctx, b *jsonb.Builder, t sqltypes.Type, enc []byte) error {

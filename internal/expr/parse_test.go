@@ -402,6 +402,11 @@ func matchArgs(f *Func, args []Expr) int {
 			}
 		case want.Kind == sqltypes.KAny, want.Kind == sqltypes.KAnyElement:
 			score += 20
+		case want.Kind == sqltypes.KAnyMap:
+			if have.Kind != sqltypes.KMap {
+				return noMatch
+			}
+			score += 60
 		case want.Kind == sqltypes.KAnyEnum:
 			if have.Kind != sqltypes.KEnum {
 				return noMatch

@@ -30,6 +30,8 @@ var Families = sync.OnceValue(func() []Family {
 		{Name: "jsonpath", Title: "SQL/JSON path", Funcs: jsonPathFuncs(), Tables: jsonPathTableFuncs()},
 		{Name: "array", Title: "Arrays", Funcs: slices.Concat(arrayFuncs(), moreArrayFuncs()), Tables: arrayTableFuncs()},
 		{Name: "enum", Title: "Enums", Funcs: enumFuncs()},
+		{Name: "map", Title: "Maps", Funcs: mapFuncs()},
+		{Name: "vector", Title: "Vectors", Funcs: vectorFuncs()},
 		{Name: "series", Title: "Series", Tables: seriesFuncs()},
 		{Name: "aggregate", Title: "Aggregates", Aggs: slices.Concat(fixedAggs(), numericAggs(), floatAggs(), pickAggs(), collectAggs(),
 			orderedSetAggs(), percentileAggs(), approxAggs())},
