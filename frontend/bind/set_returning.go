@@ -4,6 +4,7 @@ import (
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
@@ -31,10 +32,13 @@ func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
 	}
 	f, args := x.tableFunc(e.Name.String(), name, x.bindArgs(e), e.Pos)
 	if f.ColumnDefs {
-		fail(unsupported(e.Pos, "Provide a non-null record argument, or call the function in the FROM clause using a column definition list.",
+		fail(unsupported(-1, "Provide a non-null record argument, or call the function in the FROM clause using a column definition list.",
 			"could not determine row type for result of %s", name))
 	}
 	cols := tableFuncCols(f, args)
+	if len(cols) == 0 {
+		fail(sqlerr.New(sqlerr.DatatypeMismatch, "first argument of %s must be a row type", name))
+	}
 	ty := cols[0].Type
 	if len(cols) > 1 {
 		var row []sqltypes.RowField
