@@ -64,6 +64,8 @@ type Options struct {
 	MemoryBytes int64
 	// TempDir is a folder for spill files; "": nothing is spilled. The files are unlinked while in use.
 	TempDir string
+	// Returned are the rows of data-modifying statements in WITH, by number.
+	Returned map[int][]*delta.Chunk
 	// Parallelism is the number of goroutines that one part of a query may use at a time; 0 and 1: the caller's only.
 	Parallelism int
 	// ExactTies: where an order leaves open which rows come first, windows and top-n go by the exact image, as streams
@@ -80,6 +82,9 @@ type query struct {
 	// spills counts the files that were made, by all workers.
 	spills *atomic.Int64
 	shared bool // this is a worker's
+	// work are the working tables of recursive queries that run, by number; once are queries that run once.
+	work map[int][]*delta.Chunk
+	once map[int]*sharedRows
 	// aggBySig and tableFuncBySig find functions in the library; tests bring their own.
 	aggBySig       func(sig string) (*expr.AggFunc, bool)
 	tableFuncBySig func(sig string) (*expr.TableFunc, bool)

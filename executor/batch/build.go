@@ -6,12 +6,31 @@ import (
 
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
 )
 
 // Build turns a plan into an operator tree. Parameters must have been replaced by constants. The chunks of the
 // operator have no weights.
 func Build(n plan.Node, rel Relations, o Options) (Operator, error) {
-	return newQuery(rel, o).buildPlain(n)
+	rounds, once := false, false
+	plan.Walk(n, func(x plan.Node) bool {
+		switch x.(type) {
+		case *plan.Recursive:
+			rounds = true
+		case *plan.Shared:
+			once = true
+		}
+		return x != nil
+	})
+	if rounds || once { // their rows pass between operators that workers would run side by side
+		o.Parallelism = 1
+	}
+	q := newQuery(rel, o)
+	op, err := q.buildPlain(n)
+	if err == nil && once {
+		op = &sharing{op, q}
+	}
+	return op, err
 }
 
 // buildPlain builds an operator whose chunks have no weights.
@@ -29,7 +48,8 @@ func (q *query) buildPlain(n plan.Node) (Operator, error) {
 // plainOutput reports whether the node's operator never yields weights.
 func plainOutput(n plan.Node) bool {
 	switch x := n.(type) {
-	case *plan.Values, *plan.AsofJoin, *plan.Agg, *plan.TopN, *plan.Sort, *plan.Limit, *plan.Window, *plan.MaxOneRow, *plan.SystemScan:
+	case *plan.Values, *plan.AsofJoin, *plan.Agg, *plan.TopN, *plan.Sort, *plan.Limit, *plan.Window, *plan.MaxOneRow, *plan.SystemScan, *plan.Recursive,
+		*plan.WorkTable, *plan.Shared:
 		return true
 	case *plan.TableFunc:
 		return x.Input == nil || plainOutput(x.Input)
@@ -101,6 +121,17 @@ func (q *query) build(n plan.Node) (Operator, error) {
 		return newSession(q, x)
 	case *plan.Expand:
 		return newExpand(q, x)
+	case *plan.Recursive:
+		return newRecursive(q, x)
+	case *plan.WorkTable:
+		return &workTable{q: q, id: x.ID}, nil
+	case *plan.Shared:
+		return newShared(q, x)
+	case *plan.Returned:
+		if q.opt.Returned == nil {
+			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "data-modifying statements in WITH are not supported here")
+		}
+		return &scan{open: func(context.Context) (ChunkIter, error) { return &chunks{list: q.opt.Returned[x.ID]}, nil }}, nil
 	case *plan.MaxOneRow:
 		return newMaxOneRow(q, x)
 	}

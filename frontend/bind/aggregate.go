@@ -57,6 +57,7 @@ type aggCall struct {
 	result   sqltypes.Type
 	// direct are the direct arguments of an ordered-set aggregate; they may use grouped columns only.
 	direct []typed
+	pos    int
 }
 
 func (a *aggCall) same(c *aggCall) bool {
@@ -80,6 +81,7 @@ func (a *aggCall) same(c *aggCall) bool {
 // aggregate binds an aggregate call into the collector.
 func (x *exprCtx) aggregate(e *parser.FuncCall, name string) expr.Expr {
 	a := x.bindAggregate(e, name)
+	a.pos = e.Pos
 	if s := x.owner(a); s != nil {
 		return x.outerAggregate(e, a, s)
 	}

@@ -46,9 +46,13 @@ type Env struct {
 	// Streaming: the query defines a view, index or sink. Sources may be read, parameters may not be
 	// used, and session functions are evaluated now.
 	Streaming bool
+	// Plain, with Streaming: the view is a plain one, which is a query whenever it is read; it may do what only queries can.
+	Plain bool
 	// Used collects the relations and types that the statement names, each once, in order of appearance. What
 	// a named view is made of is not among them.
 	Used []catalog.ID
+	// Changes collects the data-modifying statements of WITH, in order; the plan reads their rows as Returned.
+	Changes []*plan.Change
 
 	// Locks is the locking clause of the query, such as FOR UPDATE; "": none.
 	Locks string
@@ -62,6 +66,7 @@ type Env struct {
 func Query(env *Env, q *parser.Query) (n plan.Node, err error) {
 	b := newBinder(env)
 	defer b.done(&err)
+	b.top = q
 	r := b.query(q, nil, true)
 	return b.finish(r.node), nil
 }
@@ -99,6 +104,10 @@ type binder struct {
 	depth   int
 	// overriding is what an INSERT says about identity columns: USER, SYSTEM or nothing.
 	overriding string
+	// shares and recursions number Shared and Recursive nodes; shared counts the references to the former.
+	shares, recursions int
+	shared             map[int]int
+	top                *parser.Query // the statement's own query
 }
 
 func newBinder(env *Env) *binder {
@@ -109,6 +118,7 @@ func newBinder(env *Env) *binder {
 		env:     env,
 		eval:    expr.Ctx{Settings: env.Settings, Session: env.Session},
 		pos:     map[expr.Expr]int{},
+		shared:  map[int]int{},
 		untyped: map[expr.Expr]expr.Expr{},
 		params:  map[int]*expr.Param{},
 	}
@@ -137,7 +147,10 @@ func (b *binder) done(err *error) {
 // finish settles what the whole statement decides: parameters that nothing gave a type.
 func (b *binder) finish(n plan.Node) plan.Node {
 	b.finishParams()
-	return n
+	for i, c := range b.env.Changes {
+		b.env.Changes[i] = c.WithSource(b.unshare(c.Source()))
+	}
+	return b.unshare(n)
 }
 
 func (b *binder) finishParams() {

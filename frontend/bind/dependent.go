@@ -19,6 +19,7 @@ type domain struct {
 	scope int
 	width int
 	at    func(idx int) int // the domain column of an outer column
+	work  []int             // recursive queries whose working tables have the domain's columns
 }
 
 // dependentJoin is apply for any correlated r.
@@ -71,9 +72,30 @@ func outerColumns(n plan.Node, scope int) []int {
 	return out
 }
 
+// reaches says that n's rows depend on the domain: by naming its columns, or by reading the working table of a recursive
+// query that has them.
+func (d *domain) reaches(n plan.Node) bool {
+	found := refersTo(n, d.scope)
+	plan.Walk(n, func(x plan.Node) bool {
+		w, ok := x.(*plan.WorkTable)
+		found = found || ok && slices.Contains(d.work, w.ID)
+		return !found
+	})
+	return found
+}
+
+// pushRecursive gives the rows of a recursive query the domain's columns, in its working table, too.
+func (d *domain) pushRecursive(x *plan.Recursive) plan.Node {
+	m := *x
+	in := *d
+	in.work = append(slices.Clone(d.work), x.ID)
+	m.Init, m.Step = in.push(x.Init), in.push(x.Step)
+	return &m
+}
+
 // push returns the rows of n for each row of the domain: the domain's columns, then n's.
 func (d *domain) push(n plan.Node) plan.Node {
-	if !refersTo(n, d.scope) {
+	if !d.reaches(n) {
 		return &plan.Join{Kind: plan.Inner, Left: d.node, Right: n}
 	}
 	switch x := n.(type) {
@@ -123,6 +145,14 @@ func (d *domain) push(n plan.Node) plan.Node {
 	case *plan.Hop:
 		m := *x
 		m.Input, m.TimeCol = d.push(x.Input), x.TimeCol+d.width
+		return &m
+	case *plan.Shared:
+		return d.push(x.Input)
+	case *plan.Recursive:
+		return d.pushRecursive(x)
+	case *plan.WorkTable:
+		m := *x
+		m.Out = append(slices.Clone(d.node.Columns()), x.Out...)
 		return &m
 	case *plan.Expand:
 		m := *x
@@ -175,7 +205,7 @@ func (d *domain) pushValues(x *plan.Values) plan.Node {
 }
 
 func (d *domain) pushJoin(x *plan.Join) plan.Node {
-	lref, rref := refersTo(x.Left, d.scope), refersTo(x.Right, d.scope)
+	lref, rref := d.reaches(x.Left), d.reaches(x.Right)
 	lw := len(x.Left.Columns())
 	m := *x
 	switch {

@@ -142,10 +142,7 @@ func (b *binder) relRef(x *parser.RelRef, left *scope) *frame {
 func (b *binder) relation(name parser.Name, sc *scope) *frame {
 	if len(name.Parts) == 1 && sc != nil {
 		if c := sc.ctes.find(name.Last()); c != nil && !c.later {
-			if c.node == nil {
-				fail(unsupported(name.Pos, "", "WITH RECURSIVE is not supported"))
-			}
-			return newFrame(c.node, c.name, "")
+			return b.cte(c, name.Pos)
 		}
 	}
 	if len(name.Parts) > 2 && name.Parts[len(name.Parts)-3] != b.env.Catalog.Database {
@@ -214,7 +211,7 @@ func (b *binder) system(schema, name string) *plan.SystemScan {
 	if !ok {
 		return nil
 	}
-	if b.env.Streaming {
+	if b.env.Streaming && !b.env.Plain {
 		fail(unsupported(-1, "", "system relation %q cannot be used in a view that is kept up to date", schema+"."+name))
 	}
 	return &plan.SystemScan{Schema: schema, Name: name, Cols: seq(0, len(cols)), Out: cols}

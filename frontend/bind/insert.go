@@ -13,11 +13,16 @@ import (
 func Insert(env *Env, s *parser.InsertStmt) (out *plan.Insert, err error) {
 	b := newBinder(env)
 	defer b.done(&err)
+	out = b.insert(s, nil, true)
+	out.Source = b.finish(out.Source)
+	return out, nil
+}
+
+func (b *binder) insert(s *parser.InsertStmt, outer *scope, top bool) *plan.Insert {
 	r := b.writable(s.Table, "insert into")
-	out = &plan.Insert{Table: r, Checks: b.checks(r)}
-	var outer *scope
+	out := &plan.Insert{Table: r, Checks: b.checks(r)}
 	if s.With != nil {
-		outer = b.with(s.With, nil)
+		outer = b.with(s.With, outer, top)
 	}
 	cols := b.insertColumns(r, s.Columns)
 	b.overriding = s.Overriding
@@ -33,8 +38,7 @@ func Insert(env *Env, s *parser.InsertStmt) (out *plan.Insert, err error) {
 		f := newFrame(&plan.Values{Out: columnsOf(r)}, name, "")
 		out.Returning, out.ReturningNames = b.returning(s.Returning, f)
 	}
-	b.finishParams()
-	return out, nil
+	return out
 }
 
 // writable resolves the target of a statement that changes rows; verb is for the message.

@@ -30,6 +30,8 @@ type item struct {
 	row sqltypes.Type
 	// padded: an outer join may have made a row of NULLs of it, of which the whole row is NULL.
 	padded bool
+	// self: the working table of the recursive query that is being bound.
+	self bool
 }
 
 // frame is a plan under construction and the names of its columns.

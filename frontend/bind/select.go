@@ -19,7 +19,7 @@ func (b *binder) query(q *parser.Query, outer *scope, resolve bool) *relation {
 	b.enter()
 	defer b.leave()
 	if q.With != nil {
-		outer = b.with(q.With, outer)
+		outer = b.with(q.With, outer, q == b.top)
 	}
 	b.locking(q)
 	if s, ok := q.Body.(*parser.Select); ok {
@@ -90,6 +90,7 @@ func (b *binder) selectQuery(q *parser.Query, sel *parser.Select, outer *scope, 
 	groups := s.bindGroups()
 	s.bindDistinctOn()
 	s.bindOrder()
+	s.refuseRecursiveAggregates()
 	n := f.node
 	if groups.given || len(s.coll.aggs) > 0 || len(s.coll.groupings) > 0 || having != nil {
 		n = s.group(s.groupSRFs(n, groups), groups, having)
@@ -98,6 +99,15 @@ func (b *binder) selectQuery(q *parser.Query, sel *parser.Select, outer *scope, 
 	n = s.placeTargets(n)
 	n = s.expandSRFs(n, nil)
 	return s.finish(s.project(n))
+}
+
+// refuseRecursiveAggregates: the working table holds one round's rows only.
+func (s *selection) refuseRecursiveAggregates() {
+	for _, it := range s.sc.frame.items {
+		if it.self && len(s.coll.aggs) > 0 {
+			fail(sqlerr.New(sqlerr.InvalidRecursion, "aggregate functions are not allowed in a recursive query's recursive term").At(s.coll.aggs[0].pos))
+		}
+	}
 }
 
 // ctx is the context of expressions that may hold aggregates and window functions.

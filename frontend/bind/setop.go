@@ -195,58 +195,6 @@ func (b *binder) valuesPlan(v *plan.Values, scope int) plan.Node {
 	return u
 }
 
-// cteList are the common table expressions that are visible, innermost first.
-type cteList struct {
-	name string
-	node plan.Node // nil: being bound right now, as WITH RECURSIVE allows
-	// later: it stands further on in the same WITH and cannot be referred to yet.
-	later bool
-	next  *cteList
-}
-
-// with binds a WITH clause and returns a scope in which its names are visible. Plans are immutable, so that
-// all references share one.
-func (b *binder) with(w *parser.With, outer *scope) *scope {
-	sc := b.newScope(&frame{node: oneRow()}, outer)
-	seen := map[string]bool{}
-	for i, c := range w.CTEs {
-		if seen[c.Name] {
-			fail(sqlerr.New(sqlerr.DuplicateAlias, "WITH query name %q specified more than once", c.Name).At(c.Pos))
-		}
-		seen[c.Name] = true
-		if c.Query == nil {
-			fail(unsupported(c.Pos, "Run the statements one after the other.", "INSERT, UPDATE and DELETE in WITH are not supported"))
-		}
-		in := *sc
-		if w.Recursive {
-			in.ctes = &cteList{name: c.Name, next: sc.ctes}
-		} else {
-			in.ctes = withLater(w.CTEs[i:], sc.ctes)
-		}
-		n := b.query(c.Query, &in, true).node
-		cols := n.Columns()
-		if len(c.Columns) > len(cols) {
-			fail(sqlerr.New(sqlerr.InvalidColumnReference, "WITH query %q has %d columns available but %d columns specified", c.Name, len(cols), len(c.Columns)).At(c.Pos))
-		}
-		sc.ctes = &cteList{name: c.Name, node: renamed(n, c.Columns), next: sc.ctes}
-	}
-	return sc
-}
-
-// withLater puts names that cannot be referred to yet behind those that can, so that these win.
-func withLater(ctes []parser.CTE, visible *cteList) *cteList {
-	if visible != nil {
-		c := *visible
-		c.next = withLater(ctes, visible.next)
-		return &c
-	}
-	var out *cteList
-	for _, c := range ctes {
-		out = &cteList{name: c.Name, later: true, next: out}
-	}
-	return out
-}
-
 // renamed gives the first columns of n other names.
 func renamed(n plan.Node, names []parser.Ident) plan.Node {
 	if len(names) == 0 {
@@ -257,13 +205,4 @@ func renamed(n plan.Node, names []parser.Ident) plan.Node {
 		have[i] = id.Name
 	}
 	return &plan.Project{Input: n, Exprs: es, Names: have}
-}
-
-func (l *cteList) find(name string) *cteList {
-	for ; l != nil; l = l.next {
-		if l.name == name {
-			return l
-		}
-	}
-	return nil
 }

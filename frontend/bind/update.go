@@ -13,13 +13,22 @@ import (
 func Update(env *Env, s *parser.UpdateStmt) (out *plan.Update, err error) {
 	b := newBinder(env)
 	defer b.done(&err)
+	out = b.update(s, nil, true)
+	out.Source = b.finish(out.Source)
+	return out, nil
+}
+
+func (b *binder) update(s *parser.UpdateStmt, outer *scope, top bool) *plan.Update {
 	r := b.writable(s.Table, "update")
-	f, outer := b.targetFrame(r, s.Alias, s.With, s.From)
+	if s.With != nil {
+		outer = b.with(s.With, outer, top)
+	}
+	f := b.targetFrame(r, s.Alias, s.From, outer)
 	sc := b.newScope(f, outer)
 	if s.Where != nil {
 		f.node = b.filter(f.node, sc.id, b.ctx(sc, "WHERE").cond(s.Where, "WHERE"))
 	}
-	out = &plan.Update{Table: r, Checks: b.checks(r)}
+	out := &plan.Update{Table: r, Checks: b.checks(r)}
 	width := len(r.Columns)
 	visible := f.width()
 	next := make([]expr.Expr, width)
@@ -61,8 +70,7 @@ func Update(env *Env, s *parser.UpdateStmt) (out *plan.Update, err error) {
 		out.Returning, out.ReturningNames = b.returning(s.Returning, movedFrame(f, p, width))
 	}
 	out.Source = p
-	b.finishParams()
-	return out, nil
+	return out
 }
 
 // movedFrame is f over UPDATE's source, where every column lies width further right: the target's columns are then the new
@@ -88,11 +96,7 @@ func (f *frame) width() int {
 }
 
 // targetFrame is the frame of a changed table, first, and the other FROM items.
-func (b *binder) targetFrame(r *catalog.Relation, alias string, with *parser.With, from []parser.TableRef) (*frame, *scope) {
-	var outer *scope
-	if with != nil {
-		outer = b.with(with, nil)
-	}
+func (b *binder) targetFrame(r *catalog.Relation, alias string, from []parser.TableRef, outer *scope) *frame {
 	f := newFrame(logical.Scan(r), r.Name, r.Schema)
 	f.items[0].primary = r.PrimaryKey
 	if alias != "" {
@@ -104,7 +108,7 @@ func (b *binder) targetFrame(r *catalog.Relation, alias string, with *parser.Wit
 		b.distinctNames(f, g)
 		f = b.joined(plan.Inner, f, left.id, g, nil)
 	}
-	return f, outer
+	return f
 }
 
 // setClauses walks the assignments of SET; multi handles (a, b) = (SELECT …), nil where that is not allowed.
@@ -165,20 +169,28 @@ func (b *binder) setRow(cols []int, s parser.SetClause, one func(int, parser.Exp
 func Delete(env *Env, s *parser.DeleteStmt) (out *plan.Delete, err error) {
 	b := newBinder(env)
 	defer b.done(&err)
+	out = b.delete(s, nil, true)
+	out.Source = b.finish(out.Source)
+	return out, nil
+}
+
+func (b *binder) delete(s *parser.DeleteStmt, outer *scope, top bool) *plan.Delete {
 	r := b.writable(s.Table, "delete from")
-	f, outer := b.targetFrame(r, s.Alias, s.With, s.Using)
+	if s.With != nil {
+		outer = b.with(s.With, outer, top)
+	}
+	f := b.targetFrame(r, s.Alias, s.Using, outer)
 	sc := b.newScope(f, outer)
 	visible := f.width()
 	if s.Where != nil {
 		f.node = b.filter(f.node, sc.id, b.ctx(sc, "WHERE").cond(s.Where, "WHERE"))
 	}
-	out = &plan.Delete{Table: r}
+	out := &plan.Delete{Table: r}
 	if s.Returning == nil {
 		out.Source = firstColumns(f.node, len(r.Columns))
 	} else {
 		out.Source = firstColumns(f.node, visible)
 		out.Returning, out.ReturningNames = b.returning(s.Returning, f)
 	}
-	b.finishParams()
-	return out, nil
+	return out
 }

@@ -54,7 +54,7 @@ func (s *Session) createView(ctx context.Context, x *parser.CreateViewStmt) erro
 
 func (s *Session) bindView(r *catalog.Relation, x *parser.CreateViewStmt) error {
 	env := s.env(nil)
-	env.Streaming = true
+	env.Streaming, env.Plain = true, true
 	n, err := bind.Query(env, x.Query)
 	if err != nil {
 		return err

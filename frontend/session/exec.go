@@ -39,7 +39,20 @@ type bound struct {
 	update *plan.Update
 	delete *plan.Delete
 	verify *catalog.Relation // the view that query compares with its recomputation
+	// changes are the data-modifying statements in WITH.
+	changes []*plan.Change
 }
+
+// change is the statement as a change; nil for a query.
+func (b *bound) change() *plan.Change {
+	if b.insert == nil && b.update == nil && b.delete == nil {
+		return nil
+	}
+	return &plan.Change{Insert: b.insert, Update: b.update, Delete: b.delete}
+}
+
+// set is the inverse of change.
+func (b *bound) set(c *plan.Change) { b.insert, b.update, b.delete = c.Insert, c.Update, c.Delete }
 
 // Prepare implements pgwire.Session.
 func (s *Session) Prepare(ctx context.Context, st pgwire.Statement, oids []uint32) (pgwire.Prepared, error) {
@@ -122,6 +135,13 @@ func (p *prepared) bind() (err error) {
 		if t.Kind == sqltypes.KUnknown || t == (sqltypes.Type{}) {
 			return sqlerr.New(sqlerr.IndeterminateDatatype, "could not determine data type of parameter $%d", i+1)
 		}
+	}
+	for _, c := range env.Changes {
+		src, err := planBatch(c.Source(), env.Catalog)
+		if err != nil {
+			return err
+		}
+		p.bound.changes = append(p.bound.changes, c.WithSource(src))
 	}
 	return nil
 }
@@ -211,34 +231,17 @@ func (b bound) with(args []sqltypes.Datum, types []sqltypes.Type) bound {
 	node := func(n plan.Node) plan.Node {
 		return plan.Transform(n, func(n plan.Node) plan.Node { return plan.MapExprs(n, sub) })
 	}
-	list := func(es []expr.Expr) []expr.Expr {
-		if es == nil {
-			return nil
-		}
-		out := make([]expr.Expr, len(es))
-		for i, e := range es {
-			out[i] = sub(e)
-		}
-		return out
-	}
-	switch {
-	case b.query != nil:
+	if b.query != nil {
 		b.query = node(b.query)
-	case b.insert != nil:
-		x := *b.insert
-		x.Source, x.Set, x.Returning = node(x.Source), list(x.Set), list(x.Returning)
-		if x.Where != nil {
-			x.Where = sub(x.Where)
+	}
+	if c := b.change(); c != nil {
+		b.set(c.MapExprs(sub))
+	}
+	for i, c := range b.changes {
+		if i == 0 {
+			b.changes = append([]*plan.Change(nil), b.changes...)
 		}
-		b.insert = &x
-	case b.update != nil:
-		x := *b.update
-		x.Source, x.Returning = node(x.Source), list(x.Returning)
-		b.update = &x
-	case b.delete != nil:
-		x := *b.delete
-		x.Source, x.Returning = node(x.Source), list(x.Returning)
-		b.delete = &x
+		b.changes[i] = c.MapExprs(sub)
 	}
 	return b
 }
@@ -299,13 +302,13 @@ func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 		return &done{tag: "DECLARE CURSOR"}, nil
 	}
 	switch {
-	case p.b.query != nil:
+	case p.b.query != nil && p.b.changes == nil:
 		r, err := s.runQuery(ctx, p.b)
 		if err != nil {
 			return nil, err
 		}
 		return &queryRows{r: r}, nil
-	case p.b.insert != nil, p.b.update != nil, p.b.delete != nil:
+	case p.b.change() != nil, p.b.changes != nil:
 		return s.modify(ctx, p.b)
 	}
 	return s.utility(ctx, p.p.st)
@@ -332,13 +335,10 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 		return nil, err
 	}
 	run := func(ctx context.Context, txn *engine.Txn) (*engine.Result, error) {
-		switch {
-		case b.insert != nil:
-			return s.m.Engine.Insert(ctx, txn, b.insert, s.query2())
-		case b.update != nil:
-			return s.m.Engine.Update(ctx, txn, b.update, s.query2())
+		if b.changes != nil {
+			return s.m.Engine.Modify(ctx, txn, b.changes, b.change(), b.query, s.query2())
 		}
-		return s.m.Engine.Delete(ctx, txn, b.delete, s.query2())
+		return s.m.Engine.Change(ctx, txn, b.change(), s.query2())
 	}
 	first := !s.txn.queried
 	s.txn.queried = true
@@ -386,8 +386,11 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 
 // returns reports whether the statement has RETURNING.
 func (b bound) returns() bool {
-	return b.insert != nil && b.insert.Returning != nil || b.update != nil && b.update.Returning != nil ||
-		b.delete != nil && b.delete.Returning != nil
+	if c := b.change(); c != nil {
+		es, _ := c.Returns()
+		return es != nil
+	}
+	return b.changes != nil
 }
 
 func (b bound) done(res *engine.Result) *done {
@@ -404,8 +407,10 @@ func (b bound) verb() string {
 		return "INSERT"
 	case b.update != nil:
 		return "UPDATE"
+	case b.delete != nil:
+		return "DELETE"
 	}
-	return "DELETE"
+	return "SELECT"
 }
 
 // queryRows streams a query.

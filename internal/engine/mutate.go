@@ -22,6 +22,14 @@ type Query struct {
 	Ctx     func() *expr.Ctx
 	System  func(ctx context.Context, schema, name string, cols []int) (batch.ChunkIter, error)
 	Batch   batch.Options // Ctx is filled in
+	// snap is the view that all parts of a statement with data-modifying WITH share; nil: each opens its own.
+	snap *statementView
+}
+
+// statementView is a view, and the log position up to which it reads.
+type statementView struct {
+	view *table.View
+	pos  uint64
 }
 
 // relations reads a statement's view and the system relations.
@@ -47,8 +55,7 @@ func (e *Engine) Run(ctx context.Context, txn *Txn, n plan.Node, q *Query) (*Row
 	if err != nil {
 		return nil, err
 	}
-
-	r, err := e.run(ctx, n, view, txn, q)
+	r, err := e.run(ctx, n, view, view, txn, q)
 	if err != nil {
 		view.Close()
 		return nil, err
@@ -94,7 +101,8 @@ func (q *Query) existing(ids []catalog.ID) ([]catalog.ID, error) {
 	return out, nil
 }
 
-func (e *Engine) run(ctx context.Context, n plan.Node, view *table.View, txn *Txn, q *Query) (*Rows, error) {
+// run opens a query on a view; owned, if not nil, is closed with it.
+func (e *Engine) run(ctx context.Context, n plan.Node, owned, view *table.View, txn *Txn, q *Query) (*Rows, error) {
 	o := q.Batch
 	o.Ctx = q.Ctx
 	rd := &Reader{View: view, Rels: q.Catalog}
@@ -112,7 +120,7 @@ func (e *Engine) run(ctx context.Context, n plan.Node, view *table.View, txn *Tx
 		op.Close()
 		return nil, err
 	}
-	return &Rows{op, view}, nil
+	return &Rows{op, owned}, nil
 }
 
 // Next returns the next rows, nil at the end.
@@ -122,7 +130,9 @@ func (r *Rows) Next(ctx context.Context) (*delta.Chunk, error) { return r.op.Nex
 func (r *Rows) Close() {
 	if r.op != nil {
 		r.op.Close()
-		r.view.Close()
+		if r.view != nil {
+			r.view.Close()
+		}
 		r.op = nil
 	}
 }
@@ -166,44 +176,109 @@ func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, ch
 			ids = append(ids, id)
 		}
 	}
-	view, pos, err := txn.view(ctx, ids, q)
-	if err != nil {
-		return nil, err
-	}
-	txn.Overlay(view, tablesOf(src)) // the writer looks at the transaction's own rows first
-	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}}
-	m.returning, err = expr.CompileAll(ret)
-	if err == nil {
-		m.checks, err = newChecker(rel, checks)
-	}
-	if err != nil {
-		view.Close()
-		return nil, err
-	}
-	rows, err := e.run(ctx, src, view, txn, q)
-	if err != nil {
-		view.Close()
-		return nil, err
-	}
-	defer rows.Close()
-	m.w = txn.table(rel, q.Catalog, view, pos)
-	var chunks []*delta.Chunk
-	for {
-		c, err := rows.Next(ctx)
+	snap := q.snap
+	if snap == nil {
+		view, pos, err := txn.view(ctx, ids, q)
 		if err != nil {
 			return nil, err
 		}
-		if c == nil {
-			break
-		}
-		chunks = append(chunks, c)
+		defer view.Close()
+		txn.Overlay(view, tablesOf(src)) // the writer looks at the transaction's own rows first
+		snap = &statementView{view, pos}
 	}
+	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}}
+	var err error
+	if m.returning, err = expr.CompileAll(ret); err != nil {
+		return nil, err
+	}
+	if m.checks, err = newChecker(rel, checks); err != nil {
+		return nil, err
+	}
+	chunks, err := e.all(ctx, src, snap.view, txn, q)
+	if err != nil {
+		return nil, err
+	}
+	m.w = txn.table(rel, q.Catalog, snap.view, snap.pos)
 	for _, c := range chunks {
 		if err := do(m, c); err != nil {
 			return nil, err
 		}
 	}
 	return m.res, nil
+}
+
+// all runs a query to its end.
+func (e *Engine) all(ctx context.Context, n plan.Node, view *table.View, txn *Txn, q *Query) ([]*delta.Chunk, error) {
+	rows, err := e.run(ctx, n, nil, view, txn, q)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []*delta.Chunk
+	for {
+		c, err := rows.Next(ctx)
+		if err != nil || c == nil {
+			return out, err
+		}
+		out = append(out, c)
+	}
+}
+
+// Modify runs the data-modifying statements of a WITH, then main, or n if there is no main. All of them see the tables as
+// they were before the first; what the others return reaches them as plan.Returned.
+func (e *Engine) Modify(ctx context.Context, txn *Txn, with []*plan.Change, main *plan.Change, n plan.Node, q *Query) (*Result, error) {
+	if main != nil {
+		n = main.Source()
+	}
+	ids := tablesOf(n)
+	for _, c := range append(with[:len(with):len(with)], main) {
+		if c == nil {
+			continue
+		}
+		for _, id := range append(append(tablesOf(c.Source()), uniqueIndexes(c.Table(), q.Catalog)...), c.Table().ID) {
+			if !containsID(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	view, pos, err := txn.view(ctx, ids, q)
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	txn.Overlay(view, ids)
+	shared := *q
+	shared.snap = &statementView{view, pos}
+	shared.Batch.Returned = map[int][]*delta.Chunk{}
+	for _, c := range with {
+		res, err := e.Change(ctx, txn, c, &shared)
+		if err != nil {
+			return nil, err
+		}
+		shared.Batch.Returned[c.ID] = res.Returning
+	}
+	if main != nil {
+		return e.Change(ctx, txn, main, &shared)
+	}
+	res := &Result{}
+	if res.Returning, err = e.all(ctx, n, view, txn, &shared); err != nil {
+		return nil, err
+	}
+	for _, c := range res.Returning {
+		res.Count += int64(c.Len())
+	}
+	return res, nil
+}
+
+// Change runs a data-modifying statement within a transaction.
+func (e *Engine) Change(ctx context.Context, txn *Txn, c *plan.Change, q *Query) (*Result, error) {
+	switch {
+	case c.Insert != nil:
+		return e.Insert(ctx, txn, c.Insert, q)
+	case c.Update != nil:
+		return e.Update(ctx, txn, c.Update, q)
+	}
+	return e.Delete(ctx, txn, c.Delete, q)
 }
 
 func containsID(ids []catalog.ID, id catalog.ID) bool {
@@ -482,12 +557,16 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 		return nil, err
 	}
 	w := &Writer{t: txn, x: txn.tables[s.Table.ID]}
-	view, _, err := txn.view(ctx, append(uniqueIndexes(s.Table, q.Catalog), s.Table.ID), q)
-	if err != nil {
-		return nil, err
+	if q.snap != nil {
+		w.view = q.snap.view
+	} else {
+		view, _, err := txn.view(ctx, append(uniqueIndexes(s.Table, q.Catalog), s.Table.ID), q)
+		if err != nil {
+			return nil, err
+		}
+		defer view.Close()
+		w.view = view
 	}
-	defer view.Close()
-	w.view = view
 	for _, r := range rows {
 		if len(s.Table.PrimaryKey) > 0 {
 			there, err := w.Existing(r.next, r.i)

@@ -48,3 +48,90 @@ type Delete struct {
 	Returning      []expr.Expr
 	ReturningNames []string
 }
+
+// Change is a data-modifying statement: one of the fields after ID is set. ID numbers its Returned rows when it
+// stands in WITH.
+type Change struct {
+	ID     int
+	Insert *Insert
+	Update *Update
+	Delete *Delete
+}
+
+// Table is the relation that the statement changes.
+func (c *Change) Table() *catalog.Relation {
+	switch {
+	case c.Insert != nil:
+		return c.Insert.Table
+	case c.Update != nil:
+		return c.Update.Table
+	}
+	return c.Delete.Table
+}
+
+// Source is the query that the statement's rows come from.
+func (c *Change) Source() Node {
+	switch {
+	case c.Insert != nil:
+		return c.Insert.Source
+	case c.Update != nil:
+		return c.Update.Source
+	}
+	return c.Delete.Source
+}
+
+// WithSource returns the statement over another query.
+func (c *Change) WithSource(n Node) *Change {
+	out := *c
+	switch {
+	case c.Insert != nil:
+		x := *c.Insert
+		x.Source, out.Insert = n, &x
+	case c.Update != nil:
+		x := *c.Update
+		x.Source, out.Update = n, &x
+	default:
+		x := *c.Delete
+		x.Source, out.Delete = n, &x
+	}
+	return &out
+}
+
+// Returns lists what RETURNING gives; nil without it.
+func (c *Change) Returns() ([]expr.Expr, []string) {
+	switch {
+	case c.Insert != nil:
+		return c.Insert.Returning, c.Insert.ReturningNames
+	case c.Update != nil:
+		return c.Update.Returning, c.Update.ReturningNames
+	}
+	return c.Delete.Returning, c.Delete.ReturningNames
+}
+
+// MapExprs returns the statement with f applied to its expressions, those of Source among them.
+func (c *Change) MapExprs(f func(expr.Expr) expr.Expr) *Change {
+	out := c.WithSource(Transform(c.Source(), func(n Node) Node { return MapExprs(n, f) }))
+	list := func(es []expr.Expr) []expr.Expr {
+		if es == nil {
+			return nil
+		}
+		to := make([]expr.Expr, len(es))
+		for i, e := range es {
+			to[i] = f(e)
+		}
+		return to
+	}
+	switch {
+	case out.Insert != nil:
+		x := out.Insert
+		x.Set, x.Returning = list(x.Set), list(x.Returning)
+		if x.Where != nil {
+			x.Where = f(x.Where)
+		}
+	case out.Update != nil:
+		out.Update.Returning = list(out.Update.Returning)
+	default:
+		out.Delete.Returning = list(out.Delete.Returning)
+	}
+	return out
+}

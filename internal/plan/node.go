@@ -112,6 +112,10 @@ func (n *Expand) Columns() []Column {
 	return append(out, Column{"grouping_set", sqltypes.Int8})
 }
 
+func (n *Recursive) Columns() []Column   { return n.Init.Columns() }
+func (n *WorkTable) Columns() []Column   { return n.Out }
+func (n *Shared) Columns() []Column      { return n.Input.Columns() }
+func (n *Returned) Columns() []Column    { return n.Out }
 func (n *MaxOneRow) Columns() []Column   { return n.Input.Columns() }
 func (n *Exchange) Columns() []Column    { return n.Input.Columns() }
 func (n *Share) Columns() []Column       { return n.Input.Columns() }
@@ -137,6 +141,10 @@ func (n *SetOp) Children() []Node       { return []Node{n.Left, n.Right} }
 func (n *Window) Children() []Node      { return []Node{n.Input} }
 func (n *Hop) Children() []Node         { return []Node{n.Input} }
 func (n *Expand) Children() []Node      { return []Node{n.Input} }
+func (n *Recursive) Children() []Node   { return []Node{n.Init, n.Step} }
+func (n *WorkTable) Children() []Node   { return nil }
+func (n *Shared) Children() []Node      { return []Node{n.Input} }
+func (n *Returned) Children() []Node    { return nil }
 func (n *MaxOneRow) Children() []Node   { return []Node{n.Input} }
 func (n *Exchange) Children() []Node    { return []Node{n.Input} }
 func (n *Share) Children() []Node       { return []Node{n.Input} }
@@ -170,6 +178,10 @@ func (n *SetOp) WithChildren(c []Node) Node       { m := *n; m.Left, m.Right = c
 func (n *Window) WithChildren(c []Node) Node      { m := *n; m.Input = c[0]; return &m }
 func (n *Hop) WithChildren(c []Node) Node         { m := *n; m.Input = c[0]; return &m }
 func (n *Expand) WithChildren(c []Node) Node      { m := *n; m.Input = c[0]; return &m }
+func (n *Recursive) WithChildren(c []Node) Node   { m := *n; m.Init, m.Step = c[0], c[1]; return &m }
+func (n *WorkTable) WithChildren([]Node) Node     { return n }
+func (n *Shared) WithChildren(c []Node) Node      { m := *n; m.Input = c[0]; return &m }
+func (n *Returned) WithChildren([]Node) Node      { return n }
 func (n *MaxOneRow) WithChildren(c []Node) Node   { m := *n; m.Input = c[0]; return &m }
 func (n *Exchange) WithChildren(c []Node) Node    { m := *n; m.Input = c[0]; return &m }
 func (n *Share) WithChildren(c []Node) Node       { m := *n; m.Input = c[0]; return &m }

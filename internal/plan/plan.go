@@ -303,6 +303,32 @@ type Expand struct {
 	Sets  [][]bool // Sets[s][k]: set s has Keys[k]
 }
 
+// Recursive is WITH RECURSIVE, batch only: Init, then Step over the rows that the round before has added (WorkTable),
+// until a round adds none. Distinct (UNION) drops rows that there have been.
+type Recursive struct {
+	ID         int
+	Init, Step Node
+	Distinct   bool
+}
+
+// WorkTable is what the round before of Recursive ID has added.
+type WorkTable struct {
+	ID  int
+	Out []Column
+}
+
+// Shared is a query that runs once for all places that refer to it, batch only. Nodes with one ID are the same.
+type Shared struct {
+	ID    int
+	Input Node
+}
+
+// Returned are the rows of RETURNING of a data-modifying statement in WITH, batch only.
+type Returned struct {
+	ID  int
+	Out []Column
+}
+
 // MaxOneRow fails with 21000 when its input has more than one row, and yields one row of NULLs when it
 // has none: a scalar subquery. With PartitionBy (a correlated scalar subquery) each partition is such an
 // input of its own; there is no partition without rows, so no row of NULLs either.

@@ -136,6 +136,14 @@ func (p *printer) describe(n plan.Node) string {
 		return tableFunc(x)
 	case *plan.Hop:
 		return hop(x)
+	case *plan.Recursive:
+		return "Recursive " + strconv.Itoa(x.ID) + optional(x.Distinct, " distinct")
+	case *plan.WorkTable:
+		return "WorkTable " + strconv.Itoa(x.ID) + " (" + names(x.Out) + ")"
+	case *plan.Shared:
+		return "Shared " + strconv.Itoa(x.ID)
+	case *plan.Returned:
+		return "Returned " + strconv.Itoa(x.ID) + " (" + names(x.Out) + ")"
 	case *plan.Expand:
 		return expand(x)
 	case *plan.Watermark:
