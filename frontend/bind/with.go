@@ -392,7 +392,7 @@ func (b *binder) changeInWith(c parser.CTE, sc *scope, top bool) (n plan.Node, n
 	case *parser.DeleteStmt:
 		ch.Delete = b.delete(s, sc, false)
 	default:
-		fail(unsupported(c.Pos, "", "this statement is not supported in WITH"))
+		fail(unsupported(c.Pos, "", "MERGE not supported in WITH query"))
 	}
 	b.env.Changes = append(b.env.Changes, ch)
 	ch.ID = len(b.env.Changes)

@@ -102,6 +102,42 @@ type DeleteStmt struct {
 	Returning []Target
 }
 
+// MergeStmt is MERGE.
+type MergeStmt struct {
+	Source
+	With  *With
+	Table Name
+	Only  bool
+	Alias string
+	Using TableRef
+	On    Expr
+	Whens []MergeWhen
+}
+
+// MergeAction is what a WHEN of MERGE does.
+type MergeAction uint8
+
+// The actions.
+const (
+	MergeNothing MergeAction = iota
+	MergeInsert
+	MergeUpdate
+	MergeDelete
+)
+
+// MergeWhen is WHEN [NOT] MATCHED [AND cond] THEN ….
+type MergeWhen struct {
+	Loc
+	Matched bool
+	Cond    Expr // nil: always
+	Action  MergeAction
+	Set     []SetClause // UPDATE
+	// Of INSERT: nil Columns are all; nil Values are DEFAULT VALUES.
+	Columns    []InsertColumn
+	Overriding string // USER, SYSTEM or ""
+	Values     []Expr
+}
+
 // Option is key = value in WITH (…), FORMAT … ENCODE … (…), EXPLAIN (…) or COPY (…).
 type Option struct {
 	Loc

@@ -15,6 +15,8 @@ func (f *formatter) stmt(s Stmt) {
 		f.update(s)
 	case *DeleteStmt:
 		f.delete(s)
+	case *MergeStmt:
+		f.merge(s)
 	case *CopyStmt:
 		f.copy(s)
 	case *ExplainStmt:
@@ -147,6 +149,50 @@ func (f *formatter) delete(s *DeleteStmt) {
 	f.fromClause(" USING ", s.Using)
 	f.where(" WHERE ", s.Where)
 	f.returning(s.Returning)
+}
+
+func (f *formatter) merge(s *MergeStmt) {
+	f.with(s.With)
+	f.add("MERGE INTO ")
+	f.writeTarget(s.Only, s.Table, s.Alias)
+	f.fromClause(" USING ", []TableRef{s.Using})
+	f.where(" ON ", s.On)
+	for _, w := range s.Whens {
+		f.addIf(w.Matched, " WHEN MATCHED")
+		f.addIf(!w.Matched, " WHEN NOT MATCHED")
+		f.where(" AND ", w.Cond)
+		f.add(" THEN ")
+		switch w.Action {
+		case MergeNothing:
+			f.add("DO NOTHING")
+		case MergeUpdate:
+			f.add("UPDATE SET ")
+			f.setClauses(w.Set)
+		case MergeDelete:
+			f.add("DELETE")
+		case MergeInsert:
+			f.mergeInsert(w)
+		}
+	}
+}
+
+func (f *formatter) mergeInsert(w MergeWhen) {
+	f.add("INSERT ")
+	if w.Values == nil {
+		f.add("DEFAULT VALUES")
+		return
+	}
+	if w.Columns != nil {
+		f.add("(")
+		f.assignTargets(w.Columns)
+		f.add(") ")
+	}
+	if w.Overriding != "" {
+		f.add("OVERRIDING " + w.Overriding + " VALUE ")
+	}
+	f.add("VALUES (")
+	f.exprs(w.Values)
+	f.add(")")
 }
 
 func (f *formatter) indexElems(list []IndexElem) {

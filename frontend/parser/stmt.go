@@ -44,6 +44,8 @@ func statementParser(word string) func(*parser) Stmt {
 		return func(p *parser) Stmt { return p.update(nil) }
 	case "delete":
 		return func(p *parser) Stmt { return p.delete(nil) }
+	case "merge":
+		return func(p *parser) Stmt { return p.merge(nil) }
 	case "create":
 		return (*parser).create
 	case "alter":
@@ -142,7 +144,7 @@ func operationsParser(word string) func(*parser) Stmt {
 
 // preparables begin the statements that PREPARE, EXPLAIN, COPY and WITH take.
 var preparables = map[string]bool{
-	"select": true, "values": true, "table": true, "with": true, "insert": true, "update": true, "delete": true,
+	"select": true, "values": true, "table": true, "with": true, "insert": true, "update": true, "delete": true, "merge": true,
 }
 
 // preparable parses a query, INSERT, UPDATE or DELETE.
@@ -180,6 +182,8 @@ func (p *parser) withStmt() Stmt {
 		return p.update(with)
 	case p.is("delete"):
 		return p.delete(with)
+	case p.is("merge"):
+		return p.merge(with)
 	}
 	outer := p.open()
 	q := p.queryBody(loc, with, p.queryOperand())

@@ -258,6 +258,15 @@ func stmtChildren(s Stmt, w walker) {
 		w.refs(s.Using)
 		w.expr(s.Where)
 		w.targets(s.Returning)
+	case *MergeStmt:
+		w.with(s.With)
+		w.visit(s.Using)
+		w.expr(s.On)
+		for _, when := range s.Whens {
+			w.expr(when.Cond)
+			w.set(when.Set)
+			w.expr(when.Values...)
+		}
 	case *CopyStmt:
 		w.query(s.Query)
 		w.stmt(s.DML)

@@ -38,6 +38,7 @@ type bound struct {
 	insert *plan.Insert
 	update *plan.Update
 	delete *plan.Delete
+	merge  *plan.Merge
 	verify *catalog.Relation // the view that query compares with its recomputation
 	// changes are the data-modifying statements in WITH.
 	changes []*plan.Change
@@ -45,14 +46,16 @@ type bound struct {
 
 // change is the statement as a change; nil for a query.
 func (b *bound) change() *plan.Change {
-	if b.insert == nil && b.update == nil && b.delete == nil {
+	if b.insert == nil && b.update == nil && b.delete == nil && b.merge == nil {
 		return nil
 	}
-	return &plan.Change{Insert: b.insert, Update: b.update, Delete: b.delete}
+	return &plan.Change{Insert: b.insert, Update: b.update, Delete: b.delete, Merge: b.merge}
 }
 
 // set is the inverse of change.
-func (b *bound) set(c *plan.Change) { b.insert, b.update, b.delete = c.Insert, c.Update, c.Delete }
+func (b *bound) set(c *plan.Change) {
+	b.insert, b.update, b.delete, b.merge = c.Insert, c.Update, c.Delete, c.Merge
+}
 
 // Prepare implements pgwire.Session.
 func (s *Session) Prepare(ctx context.Context, st pgwire.Statement, oids []uint32) (pgwire.Prepared, error) {
@@ -124,6 +127,11 @@ func (p *prepared) bind() (err error) {
 		p.bound.locks = env.Locks
 		p.cursor = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 		p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
+	case *parser.MergeStmt:
+		if p.bound.merge, err = bind.Merge(env, x); err != nil {
+			return err
+		}
+		p.bound.merge.Source, err = p.s.planQuery(p.bound.merge.Source, env.Catalog)
 	default:
 		p.columns = p.s.utilityColumns(p.st.ast)
 	}
@@ -137,7 +145,7 @@ func (p *prepared) bind() (err error) {
 		}
 	}
 	for _, c := range env.Changes {
-		src, err := planBatch(c.Source(), env.Catalog)
+		src, err := p.s.planQuery(c.Source(), env.Catalog)
 		if err != nil {
 			return err
 		}
@@ -409,6 +417,8 @@ func (b bound) verb() string {
 		return "UPDATE"
 	case b.delete != nil:
 		return "DELETE"
+	case b.merge != nil:
+		return "MERGE"
 	}
 	return "SELECT"
 }

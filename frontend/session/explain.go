@@ -65,6 +65,13 @@ func (s *Session) explained(ast parser.Stmt) (n plan.Node, m explain.Mode, err e
 		}
 		n, err = planBatch(p.Source, env.Catalog)
 		return n, explain.Batch, err
+	case *parser.MergeStmt:
+		p, err := bind.Merge(env, x)
+		if err != nil {
+			return nil, 0, err
+		}
+		n, err = planBatch(p.Source, env.Catalog)
+		return n, explain.Batch, err
 	case *parser.CreateMatViewStmt:
 		n, err := s.streamQuery(&catalog.Relation{}, x.Query)
 		if err != nil {

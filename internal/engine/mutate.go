@@ -277,6 +277,8 @@ func (e *Engine) Change(ctx context.Context, txn *Txn, c *plan.Change, q *Query)
 		return e.Insert(ctx, txn, c.Insert, q)
 	case c.Update != nil:
 		return e.Update(ctx, txn, c.Update, q)
+	case c.Merge != nil:
+		return e.Merge(ctx, txn, c.Merge, q)
 	}
 	return e.Delete(ctx, txn, c.Delete, q)
 }
@@ -518,11 +520,7 @@ func (m *mutation) replace(old *delta.Chunk, oi int, next *delta.Chunk, ni int) 
 // Update runs UPDATE within a transaction.
 func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query) (*Result, error) {
 	n := len(s.Table.Columns)
-	type row struct {
-		old, next *delta.Chunk
-		i         int
-	}
-	var rows []row
+	var rows []newRow
 	seen := map[string]bool{}
 	res, err := e.mutate(ctx, txn, s.Table, s.Checks, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
 		old, next := c.WithCols(c.Cols[:n]), c.WithCols(c.Cols[n:2*n])
@@ -544,7 +542,7 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 				if err := m.w.Delete(old, i); err != nil {
 					return err
 				}
-				rows = append(rows, row{old, next, i})
+				rows = append(rows, newRow{next, i})
 				m.res.Count++
 			}
 		}
@@ -556,33 +554,92 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{t: txn, x: txn.tables[s.Table.ID]}
+	if err := e.insertNew(ctx, txn, s.Table, rows, q); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// newRow is row i of a chunk, which is to be stored once all old rows are gone.
+type newRow struct {
+	c *delta.Chunk
+	i int
+}
+
+// insertNew stores the new rows of UPDATE and MERGE; their keys must be free.
+func (e *Engine) insertNew(ctx context.Context, txn *Txn, rel *catalog.Relation, rows []newRow, q *Query) error {
+	w := &Writer{t: txn, x: txn.tables[rel.ID]}
 	if q.snap != nil {
 		w.view = q.snap.view
 	} else {
-		view, _, err := txn.view(ctx, append(uniqueIndexes(s.Table, q.Catalog), s.Table.ID), q)
+		view, _, err := txn.view(ctx, append(uniqueIndexes(rel, q.Catalog), rel.ID), q)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer view.Close()
 		w.view = view
 	}
 	for _, r := range rows {
-		if len(s.Table.PrimaryKey) > 0 {
-			there, err := w.Existing(r.next, r.i)
+		if len(rel.PrimaryKey) > 0 {
+			there, err := w.Existing(r.c, r.i)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if there != nil {
-				return nil, duplicateKey(s.Table, r.next.Cols, r.i)
+				return duplicateKey(rel, r.c.Cols, r.i)
 			}
 		}
-		if err := w.free(r.next, r.i); err != nil {
-			return nil, err
+		if err := w.free(r.c, r.i); err != nil {
+			return err
 		}
-		if err := w.Insert(r.next, r.i); err != nil {
-			return nil, err
+		if err := w.Insert(r.c, r.i); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// Merge runs MERGE within a transaction.
+func (e *Engine) Merge(ctx context.Context, txn *Txn, s *plan.Merge, q *Query) (*Result, error) {
+	n := len(s.Table.Columns)
+	var rows []newRow
+	seen := map[string]bool{}
+	res, err := e.mutate(ctx, txn, s.Table, s.Checks, s.Source, nil, q, func(m *mutation, c *delta.Chunk) error {
+		old, next, action := c.WithCols(c.Cols[:n]), c.WithCols(c.Cols[n:2*n]), c.Cols[2*n]
+		for k := range c.Len() {
+			i := c.Row(k)
+			do := action.Ints[i]
+			if do == plan.MergeNothing {
+				continue
+			}
+			m.res.Count++
+			if do != plan.MergeInsert {
+				m.w.keyOf(old, i)
+				if keyed := len(s.Table.Key) > 0; keyed && seen[string(m.w.k)] {
+					return sqlerr.New(sqlerr.CardinalityViolation, "MERGE command cannot affect row a second time").
+						WithHint("Ensure that not more than one source row matches any one target row.")
+				} else if keyed {
+					seen[string(m.w.k)] = true
+				}
+				if err := m.w.Delete(old, i); err != nil {
+					return err
+				}
+			}
+			if do == plan.MergeDelete {
+				continue
+			}
+			if err := m.checks.row(m.c, next, i); err != nil {
+				return err
+			}
+			rows = append(rows, newRow{next, i})
+		}
+		return nil
+	})
+	if err != nil || len(rows) == 0 {
+		return res, err
+	}
+	if err := e.insertNew(ctx, txn, s.Table, rows, q); err != nil {
+		return nil, err
 	}
 	return res, nil
 }

@@ -49,6 +49,21 @@ type Delete struct {
 	ReturningNames []string
 }
 
+// Merge is a bound MERGE. Source yields the target's old row, the new row, and as a bigint what is to be done: see the Merge constants.
+type Merge struct {
+	Table  *catalog.Relation
+	Checks []Check
+	Source Node
+}
+
+// What MERGE does with a row of its source.
+const (
+	MergeNothing int64 = iota
+	MergeInsert
+	MergeUpdate
+	MergeDelete
+)
+
 // Change is a data-modifying statement: one of the fields after ID is set. ID numbers its Returned rows when it
 // stands in WITH.
 type Change struct {
@@ -56,6 +71,7 @@ type Change struct {
 	Insert *Insert
 	Update *Update
 	Delete *Delete
+	Merge  *Merge
 }
 
 // Table is the relation that the statement changes.
@@ -65,6 +81,8 @@ func (c *Change) Table() *catalog.Relation {
 		return c.Insert.Table
 	case c.Update != nil:
 		return c.Update.Table
+	case c.Merge != nil:
+		return c.Merge.Table
 	}
 	return c.Delete.Table
 }
@@ -76,6 +94,8 @@ func (c *Change) Source() Node {
 		return c.Insert.Source
 	case c.Update != nil:
 		return c.Update.Source
+	case c.Merge != nil:
+		return c.Merge.Source
 	}
 	return c.Delete.Source
 }
@@ -90,6 +110,8 @@ func (c *Change) WithSource(n Node) *Change {
 	case c.Update != nil:
 		x := *c.Update
 		x.Source, out.Update = n, &x
+	case c.Merge != nil:
+		out.Merge = &Merge{c.Merge.Table, c.Merge.Checks, n}
 	default:
 		x := *c.Delete
 		x.Source, out.Delete = n, &x
@@ -104,6 +126,8 @@ func (c *Change) Returns() ([]expr.Expr, []string) {
 		return c.Insert.Returning, c.Insert.ReturningNames
 	case c.Update != nil:
 		return c.Update.Returning, c.Update.ReturningNames
+	case c.Merge != nil:
+		return nil, nil
 	}
 	return c.Delete.Returning, c.Delete.ReturningNames
 }
@@ -130,7 +154,7 @@ func (c *Change) MapExprs(f func(expr.Expr) expr.Expr) *Change {
 		}
 	case out.Update != nil:
 		out.Update.Returning = list(out.Update.Returning)
-	default:
+	case out.Delete != nil:
 		out.Delete.Returning = list(out.Delete.Returning)
 	}
 	return out
