@@ -329,6 +329,19 @@ func noArbiter() {
 func (b *binder) returning(list []parser.Target, f *frame) ([]expr.Expr, []string) {
 	x := b.ctx(b.newScope(f, nil), "RETURNING")
 	x.noSubquery = true
+	return x.returning(list)
+}
+
+// returningFrom is returning where the rows come from a plan, whose columns subqueries may use. The plan's columns stay
+// the first ones.
+func (b *binder) returningFrom(list []parser.Target, f *frame, outer *scope) (plan.Node, []expr.Expr, []string) {
+	sc := b.newScope(f, outer)
+	es, names := b.ctx(sc, "RETURNING").returning(list)
+	n, es := b.placeAll(f.node, sc.id, es)
+	return n, es, names
+}
+
+func (x *exprCtx) returning(list []parser.Target) ([]expr.Expr, []string) {
 	es, names := []expr.Expr{}, []string{}
 	for _, t := range list {
 		if star, ok := t.Expr.(*parser.Star); ok {

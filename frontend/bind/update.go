@@ -67,7 +67,8 @@ func (b *binder) update(s *parser.UpdateStmt, outer *scope, top bool) *plan.Upda
 	if s.Returning != nil {
 		es, names := columnExprs(f.node, width, visible)
 		p.Exprs, p.Names = append(p.Exprs, es...), append(p.Names, names...)
-		out.Returning, out.ReturningNames = b.returning(s.Returning, movedFrame(f, p, width))
+		out.Source, out.Returning, out.ReturningNames = b.returningFrom(s.Returning, movedFrame(f, p, width), outer)
+		return out
 	}
 	out.Source = p
 	return out
@@ -189,8 +190,8 @@ func (b *binder) delete(s *parser.DeleteStmt, outer *scope, top bool) *plan.Dele
 	if s.Returning == nil {
 		out.Source = firstColumns(f.node, len(r.Columns))
 	} else {
-		out.Source = firstColumns(f.node, visible)
-		out.Returning, out.ReturningNames = b.returning(s.Returning, f)
+		f.node = firstColumns(f.node, visible)
+		out.Source, out.Returning, out.ReturningNames = b.returningFrom(s.Returning, f, outer)
 	}
 	return out
 }

@@ -35,6 +35,14 @@ type Select struct {
 	GroupDistinct bool
 	Having        Expr
 	Windows       []WindowDef
+	// into is SELECT … INTO; the statement becomes a CREATE TABLE AS.
+	into *intoClause
+}
+
+// intoClause is INTO [TEMP] name.
+type intoClause struct {
+	name Name
+	temp bool
 }
 
 // Values is VALUES (…), (…): at least one row. Rows may differ in length; the binder refuses that.

@@ -17,8 +17,7 @@
 //
 // Where we accept more than PostgreSQL: a subscript may follow any operand (f(x)[1]); a column of
 // CREATE TABLE may carry AS expr; IF NOT EXISTS and OR REPLACE in more places; and the streaming
-// statements. Where we accept less: an operator word as a label needs AS (SELECT a AS is); SELECT INTO,
-// the SQL/JSON and XML constructors, SEARCH and CYCLE, and statements about objects that we do
+// statements. Where we accept less: an operator word as a label needs AS (SELECT a AS is); the SQL/JSON and XML constructors, SEARCH and CYCLE, and statements about objects that we do
 // not have are syntax errors.
 //
 // It does not check types, names or semantics. Start at Parse; the nodes are in ast*.go.

@@ -90,6 +90,7 @@ type parser struct {
 	peak int
 	// parenEnd is the index of the first token that is no "(" after a run of them, as far as known.
 	parenEnd int
+	intos    []*Select // those of the statement with INTO
 }
 
 func newParser(sql string) (*parser, error) {

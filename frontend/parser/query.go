@@ -270,6 +270,9 @@ func (p *parser) cte() CTE {
 		if s, ok := c.DML.(*SelectStmt); ok {
 			c.Query, c.DML = s.Query, nil
 		}
+		if s, ok := c.DML.(*CreateTableStmt); ok {
+			p.errorAt(sqlerr.SyntaxError, s.Name.Pos, "SELECT ... INTO is not allowed here")
+		}
 	})
 	return c
 }
@@ -288,6 +291,9 @@ func (p *parser) selectClause() *Select {
 	}
 	if s.Distinct || !p.endsTargets() {
 		s.Targets = p.targets()
+	}
+	if p.is("into") {
+		p.into(s)
 	}
 	if p.take("from") {
 		s.From = p.fromList()
@@ -309,11 +315,56 @@ func (p *parser) selectClause() *Select {
 	return s
 }
 
+// into parses INTO [TEMPORARY | UNLOGGED] [TABLE] name.
+func (p *parser) into(s *Select) {
+	p.advance()
+	s.into = &intoClause{temp: p.takeAny("temporary", "temp") != ""}
+	if !s.into.temp {
+		p.take("unlogged")
+	}
+	p.take("table")
+	s.into.name = p.qualifiedName()
+	p.intos = append(p.intos, s)
+}
+
+// tableOf makes a CREATE TABLE AS of a query whose first SELECT has INTO; any other place for one is an error.
+func (p *parser) tableOf(q *Query) Stmt {
+	body := q.Body
+	for {
+		switch x := body.(type) {
+		case *SetOp:
+			body = x.Left
+			continue
+		case *Query:
+			body = x.Body
+			continue
+		}
+		break
+	}
+	first, _ := body.(*Select)
+	if first == nil || first.into == nil {
+		return &SelectStmt{Query: q}
+	}
+	s := &CreateTableStmt{Name: first.into.name, Temp: first.into.temp, Query: q}
+	first.into = nil
+	return s
+}
+
+// checkInto refuses INTO where no table is made of it.
+func (p *parser) checkInto() {
+	for _, s := range p.intos {
+		if s.into != nil {
+			p.errorAt(sqlerr.SyntaxError, s.into.name.Pos, "SELECT ... INTO is not allowed here")
+		}
+	}
+	p.intos = nil
+}
+
 // endsTargets says that the select list is empty.
 func (p *parser) endsTargets() bool {
 	t := p.cur()
 	return t.kind == tokEOF || t.isPunct(";") || t.isPunct(")") || p.continuesQuery() ||
-		p.isAny("from", "where", "group", "having", "window", "with")
+		p.isAny("into", "from", "where", "group", "having", "window", "with")
 }
 
 // targets parses a select list or a RETURNING list.

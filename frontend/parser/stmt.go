@@ -7,6 +7,7 @@ func (p *parser) statement() Stmt {
 	p.peak = 0
 	start := p.cur().pos
 	s := p.dispatch()
+	p.checkInto()
 	src := s.Src()
 	src.Pos = start
 	src.End = p.tokens[p.i-1].end
@@ -18,7 +19,7 @@ func (p *parser) statement() Stmt {
 func (p *parser) dispatch() Stmt {
 	t := p.cur()
 	if t.isPunct("(") {
-		return &SelectStmt{Query: p.query()}
+		return p.tableOf(p.query())
 	}
 	if t.kind != tokWord {
 		p.fail()
@@ -169,7 +170,7 @@ func (p *parser) nested(parse func() Stmt) Stmt {
 	return s
 }
 
-func (p *parser) selectStmt() Stmt { return &SelectStmt{Query: p.query()} }
+func (p *parser) selectStmt() Stmt { return p.tableOf(p.query()) }
 
 // withStmt parses WITH … and the query, INSERT, UPDATE or DELETE that it belongs to.
 func (p *parser) withStmt() Stmt {
@@ -188,7 +189,7 @@ func (p *parser) withStmt() Stmt {
 	outer := p.open()
 	q := p.queryBody(loc, with, p.queryOperand())
 	p.closeHeight(outer)
-	return &SelectStmt{Query: q}
+	return p.tableOf(q)
 }
 
 // explain parses EXPLAIN.
