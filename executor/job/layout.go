@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
@@ -68,20 +69,40 @@ func (l *Layout) VNode(vecs []*delta.Vec, i int) uint16 {
 
 // AppendValue appends the stored value of row i.
 func (l *Layout) AppendValue(dst []byte, vecs []*delta.Vec, i int, weight int64) []byte {
-	dst = l.appendHead(dst, weight)
+	dst = l.appendHead(dst, int(l.Rel.SchemaVersion), weight)
 	return row.AppendImage(dst, vecs, nil, i)
 }
 
 // AppendImageValue is AppendValue for a row whose image is at hand.
 func (l *Layout) AppendImageValue(dst, image []byte, weight int64) []byte {
-	return append(l.appendHead(dst, weight), image...)
+	return append(l.appendHead(dst, int(l.Rel.SchemaVersion), weight), image...)
 }
 
-func (l *Layout) appendHead(dst []byte, weight int64) []byte {
+func (l *Layout) appendHead(dst []byte, version int, weight int64) []byte {
 	if l.keyless {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(weight))
 	}
-	return binary.AppendUvarint(dst, uint64(l.Rel.SchemaVersion))
+	return binary.AppendUvarint(dst, uint64(version))
+}
+
+// olderForm lists the columns of an earlier schema version, by their places today; false when row i cannot have been
+// written then, because a column is gone or one that was added is not NULL.
+func (l *Layout) olderForm(version int, vecs []*delta.Vec, i int) ([]int, bool) {
+	was := make([]bool, len(l.Rel.Columns))
+	var cols []int
+	for _, h := range l.Rel.History[version] {
+		at := slices.IndexFunc(l.Rel.Columns, func(c catalog.Column) bool { return c.ID == h.ID })
+		if at < 0 {
+			return nil, false
+		}
+		cols, was[at] = append(cols, at), true
+	}
+	for c := range was {
+		if !was[c] && !vecs[c].IsNull(i) {
+			return nil, false
+		}
+	}
+	return cols, true
 }
 
 // Decode appends the columns of a stored value to vecs, which has an entry per column of the relation, nil

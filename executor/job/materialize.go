@@ -167,29 +167,62 @@ func (m *materialize) bag(set *change.Set) ([]*delta.Chunk, error) {
 	err := m.cons.Net(func(k []byte, hash uint64, rows []stream.NetRow) error {
 		r := rows[0]
 		vnode := m.layout.VNode(r.Chunk.Cols, r.Row)
-		s, _, err := m.counts.Upsert(hash, vnode, k)
-		if err != nil {
-			return err
-		}
-		v := m.counts.Value(s)
-		n := int64(binary.LittleEndian.Uint64(v)) + r.Weight
-		if n < 0 {
-			return fmt.Errorf("materialize relation %d: a row's weight is %d at the end of an epoch", m.rel.ID, n)
-		}
-		binary.LittleEndian.PutUint64(v, uint64(n))
-		m.counts.MarkDirty(s)
 		chunks = m.emit(chunks, r)
-		if n == 0 {
-			m.counts.Delete(s)
-			set.Delete(uint32(m.rel.ID), vnode, k)
-			return nil
+		image := bagImage{int(m.rel.SchemaVersion), r.Image}
+		left, err := m.weigh(set, vnode, k, hash, image, r.Weight, &val)
+		for v := int(m.rel.SchemaVersion) - 1; left < 0 && err == nil && v >= 0; v-- {
+			left, err = m.weighOlder(set, vnode, v, r, left, &val)
 		}
-		val = m.layout.AppendImageValue(val[:0], r.Image, n)
-		set.Put(uint32(m.rel.ID), vnode, k, val)
-		return nil
+		if left < 0 && err == nil {
+			err = fmt.Errorf("materialize relation %d: a row's weight is %d at the end of an epoch", m.rel.ID, left)
+		}
+		return err
 	})
 	m.cons.Reset()
 	return m.last(chunks), err
+}
+
+// bagImage is a row of a bag as it is stored: in the form of a schema version.
+type bagImage struct {
+	version int
+	image   []byte
+}
+
+// weigh adds w to the weight of a stored row of a bag. It returns what cannot be taken from it: 0, or less.
+func (m *materialize) weigh(set *change.Set, vnode uint16, k []byte, hash uint64, r bagImage, w int64, val *[]byte) (left int64, err error) {
+	s, created, err := m.counts.Upsert(hash, vnode, k)
+	if err != nil {
+		return 0, err
+	}
+	v := m.counts.Value(s)
+	n := int64(binary.LittleEndian.Uint64(v)) + w
+	if n < 0 {
+		n, left = 0, n
+	}
+	binary.LittleEndian.PutUint64(v, uint64(n))
+	m.counts.MarkDirty(s)
+	if n > 0 {
+		*val = append(m.layout.appendHead((*val)[:0], r.version, n), r.image...)
+		set.Put(uint32(m.rel.ID), vnode, k, *val)
+		return left, nil
+	}
+	m.counts.Delete(s)
+	if !created {
+		set.Delete(uint32(m.rel.ID), vnode, k)
+	}
+	return left, nil
+}
+
+// weighOlder takes from the row as it was stored before columns were added to the relation: then their values are NULL.
+func (m *materialize) weighOlder(set *change.Set, vnode uint16, version int, r stream.NetRow, w int64, val *[]byte) (left int64, err error) {
+	cols, ok := m.layout.olderForm(version, r.Chunk.Cols, r.Row)
+	if !ok {
+		return w, nil
+	}
+	image := row.AppendImage(nil, r.Chunk.Cols, cols, r.Row)
+	hi, lo := key.Hash128(image)
+	k := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, hi), lo)
+	return m.weigh(set, vnode, k, key.Hash(k), bagImage{version, image}, w, val)
 }
 
 func (m *materialize) emit(chunks []*delta.Chunk, r stream.NetRow) []*delta.Chunk {
