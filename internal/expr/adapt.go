@@ -300,27 +300,7 @@ func boxed(f Boxed) Kernel {
 			}
 			return f(c, args, types)
 		}
-		if out.Type.Phys() == sqltypes.PhysBytes {
-			bytesRows(c, a, out, func(dst []byte, i int) ([]byte, error) {
-				d, err := call(i)
-				if err != nil {
-					return dst, err
-				}
-				return appendBytesDatum(dst, d)
-			})
-			return
-		}
-		a.each(out, func(i int) {
-			d, err := call(i)
-			switch {
-			case err != nil:
-				fail(c, out, i, err)
-			case d == nil:
-				out.SetNull(i)
-			default:
-				setFixed(out, i, d)
-			}
-		})
+		datumRows(c, a, out, call)
 	}
 }
 
@@ -389,4 +369,29 @@ func alias(name string, fs ...Func) []Func {
 		out[i] = f
 	}
 	return out
+}
+
+// datumRows fills out with what value yields for each row; nil is NULL.
+func datumRows(c *Ctx, a Args, out *delta.Vec, value func(i int) (sqltypes.Datum, error)) {
+	if out.Type.Phys() == sqltypes.PhysBytes {
+		bytesRows(c, a, out, func(dst []byte, i int) ([]byte, error) {
+			d, err := value(i)
+			if err != nil {
+				return dst, err
+			}
+			return appendBytesDatum(dst, d)
+		})
+		return
+	}
+	a.each(out, func(i int) {
+		d, err := value(i)
+		switch {
+		case err != nil:
+			fail(c, out, i, err)
+		case d == nil:
+			out.SetNull(i)
+		default:
+			setFixed(out, i, d)
+		}
+	})
 }

@@ -66,26 +66,6 @@ func spreadKernel(f *Func) Kernel {
 			}
 			return res.Datum(0), nil
 		}
-		if out.Type.Phys() == sqltypes.PhysBytes {
-			bytesRows(c, a, out, func(dst []byte, i int) ([]byte, error) {
-				d, err := row(i)
-				if err != nil {
-					return dst, err
-				}
-				return appendBytesDatum(dst, d)
-			})
-			return
-		}
-		a.each(out, func(i int) {
-			d, err := row(i)
-			switch {
-			case err != nil:
-				fail(c, out, i, err)
-			case d == nil:
-				out.SetNull(i)
-			default:
-				setFixed(out, i, d)
-			}
-		})
+		datumRows(c, a, out, row)
 	}
 }
