@@ -13,6 +13,7 @@ package connector
 import (
 	"context"
 	"log/slog"
+	"strconv"
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
@@ -29,9 +30,13 @@ type SourceSpec struct {
 	// PrimaryKey lists the key columns (UPSERT, DEBEZIUM), indexes into Columns.
 	PrimaryKey []int
 	// Cols picks the columns that a reader must output, in this order. Validate ignores it.
-	Cols     []int
+	Cols []int
+	// Tables are what a Capture reads, instead of Columns.
+	Tables   []Table
 	Settings *sqlio.Settings // frozen at CREATE: time zone for timestamptz texts
 	Logger   *slog.Logger
+	// Instance names this very source for ever, for what it makes upstream: the cluster's id and the source's.
+	Instance string
 }
 
 // Facts are what a source promises of its rows; the planner relies on them.
@@ -95,6 +100,11 @@ type Batch struct {
 	// Resting: the splits of this batch have been read to their end and may never get more. They do not hold
 	// back the watermark of the others.
 	Resting bool
+	// Tables are the changes that a Capture yields, instead of Chunk; those of one table are in order.
+	Tables []TableChunk
+	// Change says that an upstream table looks different from here on. The reader yields nothing after it: it is closed, the
+	// table follows, and a new one begins at the offsets that Change.Then gives.
+	Change *SchemaChange
 }
 
 // Run is a number of consecutive rows from one split.
@@ -127,6 +137,77 @@ type Acker interface{ Ack(offsets []SplitOffset) }
 // following one, promises that nobody holds any part of that batch any more; it is never required. A source
 // writing into memory that is still in the cache is twice as fast as one that is not.
 type Recycler interface{ Recycle(b *Batch) }
+
+// Capture is a Source of whole tables: change data capture from a database. One reader serves all tables of a source
+// here, so that what one upstream transaction changed in several of them lies between the same two barriers. Splits is not
+// asked: the splits are LogSplit and one for each table (TableSplit).
+type Capture interface {
+	Source
+	// DescribeTable says what an upstream table looks like, and refuses one that cannot be captured, with what to do.
+	// key lists the columns that CREATE TABLE declared as primary key; nil: none.
+	DescribeTable(ctx context.Context, spec *SourceSpec, upstream string, key []string) (TableFacts, error)
+	// Drop removes what the source made upstream (a replication slot, a publication). It is called after the last reader
+	// has been closed, and may be called again.
+	Drop(ctx context.Context, spec *SourceSpec) error
+}
+
+// LogSplit is the split of a Capture whose offset says how far the upstream log was read.
+const LogSplit = "log"
+
+// TableSplit is the split of a Capture whose offset says how far a table's snapshot is, and which columns the
+// upstream table had.
+func TableSplit(id catalog.ID) string { return "table:" + strconv.FormatUint(uint64(id), 10) }
+
+// Table is a table here that a Capture feeds.
+type Table struct {
+	ID       catalog.ID
+	Upstream string // its name there, as CREATE TABLE … FROM … TABLE gave it
+	// Columns are all columns of the table here; they have the names of the upstream columns, but for those with Include.
+	Columns []catalog.Column
+	// Key lists the primary key (indexes into Columns), which is what identifies a row upstream. Empty: rows are a bag, and
+	// the upstream gives deleted rows whole.
+	Key []int
+}
+
+// TableFacts are what an upstream table looks like.
+type TableFacts struct {
+	Columns []catalog.Column // Name, Type, NotNull
+	// Key are the indexes of the columns that identify a row; empty: rows are captured as a bag.
+	Key []int
+}
+
+// TableChunk is a piece of the changes of one table.
+type TableChunk struct {
+	Table catalog.ID
+	// Chunk has the table's columns and, last, the control column (bytea; see Control). With a key its rows are commands in order, as those of a
+	// source with Facts.Upsert; without, they are changes with weights.
+	Chunk *delta.Chunk
+}
+
+// What the control column of a captured row begins with. NULL there is an ordinary row.
+const (
+	// ControlKeep: a bitmap follows, bit i%8 of byte i/8 for column i: the columns set keep the value of the row that is
+	// stored under the key, and have no meaning here.
+	ControlKeep = 'k'
+	// ControlMove is ControlKeep, but the values come from the row that the command just before has deleted: its key changed.
+	ControlMove = 'm'
+	// ControlTruncate: all rows of the table are deleted; the columns have no meaning.
+	ControlTruncate = 't'
+)
+
+// SchemaChange is how an upstream table differs from what it was. A change that has been carried out already is no error when it
+// comes again (after a crash).
+type SchemaChange struct {
+	Table catalog.ID
+	Add   []catalog.Column // Name, Type
+	Drop  []string
+	// Rename maps old names to new ones.
+	Rename map[string]string
+	// Retype lists columns whose type changed upstream, with the new type.
+	Retype []catalog.Column
+	// Then are the offsets to go on from when the table has followed, or has been found unable to.
+	Then []SplitOffset
+}
 
 // SinkSpec is what CREATE SINK said.
 type SinkSpec struct {
