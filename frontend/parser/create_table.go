@@ -43,6 +43,10 @@ func (p *parser) tableClause(s *CreateTableStmt) bool {
 		s.VersionColumns = p.columnList()
 	case p.is("with") && p.peek(1).isPunct("("):
 		s.Options = p.withOptions()
+	case p.takeWords("without", "oids"):
+	case p.is("using") && s.HasElements, p.is("tablespace"):
+		p.advance() // how and where PostgreSQL would store the rows
+		p.colID()
 	case p.is("include"):
 		s.Includes = append(s.Includes, p.include())
 	case p.is("format"):
@@ -265,9 +269,11 @@ func (p *parser) columnConstraint(c *ColumnDef) bool {
 	case p.take("unique"):
 		con.Kind = ConUnique
 		con.NullsNotDistinct = p.nullsDistinct()
+		p.indexParameters()
 	case p.take("primary"):
 		p.expect("key")
 		con.Kind = ConPrimaryKey
+		p.indexParameters()
 	case p.is("references"):
 		con.Kind = ConForeignKey
 		con.Ref = p.reference()
@@ -309,6 +315,14 @@ func (p *parser) generated(con *ColumnConstraint) {
 	con.Stored = p.take("stored")
 	if !con.Always {
 		p.errorAt(sqlerr.SyntaxError, at, "for a generated column, GENERATED ALWAYS must be specified")
+	}
+}
+
+// indexParameters skips what a key's constraint may say of how PostgreSQL would store its index.
+func (p *parser) indexParameters() {
+	p.withOptions()
+	if p.takeWords("using", "index", "tablespace") {
+		p.colID()
 	}
 }
 
@@ -368,10 +382,12 @@ func (p *parser) tableConstraint() TableConstraint {
 	case p.takeWords("primary", "key"):
 		c.Kind = ConPrimaryKey
 		c.Columns = p.columnList()
+		p.indexParameters()
 	case p.take("unique"):
 		c.Kind = ConUnique
 		c.NullsNotDistinct = p.nullsDistinct()
 		c.Columns = p.columnList()
+		p.indexParameters()
 	case p.take("check"):
 		c.Kind = ConCheck
 		p.parens(func() { c.Expr = p.expr() })

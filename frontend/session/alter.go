@@ -128,6 +128,11 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 		r.Columns[k].NotNull = true
 	case parser.AlterAddConstraint, parser.AlterDropConstraint, parser.AlterRenameConstr:
 		return s.alterConstraint(ctx, old, a)
+	case parser.AlterSetOptions, parser.AlterResetOptions:
+		if old.Kind != catalog.Table || a.Connector || !onlyStorageParameters(a.Options) {
+			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "this form of ALTER %s is not supported", x.Kind).At(a.Pos)
+		}
+		return old, nil
 	case parser.AlterAddColumn:
 		return s.addTableColumn(ctx, snap, old, a)
 	case parser.AlterDropColumn:

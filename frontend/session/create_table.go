@@ -28,8 +28,11 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 	if x.Query != nil {
 		return s.createTableAs(ctx, snap, r, x)
 	}
-	parts := &tableParts{}
-	if len(x.Options) > 0 {
+	parts, options := &tableParts{}, x.Options
+	if x.Format == nil && onlyStorageParameters(options) {
+		options = nil
+	}
+	if len(options) > 0 {
 		r.Connector = &catalog.Connector{} // described below
 	}
 	if err := s.tableElements(r, &x.TableElements, x.Includes, parts); err != nil {
@@ -40,8 +43,8 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 		r.OnConflict = map[string]string{"do nothing": "ignore"}[r.OnConflict]
 	}
 	r.AppendOnly = x.AppendOnly
-	if len(x.Options) > 0 {
-		if err := s.connect(ctx, r, x.Options, x.Format, x.Pos); err != nil {
+	if len(options) > 0 {
+		if err := s.connect(ctx, r, options, x.Format, x.Pos); err != nil {
 			return "", err
 		}
 	}
