@@ -45,7 +45,7 @@ type Options struct {
 	DuckDB   bool
 	Timeout  time.Duration // of one query
 	Data     string        // folder of the generated files; "": a temporary one
-	Profile  string        // folder for a processor profile of each of our queries
+	Profile  string        // folder for processor profiles: of our load, and of each of our queries
 	Serve    []string      // arguments that make this program serve (peer.Serve)
 	JSON     bool
 }
@@ -181,8 +181,16 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		defer pg.close(ctx)
 		sides = append(sides, pg)
 	}
-	for _, s := range sides {
+	for i, s := range sides {
+		if i == 0 && o.Profile != "" {
+			if err := s.Tell("profile " + filepath.Join(o.Profile, "load.pprof")); err != nil {
+				return err
+			}
+		}
 		l, err := s.load(ctx, files)
+		if i == 0 && o.Profile != "" && err == nil {
+			err = s.Tell("profile")
+		}
 		if err != nil {
 			return fmt.Errorf("load into %s: %w", s.Name, err)
 		}

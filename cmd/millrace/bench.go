@@ -107,7 +107,7 @@ type tpchCmd struct {
 	Duckdb   bool          `help:"Time DuckDB too, where Python has its module." negatable:""`
 	Timeout  time.Duration `help:"Longest run of one query." default:"5m"`
 	Data     string        `help:"Folder where the generated files are kept. Default: a temporary one." type:"path"`
-	Profile  string        `help:"Folder for a processor profile of each query." type:"path"`
+	Profile  string        `help:"Folder for processor profiles, of the load and of each query." type:"path"`
 	JSON     bool          `help:"Print results as JSON." name:"json"`
 	Child    bool          `hidden:"" help:"Be the server."`
 }
