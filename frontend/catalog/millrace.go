@@ -29,6 +29,7 @@ var millraceRelations = []shape{
 	{"splits", 14006, 'v', `job! int8, split! text, position text, rows! int8, errors! int8, backlog! int8, last_error text`},
 	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
+	{"secrets", 14021, 'v', `id! int8, schema! name, name! name, owner! name, version! int8, comment text`},
 	{"settings", 14008, 'v', `name! text, setting! text, description! text, changeable! bool`},
 }
 
@@ -91,11 +92,18 @@ func sinkRows(w *writer, f *facts) {
 			continue
 		}
 		v := connectorRow(r)
-		v["definition"] = r.Definition
+		v["definition"] = session.CreateSQL(f.snap, r)
 		if r.SinkInto != 0 {
 			v["into_table"] = r.SinkInto
 		}
 		w.add(v)
+	}
+}
+
+// secretRows lists secrets without their values.
+func secretRows(w *writer, f *facts) {
+	for _, x := range f.snap.SortedSecrets() {
+		w.add(row{"id": x.ID, "schema": x.Schema, "name": x.Name, "owner": x.Owner, "version": x.Version, "comment": orNil(x.Comment)})
 	}
 }
 

@@ -3,7 +3,6 @@ package catalog
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/millrace/millrace/internal/catalog"
 )
@@ -63,21 +62,13 @@ func options(r *catalog.Relation) []string {
 	out := []string{}
 	for _, name := range slices.Sorted(maps.Keys(r.Connector.Options)) {
 		value := r.Connector.Options[name]
-		if isSecret(name) {
-			value = "********"
+		if catalog.HidesOption(name) {
+			value = catalog.Hidden
 		}
 		out = append(out, name+"="+value)
 	}
-	return out
-}
-
-// isSecret reports whether an option's value must not be shown beside the statement that set it.
-func isSecret(option string) bool {
-	option = strings.ToLower(option)
-	for _, word := range []string{"password", "secret", "token", "credential", "private", "access.key", "access_key", "sasl.jaas"} {
-		if strings.Contains(option, word) {
-			return true
-		}
+	for _, name := range slices.Sorted(maps.Keys(r.Connector.Secrets)) {
+		out = append(out, name+"="+catalog.Hidden)
 	}
-	return false
+	return out
 }

@@ -102,6 +102,7 @@ var millraceContents = []filled{
 	{"jobs", nil, jobRows},
 	{"quarantine", nil, quarantineRows},
 	{"relations", nil, relationRows},
+	{"secrets", nil, secretRows},
 	{"settings", nil, parameterRows},
 	{"sinks", nil, sinkRows},
 	{"sources", nil, sourceRows},

@@ -177,8 +177,12 @@ func (f *formatter) wholeAction(a *AlterAction) {
 		f.add("WITH")
 		f.roleOptions(a.RoleOptions)
 	case AlterSecretValue:
-		f.withOptions(a.Options)
-		f.add(" AS ")
+		if a.Options != nil {
+			f.add("WITH ")
+			f.optionList(a.Options, " = ")
+			f.add(" ")
+		}
+		f.add("AS ")
 		f.string(a.Text)
 	case AlterSequence:
 		f.sequenceOptions(a.Sequence)

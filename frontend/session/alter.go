@@ -26,6 +26,8 @@ func (s *Session) alter(ctx context.Context, x *parser.AlterStmt) error {
 		return s.alterType(ctx, x)
 	case parser.ObjSequence:
 		return s.alterSequence(ctx, x)
+	case parser.ObjSecret:
+		return s.alterSecret(ctx, x)
 	case parser.ObjSystem, parser.ObjDatabase:
 		return sqlerr.New(sqlerr.FeatureNotSupported, "ALTER %s is not supported", x.Kind).At(x.Pos)
 	}
@@ -366,6 +368,13 @@ func (s *Session) alterSchema(ctx context.Context, x *parser.AlterStmt) error {
 				return sqlerr.New(sqlerr.DuplicateSchema, "schema %q already exists", a.NewName).At(a.Pos)
 			}
 			c.DropSchema = append(c.DropSchema, n.Name)
+			for _, x := range snap.Secrets {
+				if x.Schema == n.Name {
+					m := *x
+					m.Schema = a.NewName
+					c.PutSecret = append(c.PutSecret, &m)
+				}
+			}
 			for _, r := range snap.Relations {
 				if r.Schema == n.Name {
 					m := *r
@@ -471,6 +480,15 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		t := *old
 		t.Comment = text
 		return s.apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{&t}})
+	}
+	if x.Kind == parser.ObjSecret {
+		old, err := s.findSecret(snap, x.Name)
+		if err != nil {
+			return err
+		}
+		n := *old
+		n.Comment = text
+		return s.apply(ctx, snap, catalog.Change{PutSecret: []*catalog.Secret{&n}})
 	}
 	if x.Kind == parser.ObjFunction || x.Kind == parser.ObjRoutine {
 		old, err := s.findFunction(snap, x.Name, x.HasArgs, x.Args)

@@ -375,7 +375,7 @@ var errorPolicies = []string{"quarantine", "skip", "fail"}
 
 // connect reads WITH, FORMAT and ENCODE, asks the connector, and takes over what it promises.
 func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parser.Option, f *parser.ConnectorFormat, pos int) error {
-	c, err := connectorOf(opts, f)
+	c, err := s.connectorOf(opts, f)
 	if err != nil {
 		return err
 	}
@@ -413,11 +413,23 @@ func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parse
 }
 
 // connectorOf reads the options of a connector.
-func connectorOf(opts []parser.Option, f *parser.ConnectorFormat) (*catalog.Connector, error) {
-	c := &catalog.Connector{Options: map[string]string{}, FormatOptions: map[string]string{}}
-	put := func(m map[string]string, o parser.Option) error {
+func (s *Session) connectorOf(opts []parser.Option, f *parser.ConnectorFormat) (*catalog.Connector, error) {
+	c := &catalog.Connector{Options: map[string]string{}, FormatOptions: map[string]string{}, Secrets: map[string]catalog.SecretRef{},
+		FormatSecrets: map[string]catalog.SecretRef{}}
+	put := func(m map[string]string, secrets map[string]catalog.SecretRef, o parser.Option) error {
+		if _, dup := secrets[o.Name]; dup {
+			return sqlerr.New(sqlerr.SyntaxError, "option %q is given twice", o.Name).At(o.Pos)
+		}
+		ref, ok := o.Value.(*parser.SecretRef)
+		if _, dup := m[o.Name]; ok && !dup {
+			x, err := s.findSecret(s.snapshot(), ref.Name)
+			if err == nil {
+				secrets[o.Name] = catalog.SecretRef{ID: x.ID, File: ref.AsFile}
+			}
+			return err
+		}
 		v, ok := o.Text()
-		if !ok {
+		if !ok && ref == nil {
 			return sqlerr.New(sqlerr.InvalidParameterValue, "option %q needs a value", o.Name).At(o.Pos)
 		}
 		if _, dup := m[o.Name]; dup {
@@ -427,7 +439,7 @@ func connectorOf(opts []parser.Option, f *parser.ConnectorFormat) (*catalog.Conn
 		return nil
 	}
 	for _, o := range opts {
-		if err := put(c.Options, o); err != nil {
+		if err := put(c.Options, c.Secrets, o); err != nil {
 			return nil, err
 		}
 	}
@@ -436,7 +448,7 @@ func connectorOf(opts []parser.Option, f *parser.ConnectorFormat) (*catalog.Conn
 	if f != nil {
 		c.Format, c.Encode = f.Format, f.Encode
 		for _, o := range f.Options {
-			if err := put(c.FormatOptions, o); err != nil {
+			if err := put(c.FormatOptions, c.FormatSecrets, o); err != nil {
 				return nil, err
 			}
 		}

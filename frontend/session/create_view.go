@@ -358,7 +358,7 @@ func tableQuery(n parser.Name) (*parser.Query, error) {
 
 // sinkTo reads the options of a sink to the outside.
 func (s *Session) sinkTo(ctx context.Context, r *catalog.Relation, x *parser.CreateSinkStmt, n plan.Node, sink *plan.Sink) error {
-	c, err := connectorOf(x.Options, x.Format)
+	c, err := s.connectorOf(x.Options, x.Format)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt:
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt, *parser.CreateSecretStmt:
 		return true
 	}
 	return false
@@ -79,6 +79,8 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 		return "CREATE SEQUENCE", s.createSequence(ctx, x)
 	case *parser.CreateTypeStmt:
 		return "CREATE TYPE", s.createType(ctx, x)
+	case *parser.CreateSecretStmt:
+		return "CREATE SECRET", s.createSecret(ctx, x)
 	case *parser.DropStmt:
 		return "DROP " + string(x.Kind), s.drop(ctx, x)
 	case *parser.AlterStmt:
@@ -124,7 +126,7 @@ func ddlName(ast parser.Stmt) string {
 
 // created are the statements whose name is more than their first word.
 var created = []string{"CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW", "CREATE SOURCE", "CREATE SINK", "CREATE INDEX",
-	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION"}
+	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION", "CREATE SECRET"}
 
 // standsAlone names a statement that cannot be part of a transaction block; "" for all others.
 func standsAlone(ast parser.Stmt) string {
@@ -135,16 +137,23 @@ func standsAlone(ast parser.Stmt) string {
 		if x.Concurrently {
 			return "CREATE INDEX CONCURRENTLY"
 		}
+	case *parser.CreateSecretStmt: // its users read it from the catalog that all see
+		return "CREATE SECRET"
 	case *parser.DropStmt:
 		switch {
 		case x.Kind == parser.ObjDatabase:
 			return "DROP DATABASE"
+		case x.Kind == parser.ObjSecret:
+			return "DROP SECRET"
 		case x.Concurrently:
 			return "DROP INDEX CONCURRENTLY"
 		}
 	case *parser.AlterStmt:
 		if x.Kind == parser.ObjSystem {
 			return "ALTER SYSTEM"
+		}
+		if x.Kind == parser.ObjSecret {
+			return "ALTER SECRET"
 		}
 	}
 	return ""
@@ -228,6 +237,7 @@ func (s *Session) createWith(ctx context.Context, snap *catalog.Snapshot, r *cat
 	}
 	r.ID = id
 	dependOnTypes(snap, r)
+	r.DependsOn = append(r.DependsOn, r.Connector.SecretIDs()...)
 	for _, d := range r.DependsOn {
 		if up := snap.Relations[d]; up != nil && up.IsStored() {
 			r.Parallelism = up.Parallelism

@@ -30,6 +30,8 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 		return s.dropFunction(ctx, x)
 	case parser.ObjSequence:
 		return s.dropSequence(ctx, x)
+	case parser.ObjSecret:
+		return s.dropSecret(ctx, x)
 	}
 	kind, ok := dropKinds[x.Kind]
 	if !ok {
@@ -243,8 +245,22 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 				types = append(types, t)
 			}
 		}
-		if len(inside)+len(fns)+len(types) > 0 && x.Behavior != parser.DropCascade {
+		var secrets []catalog.ID
+		for _, x := range snap.SortedSecrets() {
+			if x.Schema == n.Last() {
+				secrets = append(secrets, x.ID)
+				for _, r := range snap.Dependants(x.ID) {
+					if !slices.Contains(inside, r) {
+						inside = append(inside, r)
+					}
+				}
+			}
+		}
+		if len(inside)+len(fns)+len(types)+len(secrets) > 0 && x.Behavior != parser.DropCascade {
 			var detail []string
+			for _, id := range secrets {
+				detail = append(detail, fmt.Sprintf("secret %s depends on schema %s", snap.Secrets[id].Name, n.Last()))
+			}
 			for _, t := range types {
 				detail = append(detail, fmt.Sprintf("type %s depends on schema %s", t.Name, n.Last()))
 			}
@@ -265,7 +281,7 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 				return err
 			}
 		}
-		if err := s.apply(ctx, s.snapshot(), catalog.Change{DropSchema: []string{n.Last()}}); err != nil {
+		if err := s.apply(ctx, s.snapshot(), catalog.Change{DropSchema: []string{n.Last()}, DropSecret: secrets}); err != nil {
 			return err
 		}
 	}

@@ -272,7 +272,7 @@ func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
 	if err := s.mayRun(p.p.st.ast); err != nil {
 		return nil, err
 	}
-	s.running(p.p.st.Text(), "active")
+	s.running(shown(p.p.st.ast), "active")
 	limit, _ := parseDuration(s.settings.must("statement_timeout"))
 	s.stmt = ctx
 	if limit <= 0 {

@@ -48,6 +48,11 @@ type Catalog interface {
 	Value(ctx context.Context, r *catalog.Relation) (catalog.SequenceState, error)
 }
 
+// Vault encrypts the values of secrets.
+type Vault interface {
+	Seal(id catalog.ID, value string) []byte
+}
+
 // SystemTables computes pg_catalog, information_schema and millrace_catalog.
 type SystemTables interface {
 	// Columns describes a system relation.
@@ -66,6 +71,7 @@ type Manager struct {
 	Catalog     Catalog
 	Engine      *engine.Engine
 	System      SystemTables
+	Vault       Vault
 	Parallelism int // of new jobs; 0: one actor per core
 	TempDir     string
 	Version     string

@@ -170,7 +170,11 @@ func (s *Session) showObjects(x *parser.ShowStmt) ([][]sqltypes.Datum, error) {
 			}
 			rows = append(rows, []sqltypes.Datum{f.Name, strings.ReplaceAll(args, ",", ", "), result, "sql"})
 		}
-	case "SUBSCRIPTIONS", "SECRETS", "CONNECTIONS", "INTERNAL TABLES", "SUBSCRIPTION CURSORS":
+	case "SECRETS":
+		for _, x := range snap.Secrets {
+			rows = append(rows, []sqltypes.Datum{x.Name})
+		}
+	case "SUBSCRIPTIONS", "CONNECTIONS", "INTERNAL TABLES", "SUBSCRIPTION CURSORS":
 	case "CURSORS":
 		for n, c := range s.cursors {
 			rows = append(rows, []sqltypes.Datum{n, c.query})

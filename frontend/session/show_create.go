@@ -54,6 +54,8 @@ func CreateSQL(snap *catalog.Snapshot, r *catalog.Relation) string {
 	default:
 		return r.Definition
 	}
+	hideOptions(st)
+	nameSecrets(st, snap, r)
 	return parser.Format(st)
 }
 

@@ -112,6 +112,9 @@ type Connector struct {
 	Format        string            // upper case: PLAIN, UPSERT, DEBEZIUM, NATIVE; "" if not given
 	Encode        string            // upper case: JSON, CSV, BYTES, NATIVE, PARQUET
 	FormatOptions map[string]string
+	// Secrets and FormatSecrets are the options whose values are secrets: they are in neither of the maps above.
+	Secrets       map[string]SecretRef `json:",omitempty"`
+	FormatSecrets map[string]SecretRef `json:",omitempty"`
 }
 
 // OldColumn is a column as an earlier schema version stored it.
@@ -342,6 +345,7 @@ type Snapshot struct {
 	Users     map[string]*User
 	Functions map[ID]*Function
 	Types     map[ID]*Type
+	Secrets   map[ID]*Secret    `json:",omitempty"`
 	Comments  map[string]string // on "database" and on "role <name>"
 	byName    map[name]*Relation
 	typeNames map[name]*Type

@@ -18,6 +18,8 @@ type Change struct {
 	DropFunc   []ID
 	PutType    []*Type
 	DropType   []ID
+	PutSecret  []*Secret
+	DropSecret []ID
 	Comments   map[string]string // "" removes one
 }
 
@@ -27,7 +29,10 @@ var ErrConflict = errors.New("the catalog has changed")
 // On returns a copy of the snapshot with the change made; it still needs its Revision and Index.
 func (c *Change) On(s *Snapshot) *Snapshot {
 	next := &Snapshot{Database: s.Database, Schemas: maps.Clone(s.Schemas), Relations: maps.Clone(s.Relations),
-		Users: maps.Clone(s.Users), Functions: maps.Clone(s.Functions), Types: maps.Clone(s.Types)}
+		Users: maps.Clone(s.Users), Functions: maps.Clone(s.Functions), Types: maps.Clone(s.Types), Secrets: maps.Clone(s.Secrets)}
+	if next.Secrets == nil {
+		next.Secrets = map[ID]*Secret{}
+	}
 	if next.Types == nil {
 		next.Types = map[ID]*Type{}
 	}
@@ -55,6 +60,12 @@ func (c *Change) On(s *Snapshot) *Snapshot {
 	for _, x := range c.PutType {
 		next.Types[x.ID] = x
 	}
+	for _, x := range c.PutSecret {
+		next.Secrets[x.ID] = x
+	}
+	for _, id := range c.DropSecret {
+		delete(next.Secrets, id)
+	}
 	for _, id := range c.Drop {
 		delete(next.Relations, id)
 	}
@@ -81,6 +92,7 @@ func Diff(from, to *Snapshot) Change {
 	c.PutUser, c.DropUser = diffMap(from.Users, to.Users)
 	c.PutFunc, c.DropFunc = diffMap(from.Functions, to.Functions)
 	c.PutType, c.DropType = diffMap(from.Types, to.Types)
+	c.PutSecret, c.DropSecret = diffMap(from.Secrets, to.Secrets)
 	c.Comments = map[string]string{}
 	for k := range from.Comments {
 		c.Comments[k] = to.Comments[k]
@@ -109,5 +121,6 @@ func Revert(from, to, now *Snapshot) Change {
 	c.Drop = slices.DeleteFunc(c.Drop, func(id ID) bool { return now.Relations[id] == nil })
 	c.DropFunc = slices.DeleteFunc(c.DropFunc, func(id ID) bool { return now.Functions[id] == nil })
 	c.DropType = slices.DeleteFunc(c.DropType, func(id ID) bool { return now.Types[id] == nil })
+	c.DropSecret = slices.DeleteFunc(c.DropSecret, func(id ID) bool { return now.Secrets[id] == nil })
 	return c
 }

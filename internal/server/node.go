@@ -21,8 +21,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/millrace/millrace/connector/all"
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/meta/catalog"
 	"github.com/millrace/millrace/meta/epoch"
 	"github.com/millrace/millrace/meta/etcd"
@@ -39,8 +39,11 @@ type Config struct {
 	Database    string // default dev
 	Parallelism int    // actors per fragment of new jobs; default: the number of cores
 	CacheBytes  int64  // of blocks read from the store; default 256 MiB
-	Epochs      epoch.Config
-	Logger      *slog.Logger // default slog.Default
+	// SecretKey encrypts secrets: 32 bytes, in hexadecimal or base64. Default: the file secret.key in DataDir,
+	// made at the first start.
+	SecretKey string
+	Epochs    epoch.Config
+	Logger    *slog.Logger // default slog.Default
 }
 
 // Node is a running Millrace.
@@ -51,6 +54,7 @@ type Node struct {
 	etcd    *etcd.Etcd
 	Catalog *catalog.Store
 	Engine  *engine.Engine
+	Vault   *secret.Vault
 	shard   *shard.Shard
 	cache   *shard.Cache
 	log     *wal.Log
@@ -134,6 +138,9 @@ func (n *Node) open(ctx context.Context) error {
 	if n.Catalog, err = catalog.Open(ctx, n.etcd.Client(), cfg.Database, backup); err != nil {
 		return err
 	}
+	if n.Vault, err = openVault(cfg, n.Catalog); err != nil {
+		return err
+	}
 	n.cache = shard.NewCache(cfg.CacheBytes, 1)
 	n.shard, err = shard.Open(ctx, shard.Options{Dir: filepath.Join(cfg.DataDir, "shard"), Objects: objects, ID: 1,
 		Incarnation: committer.NewIncarnation(), Cache: n.cache, Logger: cfg.Logger, Prefetch: true}, manifest)
@@ -154,7 +161,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.commits = &commits{committer: committer, catalog: n.Catalog, log: cfg.Logger}
 	n.Engine, err = engine.Open(context.WithoutCancel(ctx), engine.Config{
 		Catalog: n.Catalog, Shard: n.shard, Checkpoints: n.commits, Log: n.log, Last: last,
-		Source: all.Source, Sink: all.Sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger, ClusterID: cluster,
+		Source: n.source, Sink: n.sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger, ClusterID: cluster,
 		CacheBytes: columnCacheBytes(),
 	})
 	return err
@@ -180,6 +187,9 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	if n.etcd != nil {
 		errs = append(errs, n.etcd.Close())
+	}
+	if n.Vault != nil {
+		errs = append(errs, n.Vault.Clear())
 	}
 	if n.lock != nil {
 		errs = append(errs, n.lock.Unlock())

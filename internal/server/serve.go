@@ -54,7 +54,7 @@ func Start(ctx context.Context, cfg Config, addr string) (*Server, error) {
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
-	s.Sessions = &session.Manager{Catalog: n.Catalog, Engine: n.Engine, System: catalog.New(), Parallelism: cfg.Parallelism,
+	s.Sessions = &session.Manager{Catalog: n.Catalog, Engine: n.Engine, System: catalog.New(), Vault: n.Vault, Parallelism: cfg.Parallelism,
 		TempDir: tmp, Version: Version, Started: time.Now(), Logger: n.cfg.Logger}
 	if !loopback(l.Addr()) && !s.Sessions.HasPasswords() {
 		return nil, errors.Join(fmt.Errorf("refusing to listen on %s: a user without a password could connect from other machines; "+

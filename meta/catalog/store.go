@@ -36,6 +36,7 @@ const (
 	functionKey = root + "function/"
 	commentKey  = root + "comment/"
 	typeKey     = root + "type/"
+	secretKey   = root + "secret/"
 )
 
 // formatVersion is the version of the records; it is the value of versionKey.
@@ -97,6 +98,9 @@ func (s *Store) create(ctx context.Context, backup json.RawMessage) error {
 	for _, x := range snap.Types {
 		c.PutType = append(c.PutType, x)
 	}
+	for _, x := range snap.Secrets {
+		c.PutSecret = append(c.PutSecret, x)
+	}
 	c.Comments = snap.Comments
 	ops, err := encodeOps(&c)
 	if err != nil {
@@ -121,7 +125,7 @@ func (s *Store) load(ctx context.Context, database string) error {
 	}
 	snap := &catalog.Snapshot{Revision: res.Header.Revision, Database: database, Comments: map[string]string{}, Schemas: map[string]*catalog.Schema{},
 		Relations: map[catalog.ID]*catalog.Relation{}, Users: map[string]*catalog.User{}, Functions: map[catalog.ID]*catalog.Function{},
-		Types: map[catalog.ID]*catalog.Type{}}
+		Types: map[catalog.ID]*catalog.Type{}, Secrets: map[catalog.ID]*catalog.Secret{}}
 	s.rev = 0
 	for _, kv := range res.Kvs {
 		k := string(kv.Key)
@@ -161,6 +165,10 @@ func (s *Store) load(ctx context.Context, database string) error {
 			var x catalog.Type
 			err = json.Unmarshal(kv.Value, &x)
 			snap.Types[x.ID] = &x
+		case strings.HasPrefix(k, secretKey):
+			var x catalog.Secret
+			err = json.Unmarshal(kv.Value, &x)
+			snap.Secrets[x.ID] = &x
 		}
 		if err != nil {
 			return fmt.Errorf("read catalog: %s: %w", k, err)
@@ -251,6 +259,11 @@ func encodeOps(c *catalog.Change) (ops []clientv3.Op, err error) {
 			return nil, err
 		}
 	}
+	for _, x := range c.PutSecret {
+		if ops, err = put(ops, fmt.Sprint(secretKey, x.ID), x); err != nil {
+			return nil, err
+		}
+	}
 	for of, text := range c.Comments {
 		if text == "" {
 			ops = append(ops, clientv3.OpDelete(commentKey+of))
@@ -272,6 +285,9 @@ func encodeOps(c *catalog.Change) (ops []clientv3.Op, err error) {
 	}
 	for _, id := range c.DropType {
 		ops = append(ops, clientv3.OpDelete(fmt.Sprint(typeKey, id)))
+	}
+	for _, id := range c.DropSecret {
+		ops = append(ops, clientv3.OpDelete(fmt.Sprint(secretKey, id)))
 	}
 	return ops, nil
 }

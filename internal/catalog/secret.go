@@ -1,0 +1,71 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Secret is what CREATE SECRET made. Its value is encrypted (internal/secret); nothing shows it.
+type Secret struct {
+	ID      ID
+	Schema  string
+	Name    string
+	Owner   string
+	Sealed  []byte
+	Version uint32 // counts ALTER SECRETs
+	Comment string `json:",omitempty"`
+}
+
+// SecretRef is SECRET name [AS FILE] as the value of an option.
+type SecretRef struct {
+	ID ID
+	// File: the option gets the path of a file that holds the value.
+	File bool `json:",omitempty"`
+}
+
+// SecretIDs lists the secrets that a connector's options name, each once, by id.
+func (c *Connector) SecretIDs() []ID {
+	if c == nil {
+		return nil
+	}
+	var out []ID
+	for _, m := range []map[string]SecretRef{c.Secrets, c.FormatSecrets} {
+		for _, ref := range m {
+			out = append(out, ref.ID)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// FindSecret looks a secret up by schema and name.
+func (s *Snapshot) FindSecret(schema, name string) (*Secret, bool) {
+	for _, x := range s.Secrets {
+		if x.Schema == schema && x.Name == name {
+			return x, true
+		}
+	}
+	return nil, false
+}
+
+// SortedSecrets lists the secrets by id.
+func (s *Snapshot) SortedSecrets() []*Secret {
+	out := slices.Collect(maps.Values(s.Secrets))
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
+}
+
+// secretWords are what the names of options have in them whose values are nobody's business.
+var secretWords = []string{"password", "passwd", "secret", "token", "credential", "private", "access.key", "access_key", "sasl.jaas", "jwt", "nkey",
+	"authorization", "cookie", "api_key", "api-key"}
+
+// HidesOption reports whether an option's value is left out wherever options are shown.
+func HidesOption(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) })
+}
+
+// Hidden stands where a value is left out.
+const Hidden = "[hidden]"
