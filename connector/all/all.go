@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/connector/kafka"
 	"github.com/millrace/millrace/connector/nexmark"
 	"github.com/millrace/millrace/connector/option"
+	"github.com/millrace/millrace/connector/pgsink"
 	"github.com/millrace/millrace/connector/posixfs"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
@@ -37,6 +38,7 @@ func Sinks() map[string]connector.Sink {
 		"fs":        posixfs.Sink{}, // RisingWave's name for it
 		"kafka":     kafka.Sink{},
 		"posix_fs":  posixfs.Sink{},
+		"postgres":  pgsink.Sink{},
 	}
 }
 
