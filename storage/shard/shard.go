@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -78,6 +79,8 @@ type Shard struct {
 	cache *Cache
 	own   bool // cache was made by Open
 	gate  *grants
+	// compacted counts compactions that have finished.
+	compacted atomic.Uint64
 
 	// Of the writer's goroutine.
 	temps    int // names temporary tables and checkpoint folders
@@ -197,7 +200,10 @@ func (s *Shard) pebbleOptions() *pebble.Options {
 
 func (s *Shard) events() *pebble.EventListener {
 	return &pebble.EventListener{
-		CompactionEnd: func(pebble.CompactionInfo) { s.throttle.signal() },
+		CompactionEnd: func(pebble.CompactionInfo) {
+			s.compacted.Add(1)
+			s.throttle.signal()
+		},
 		BackgroundError: func(err error) {
 			if !errors.Is(err, errClosing) {
 				s.log.Warn("background work of a shard failed and will be repeated", "err", err)

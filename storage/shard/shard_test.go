@@ -786,3 +786,33 @@ func TestConcurrency(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Get reuses iterators; they must not outlive what compaction has replaced, nor keep a shard from closing.
+func TestGetAcrossCompaction(t *testing.T) {
+	s := deepShard(t, t.TempDir(), &objecttest.Mem{}, 12)
+	v := snapshot(t, s)
+	defer v.Close()
+	want := read(t, v)
+	get := func() {
+		t.Helper()
+		for k, value := range want {
+			if got, ok, err := v.Get([]byte(k)); err != nil || !ok || string(got) != value {
+				t.Fatalf("%s is %q, %v, %v, want %q", k, got, ok, err, value)
+			}
+			if _, ok, err := v.Get([]byte(k + "~")); ok || err != nil {
+				t.Fatalf("%s~ is there, or %v", k, err)
+			}
+		}
+	}
+	get()
+	if len(v.points.idle) != 1 {
+		t.Errorf("%d iterators are kept, want one", len(v.points.idle))
+	}
+	before := v.points.born
+	s.gate.open()
+	waitShallow(t, s, 5)
+	get()
+	if len(v.points.idle) != 1 || v.points.born == before {
+		t.Error("an iterator of before the compaction is kept")
+	}
+}

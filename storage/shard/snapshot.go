@@ -17,6 +17,8 @@ type Snapshot struct {
 	shard *Shard
 	snap  *pebble.Snapshot
 	once  sync.Once
+	// points are what Get reads with.
+	points iterators
 }
 
 // Snapshot returns a view of all that was ingested so far, or ErrClosed.
@@ -34,6 +36,7 @@ func (s *Shard) Snapshot() (*Snapshot, error) {
 func (v *Snapshot) Close() error {
 	var err error
 	v.once.Do(func() {
+		v.points.close()
 		err = v.snap.Close()
 		v.shard.mu.Lock()
 		v.shard.mu.snapshots--
@@ -47,19 +50,6 @@ func (v *Snapshot) wrap(what string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s of shard %d: %w", what, v.shard.opts.ID, err)
-}
-
-// Get returns the value of a key, in a slice that the caller owns.
-func (v *Snapshot) Get(key []byte) (value []byte, ok bool, err error) {
-	b, closer, err := v.snap.Get(key)
-	if err != nil {
-		if errors.Is(err, pebble.ErrNotFound) {
-			err = nil
-		}
-		return nil, false, v.wrap("read a key", err)
-	}
-	value = append([]byte{}, b...)
-	return value, true, v.wrap("read a key", closer.Close())
 }
 
 // parallelGets is how many readers MultiGet uses when tables must come from objects: a miss then
