@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -35,6 +36,8 @@ type conn struct {
 	portal   portal             // the unnamed one, in use when portal.stmt is not nil
 	skipping bool               // an extended message failed: nothing counts until Sync
 	implicit bool               // the session may have something to end at Sync
+	working  context.Context    // mu.ctx while mu.running
+	ending   atomic.Bool        // end with 57P01 at the next opportunity; set while mu is held
 
 	secret []byte // the cancel key; published as mu.key when the session is open
 
@@ -43,10 +46,9 @@ type conn struct {
 		sync.Mutex
 		ctx     context.Context // of the running statement, and of the next ones until it is cancelled
 		cancel  context.CancelFunc
-		running bool   // a message is being worked on
-		seq     uint64 // counts messages begun
+		running bool   // messages are being worked on
+		seq     uint64 // counts the times that running has become true
 		seen    uint64 // seq when the watch looked last
-		ending  bool   // end with 57P01 at the next opportunity
 		key     []byte // what a cancel request must bring; nil until the client has got it
 	}
 }
@@ -92,7 +94,7 @@ func (c *conn) serve() {
 func (c *conn) acceptDeadline() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.ending {
+	if c.ending.Load() {
 		return true // loop's first read finds the deadline passed and says so
 	}
 	return c.raw.SetReadDeadline(time.Time{}) == nil
@@ -104,6 +106,9 @@ func (c *conn) loop() error {
 		limit, why := c.sess.IdleTimeout()
 		if limit > 0 {
 			c.waitAtMost(limit)
+		}
+		if !c.in.ready() {
+			c.idle()
 		}
 		typ, body, err := c.in.next()
 		if limit > 0 {
@@ -131,7 +136,7 @@ func (c *conn) loop() error {
 func (c *conn) waitAtMost(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.ending {
+	if c.ending.Load() {
 		return
 	}
 	var at time.Time
@@ -188,8 +193,12 @@ func shutdownError() *sqlerr.Error {
 	return sqlerr.New(sqlerr.AdminShutdown, "terminating connection due to administrator command")
 }
 
-// begin marks the start of work on a message and returns the context for it.
+// begin marks the start of work on a message and returns the context for it. Messages that have arrived together are one
+// piece of work, until idle.
 func (c *conn) begin() context.Context {
+	if c.working != nil && c.working.Err() == nil {
+		return c.working
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.running = true
@@ -197,11 +206,16 @@ func (c *conn) begin() context.Context {
 	if c.mu.ctx == nil || c.mu.ctx.Err() != nil {
 		c.mu.ctx, c.mu.cancel = context.WithCancel(c.life)
 	}
-	return c.mu.ctx
+	c.working = c.mu.ctx
+	return c.working
 }
 
-// end marks the end of that work.
-func (c *conn) end() {
+// idle marks the end of that work.
+func (c *conn) idle() {
+	if c.working == nil {
+		return
+	}
+	c.working = nil
 	c.mu.Lock()
 	c.mu.running = false
 	c.mu.Unlock()
@@ -221,7 +235,7 @@ func (c *conn) cancel() {
 func (c *conn) terminate() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mu.ending = true
+	c.ending.Store(true)
 	// Whatever is being read, or is read next, times out. A running statement does not read, except for COPY.
 	c.raw.SetReadDeadline(time.Unix(1, 0))
 }
@@ -238,11 +252,7 @@ func (c *conn) cut() {
 	c.raw.Close()
 }
 
-func (c *conn) isEnding() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mu.ending
-}
+func (c *conn) isEnding() bool { return c.ending.Load() }
 
 // stuckSinceLastLook reports whether the same message is running as at the previous call. The watch calls it.
 func (c *conn) stuckSinceLastLook() bool {

@@ -39,7 +39,6 @@ func (p *portal) close() {
 // extended answers a message of the extended protocol other than Sync and Flush.
 func (c *conn) extended(typ byte, body []byte) error {
 	ctx := c.begin()
-	defer c.end()
 	f := fields{rest: body}
 	var err error
 	switch typ {
@@ -72,7 +71,6 @@ func (c *conn) sync() error {
 	c.skipping = false
 	if c.implicit {
 		ctx := c.begin()
-		defer c.end()
 		c.implicit = false
 		if err := c.sess.EndImplicit(ctx, false); err != nil {
 			c.rollBack()

@@ -35,6 +35,11 @@ func newReader(src io.Reader, maxBytes int) *reader {
 // buffered returns the number of bytes read ahead.
 func (r *reader) buffered() int { return r.w - r.r }
 
+// ready reports whether next can return without reading.
+func (r *reader) ready() bool {
+	return r.buffered() >= 5 && int64(r.buffered()) > int64(binary.BigEndian.Uint32(r.buf[r.r+1:]))
+}
+
 // fill makes n unread bytes available. io.EOF means that there were none at all.
 func (r *reader) fill(n int) error {
 	if r.w-r.r >= n {

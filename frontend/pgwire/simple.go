@@ -16,7 +16,6 @@ func (c *conn) simpleQuery(body []byte) error {
 	c.dropStatement("")
 	c.dropPortal("")
 	ctx := c.begin()
-	defer c.end()
 	if err := c.runScript(ctx, text); err != nil {
 		c.rollBack()
 		if endsConnection(err) {

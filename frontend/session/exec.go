@@ -29,6 +29,7 @@ type prepared struct {
 	cursor  []pgwire.Column // of DECLARE: what FETCH will return
 	bound   bound
 	rev     int64 // catalog revision it was bound at
+	point   pointQuery
 }
 
 // bound is what a statement was bound to; at most one field is set, none for utility statements.
@@ -84,7 +85,7 @@ func (s *Session) env(params []sqltypes.Type) *bind.Env {
 func (p *prepared) bind() (err error) {
 	env := p.s.env(p.oids)
 	p.rev = env.Catalog.Revision
-	p.bound, p.columns = bound{}, nil
+	p.bound, p.columns, p.point = bound{}, nil, pointQuery{}
 	switch x := p.st.ast.(type) {
 	case *parser.SelectStmt:
 		if p.bound.query, err = bind.Query(env, x.Query); err != nil {
@@ -94,6 +95,9 @@ func (p *prepared) bind() (err error) {
 		p.bound.locks = env.Locks
 		setOrigins(p.columns, p.bound.query, env.Catalog, env.Used)
 		p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
+		if err == nil {
+			p.point = p.s.pointQuery(p.bound, env)
+		}
 	case *parser.VerifyStmt:
 		if p.bound.query, p.bound.verify, err = p.s.verification(x); err != nil {
 			return err
@@ -208,6 +212,9 @@ func (p *prepared) Bind(_ context.Context, args []sqltypes.Datum) (pgwire.Portal
 	if len(args) != len(p.params) {
 		return nil, sqlerr.New(sqlerr.ProtocolViolation, "bind message supplies %d parameters, but prepared statement requires %d", len(args), len(p.params))
 	}
+	if p.point.q != nil {
+		return &portal{p: p, args: args}, nil
+	}
 	return &portal{p: p, b: p.bound.with(args, p.params)}, nil
 }
 
@@ -256,8 +263,9 @@ func (b bound) with(args []sqltypes.Datum, types []sqltypes.Type) bound {
 
 // portal is a statement ready to run.
 type portal struct {
-	p *prepared
-	b bound
+	p    *prepared
+	b    bound            // with its parameters' values
+	args []sqltypes.Datum // they are not in b yet when the statement has a pointQuery
 }
 
 // Columns implements pgwire.Portal.
@@ -273,7 +281,7 @@ func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
 		return nil, err
 	}
 	s.running(shown(p.p.st.ast), "active")
-	limit, _ := parseDuration(s.settings.must("statement_timeout"))
+	limit := s.settings.often().statementTimeout
 	s.stmt = ctx
 	if limit <= 0 {
 		return s.execute(ctx, p)
@@ -303,6 +311,12 @@ func (t *timed) Next(ctx context.Context) (*delta.Chunk, error) {
 }
 
 func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
+	if p.p.point.q != nil {
+		if r := s.lookup(p); r != nil {
+			return r, nil
+		}
+		p.b = p.p.bound.with(p.args, p.p.params)
+	}
 	if x, ok := p.p.st.ast.(*parser.DeclareStmt); ok {
 		if err := s.declare(ctx, p, x); err != nil {
 			return nil, err
@@ -324,17 +338,21 @@ func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 
 // query2 says how the engine is to run a statement of this session.
 func (s *Session) query2() *engine.Query {
-	mem, _ := parseMemory(s.settings.must("query_memory"))
-	// What anybody was told is committed is read, as in PostgreSQL; with consistency = latest a read never waits.
-	q := &engine.Query{Catalog: s.snapshot(), MinPos: max(s.lastPos, s.m.Engine.Logged()), Ctx: s.evalCtx, System: s.system,
-		Batch: batch.Options{MemoryBytes: mem, TempDir: s.m.TempDir, Parallelism: runtime.GOMAXPROCS(0)}}
-	if s.settings.must("consistency") == "latest" {
-		q.MinPos = 0
-	}
+	q := &engine.Query{Catalog: s.snapshot(), MinPos: s.minPos(), Ctx: s.evalCtx, System: s.system,
+		Batch: batch.Options{MemoryBytes: s.settings.often().queryMemory, TempDir: s.m.TempDir, Parallelism: runtime.GOMAXPROCS(0)}}
 	if s.txn.stage != nil {
 		q.Staged = s.txn.stage.created
 	}
 	return q
+}
+
+// minPos is the log position that reads must hold: what anybody was told is committed is read, as in PostgreSQL. With
+// consistency = latest a read never waits.
+func (s *Session) minPos() uint64 {
+	if s.settings.often().latest {
+		return 0
+	}
+	return max(s.lastPos, s.m.Engine.Logged())
 }
 
 // modify runs INSERT, UPDATE or DELETE in the current transaction.

@@ -382,19 +382,21 @@ const pgEpochMicros = 946684800 * 1_000_000
 
 // IdleTimeout implements pgwire.Session.
 func (s *Session) IdleTimeout() (time.Duration, *sqlerr.Error) {
-	if s.txn.block {
-		d, _ := parseDuration(s.settings.must("idle_in_transaction_session_timeout"))
-		return d, sqlerr.New(sqlerr.IdleInTransactionTimeout, "terminating connection due to idle-in-transaction timeout")
+	known := s.settings.often()
+	switch {
+	case s.txn.block && known.idleInTransaction > 0:
+		return known.idleInTransaction, sqlerr.New(sqlerr.IdleInTransactionTimeout, "terminating connection due to idle-in-transaction timeout")
+	case !s.txn.block && known.idleTimeout > 0:
+		return known.idleTimeout, sqlerr.New(sqlerr.IdleSessionTimeout, "terminating connection due to idle-session timeout")
 	}
-	d, _ := parseDuration(s.settings.must("idle_session_timeout"))
-	return d, sqlerr.New(sqlerr.IdleSessionTimeout, "terminating connection due to idle-session timeout")
+	return 0, nil
 }
 
 // running tells other sessions what this one does.
 func (s *Session) running(query, state string) {
+	now, app := time.Now(), s.settings.often().appName
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
 	if query != "" {
 		s.query, s.queryStart = query, now
 	}
@@ -405,7 +407,7 @@ func (s *Session) running(query, state string) {
 	case s.xactStart.IsZero():
 		s.xactStart = now
 	}
-	s.appName = s.settings.must("application_name")
+	s.appName = app
 }
 
 // likeFold matches a SHOW … LIKE pattern.

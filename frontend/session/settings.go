@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/datetime"
+	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
 )
@@ -238,6 +239,31 @@ type settings struct {
 	changed map[string]string // reported parameters changed and not yet told
 	io      *sqlio.Settings
 	undo    *settingValues // before the running transaction's first change; nil: it has made none
+	known   *often         // what every statement asks for; nil: to be read again
+}
+
+// often are settings that every statement asks for, ready for use.
+type often struct {
+	statementTimeout, idleTimeout, idleInTransaction time.Duration
+	queryMemory                                      int64
+	latest                                           bool // consistency
+	level                                            engine.Level
+	appName                                          string
+}
+
+// often returns the settings that every statement asks for. Whoever changes a value clears known.
+func (s *settings) often() *often {
+	if s.known == nil {
+		time := func(name string) time.Duration {
+			d, _ := parseDuration(s.must(name)) // it was checked when it was set
+			return d
+		}
+		s.known = &often{statementTimeout: time("statement_timeout"), idleTimeout: time("idle_session_timeout"),
+			idleInTransaction: time("idle_in_transaction_session_timeout"), latest: s.must("consistency") == "latest",
+			level: levels[s.must("transaction_isolation")], appName: s.must("application_name")}
+		s.known.queryMemory, _ = parseMemory(s.must("query_memory"))
+	}
+	return s.known
 }
 
 // settingValues are by canonical name, and only of what was set.
@@ -327,6 +353,7 @@ func (s *settings) assign(name, value string, local bool) error {
 		v = datetime.LocationName(s.io.Time.Location)
 	}
 	s.mayUndo()
+	s.known = nil
 	if local || p != nil && p.follows != "" {
 		s.local[key] = v
 	} else {
@@ -349,7 +376,7 @@ func (s *settings) mayUndo() {
 // restore goes back to values that were had before.
 func (s *settings) restore(v settingValues) {
 	old := s.settingValues
-	s.settingValues = v.clone()
+	s.settingValues, s.known = v.clone(), nil
 	for _, m := range []map[string]string{old.vals, old.local, v.vals, v.local} {
 		for key := range m {
 			now := s.must(key)

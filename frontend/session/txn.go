@@ -56,7 +56,7 @@ func (t *txnState) status() byte {
 var levels = map[string]engine.Level{"read uncommitted": engine.ReadCommitted, "read committed": engine.ReadCommitted,
 	"repeatable read": engine.RepeatableRead, "serializable": engine.Serializable}
 
-func (s *Session) level() engine.Level { return levels[s.settings.must("transaction_isolation")] }
+func (s *Session) level() engine.Level { return s.settings.often().level }
 
 // EndImplicit implements pgwire.Session.
 func (s *Session) EndImplicit(ctx context.Context, failed bool) error {
@@ -69,6 +69,10 @@ func (s *Session) EndImplicit(ctx context.Context, failed bool) error {
 		return nil
 	}
 	defer s.running("", "idle")
+	if s.txn.writes == nil && s.txn.stage == nil && len(s.cursors) == 0 && s.settings.undo == nil && len(s.settings.local) == 0 {
+		s.txn = txnState{} // it has only read
+		return nil
+	}
 	if failed {
 		s.abandon()
 		return nil

@@ -78,6 +78,17 @@ func (v *Vec) Len() int { return v.n }
 // SetLen declares the number of rows after value slices were appended to directly.
 func (v *Vec) SetLen(n int) { v.n = n }
 
+// Reset empties v for other values of its type and keeps its memory, unless that is much.
+func (v *Vec) Reset() {
+	const keep = 64 << 10
+	if cap(v.Data) > keep {
+		v.Data = nil
+	}
+	v.Bools, v.Ints, v.Floats, v.Decs, v.Intervals = v.Bools[:0], v.Ints[:0], v.Floats[:0], v.Decs[:0], v.Intervals[:0]
+	v.Offsets, v.Data = v.Offsets[:min(1, len(v.Offsets))], v.Data[:0]
+	v.Valid, v.Same, v.n = nil, false, 0
+}
+
 // IsNull reports whether row i is NULL.
 func (v *Vec) IsNull(i int) bool {
 	return v.Valid != nil && v.Valid[uint(i)>>6]&(1<<(uint(i)&63)) == 0

@@ -422,16 +422,19 @@ func (v *View) Close() {
 
 // Get returns the stored value of a full key.
 func (v *View) Get(id catalog.ID, full []byte) ([]byte, bool, error) {
-	ls := v.layers[id]
-	for i := len(ls) - 1; i >= 0; i-- {
-		if c, ok := ls[i].get(full); ok {
+	return get(v.layers[id], v.base.snap, full)
+}
+
+func get(layers []*Layer, under Snapshot, full []byte) ([]byte, bool, error) {
+	for i := len(layers) - 1; i >= 0; i-- {
+		if c, ok := layers[i].get(full); ok {
 			if c.Del {
 				return nil, false, nil
 			}
-			return ls[i].Delta.ValueOf(c), true, nil
+			return layers[i].Delta.ValueOf(c), true, nil
 		}
 	}
-	return v.base.snap.Get(full)
+	return under.Get(full)
 }
 
 // Scan calls f for the entries of a relation with lo ≤ key < hi, in key order, until f returns false. The
