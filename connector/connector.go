@@ -37,6 +37,17 @@ type SourceSpec struct {
 	Logger   *slog.Logger
 	// Instance names this very source for ever, for what it makes upstream: the cluster's id and the source's.
 	Instance string
+	// Limit, when set, is how many rows a batch should have at the most now; see BatchRows.
+	Limit func() int
+}
+
+// BatchRows is how many rows a reader puts into its next batch at the most: delta.BatchRows, or fewer while the source
+// is slowed down. It changes with time.
+func (s *SourceSpec) BatchRows() int {
+	if s.Limit == nil {
+		return delta.BatchRows
+	}
+	return s.Limit()
 }
 
 // Facts are what a source promises of its rows; the planner relies on them.
@@ -124,7 +135,7 @@ type RecordError struct {
 // Reader yields a source's batches.
 type Reader interface {
 	// Next blocks until there is something, the splits are exhausted for good (io.EOF: a bounded source) or
-	// ctx is done. Batches should be of about delta.BatchRows rows, less when data is scarce: a record must not
+	// ctx is done. Batches should be of about SourceSpec.BatchRows rows, less when data is scarce: a record must not
 	// wait for company. An error other than ctx's is retried by the engine, with back-off, by a new Open.
 	Next(ctx context.Context) (*Batch, error)
 	Close() error

@@ -70,7 +70,7 @@ func (Source) Open(_ context.Context, spec *connector.SourceSpec, splits []conne
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{config: c, opened: time.Now(), closed: make(chan struct{})}
+	r := &Reader{config: c, spec: spec, opened: time.Now(), closed: make(chan struct{})}
 	for _, col := range spec.Cols {
 		r.columns = append(r.columns, c.columns[col])
 	}
@@ -112,6 +112,7 @@ func openSplit(c *config, s connector.SplitOffset, now time.Time) (*split, error
 // Reader implements connector.Reader.
 type Reader struct {
 	config  *config
+	spec    *connector.SourceSpec
 	columns []*generator
 	splits  []*split
 	turn    int
@@ -133,7 +134,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 		return nil, err
 	}
 	left := (r.config.rows - s.next + r.config.splits - 1) / r.config.splits
-	n := int(min(int64(delta.BatchRows), allowed, left))
+	n := int(min(int64(r.spec.BatchRows()), allowed, left))
 	cols := make([]*delta.Vec, len(r.columns))
 	for i, g := range r.columns {
 		cols[i] = newVec(g.typ, n)

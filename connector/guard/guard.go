@@ -24,7 +24,12 @@ type Vault interface {
 }
 
 // Source guards a source.
-func Source(v Vault, s connector.Source) connector.Source { return source{v, s} }
+func Source(v Vault, s connector.Source) connector.Source {
+	if c, ok := s.(connector.Capture); ok {
+		return capture{source{v, s}, c}
+	}
+	return source{v, s}
+}
 
 // Sink guards a sink.
 func Sink(v Vault, s connector.Sink) connector.Sink { return sink{v, s} }
@@ -106,6 +111,31 @@ func (r reader) Recycle(b *connector.Batch) {
 	if x, ok := r.Reader.(connector.Recycler); ok {
 		x.Recycle(b)
 	}
+}
+
+// capture guards a connector.Capture.
+type capture struct {
+	source
+	inner connector.Capture
+}
+
+// DescribeTable implements connector.Capture.
+func (c capture) DescribeTable(ctx context.Context, spec *connector.SourceSpec, upstream string, key []string) (connector.TableFacts, error) {
+	open, r, err := c.open(spec)
+	if err != nil {
+		return connector.TableFacts{}, err
+	}
+	f, err := c.inner.DescribeTable(ctx, open, upstream, key)
+	return f, r.Error(err)
+}
+
+// Drop implements connector.Capture.
+func (c capture) Drop(ctx context.Context, spec *connector.SourceSpec) error {
+	open, r, err := c.open(spec)
+	if err != nil {
+		return err
+	}
+	return r.Error(c.inner.Drop(ctx, open))
 }
 
 type sink struct {

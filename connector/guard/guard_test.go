@@ -54,6 +54,17 @@ func (r blabReader) Ack([]connector.SplitOffset)                    { *r.acked =
 func (r blabReader) Recycle(*connector.Batch)                       { *r.recycled = true }
 func (r blabReader) Close() error                                   { return nil }
 
+// blabCapture is a blab that captures tables.
+type blabCapture struct{ blab }
+
+func (b blabCapture) DescribeTable(_ context.Context, s *connector.SourceSpec, _ string, _ []string) (connector.TableFacts, error) {
+	return connector.TableFacts{}, b.tell(s.Connector)
+}
+
+func (b blabCapture) Drop(_ context.Context, s *connector.SourceSpec) error {
+	return b.tell(s.Connector)
+}
+
 type blabSink struct{ blab }
 
 func (b blabSink) Validate(_ context.Context, s *connector.SinkSpec) error {
@@ -108,6 +119,10 @@ func TestErrorsTellNoSecret(t *testing.T) {
 	if !acked || !recycled {
 		t.Error("Ack and Recycle do not reach the reader inside")
 	}
+	capture := Source(vault{}, blabCapture{}).(connector.Capture)
+	_, err = capture.DescribeTable(ctx, &connector.SourceSpec{Connector: with}, "t", nil)
+	check("DescribeTable", err)
+	check("Drop", capture.Drop(ctx, &connector.SourceSpec{Connector: with}))
 	check("Validate", dst.Validate(ctx, &connector.SinkSpec{Connector: with}))
 	_, err = dst.Open(ctx, &connector.SinkSpec{Name: "fails", Connector: with})
 	check("Open", err)

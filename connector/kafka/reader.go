@@ -16,7 +16,6 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/codec"
 	"github.com/millrace/millrace/connector/offset"
-	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -35,6 +34,7 @@ const (
 // Reader implements connector.Reader and connector.Acker.
 type Reader struct {
 	config  *sourceConfig
+	spec    *connector.SourceSpec
 	client  *kgo.Client
 	mon     monitor
 	dec     codec.Decoder
@@ -88,7 +88,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 // poll waits for records, for at most pollSlice.
 func (r *Reader) poll(ctx context.Context) error {
 	slice, cancel := context.WithTimeout(ctx, pollSlice)
-	fetches := r.client.PollRecords(slice, delta.BatchRows)
+	fetches := r.client.PollRecords(slice, r.spec.BatchRows())
 	cancel()
 	if err := ctx.Err(); err != nil && fetches.NumRecords() == 0 {
 		return err

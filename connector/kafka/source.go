@@ -190,7 +190,7 @@ func (Source) Open(ctx context.Context, spec *connector.SourceSpec, splits []con
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{config: c, dec: dec, rows: codec.NewRows(columnTypes(spec)), parts: map[int32]*partition{}, log: spec.Logger, away: awayLimit}
+	r := &Reader{config: c, spec: spec, dec: dec, rows: codec.NewRows(columnTypes(spec)), parts: map[int32]*partition{}, log: spec.Logger, away: awayLimit}
 	if r.client, err = c.client(&r.mon,
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.KeepRetryableFetchErrors(), // or else a deleted topic would be silence

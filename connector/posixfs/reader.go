@@ -15,7 +15,6 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/codec"
 	"github.com/millrace/millrace/connector/offset"
-	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -40,6 +39,7 @@ type Reader struct {
 	rows   *codec.Rows
 	files  []*input
 	turn   int // the file to look at next
+	most   int // rows of the batch that is being read
 	buf    []byte
 	named  *input // whose header dec has taken
 	log    *slog.Logger
@@ -166,7 +166,8 @@ func (r *Reader) readText(f *input, st os.FileInfo) (*connector.Batch, error) {
 	}
 	b := &connector.Batch{EndOfTxn: true}
 	start, rest := f.next, st.ModTime().Add(r.config.lineAfter).Before(time.Now())
-	for r.rows.Len() < delta.BatchRows && r.rows.Bytes() < maxBatchBytes {
+	r.most = r.spec.BatchRows()
+	for r.rows.Len() < r.most && r.rows.Bytes() < maxBatchBytes {
 		data, more, err := r.fill(file, f.next)
 		if err != nil {
 			return nil, ioError(f, err)
@@ -195,7 +196,7 @@ func (r *Reader) readText(f *input, st os.FileInfo) (*connector.Batch, error) {
 }
 
 func (r *Reader) full() bool {
-	return r.rows.Len() >= delta.BatchRows || r.rows.Bytes() >= maxBatchBytes
+	return r.rows.Len() >= r.most || r.rows.Bytes() >= maxBatchBytes
 }
 
 // fill reads a window of the file; more says that the file goes on behind it.

@@ -25,6 +25,7 @@ import (
 	"github.com/millrace/millrace/executor/exchange"
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/executor/throttle"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/expr"
@@ -61,6 +62,7 @@ type Config struct {
 	Report      func(weight int64, err *sqlerr.Error)
 	Late        func(rows int) // rows below a watermark that an operator has acted on
 	Quarantine  func([]connector.RecordError)
+	Throttle    func(source catalog.ID) *throttle.Throttle // default: nothing is slowed down
 }
 
 // Job is a running streaming query.
@@ -309,6 +311,7 @@ type builder struct {
 	cfg    *Config
 	floors map[*plan.Watermark]*floor
 	shared map[int]*shared // by Share.ID: met, not built yet
+	slow   map[catalog.ID]*throttle.Throttle
 }
 
 // shared is a part of the plan that several fragments read.
@@ -584,11 +587,27 @@ func (b *builder) source(n *plan.SourceScan, scan *sourceScan, in *instance, nod
 	}
 	spec := &connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Columns: n.Fields,
 		PrimaryKey: pk, Cols: n.Cols, Settings: b.cfg.Settings, Logger: b.cfg.Logger}
-	b.job.sources = append(b.job.sources, &sourcePump{src: src, spec: spec, index: in.index, n: in.width,
+	slow := b.throttle(n.Source)
+	spec.Limit = func() int { return slow.Batch(delta.BatchRows) }
+	b.job.sources = append(b.job.sources, &sourcePump{src: src, spec: spec, slow: slow, index: in.index, n: in.width,
 		scan: scan, edge: edge, activity: b.cfg.Activity, opened: b.cfg.Store != nil,
 		sent: map[string][]byte{}})
 	b.job.direct = append(b.job.direct, edge)
 	return nil
+}
+
+// throttle returns what all actors of the job share that read a source.
+func (b *builder) throttle(source catalog.ID) *throttle.Throttle {
+	if b.cfg.Throttle == nil {
+		return nil
+	}
+	if b.slow == nil {
+		b.slow = map[catalog.ID]*throttle.Throttle{}
+	}
+	if b.slow[source] == nil {
+		b.slow[source] = b.cfg.Throttle(source)
+	}
+	return b.slow[source]
 }
 
 func (b *builder) tableScan(n *plan.TableScan, insts []*instance, parents []*actor.Node, port int) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/executor/actor"
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/executor/throttle"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/storage/key"
 )
@@ -165,6 +166,7 @@ type sourcePump struct {
 	src      connector.Source
 	spec     *connector.SourceSpec
 	index, n int // this actor's place among the job's
+	slow     *throttle.Throttle
 	scan     *sourceScan
 	edge     *actor.Edge
 	sent     map[string][]byte // per split, where what was sent to the actor ends
@@ -249,6 +251,7 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 			cancel()
 		}
 	}()
+	inTxn := false
 	for {
 		b, err := r.Next(ctx)
 		if err != nil {
@@ -263,7 +266,20 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 			return progressed, err
 		}
 		progressed = true
-		if err := p.edge.Send(ctx, actor.Message{Chunk: b.Chunk, Meta: b, Open: !b.EndOfTxn}); err != nil {
+		rows := 0
+		if b.Chunk != nil {
+			rows = b.Chunk.Len()
+		}
+		if inTxn { // a barrier waits for the transaction's end
+			p.slow.Charge(rows)
+		} else {
+			err = p.slow.Pass(ctx, rows)
+		}
+		inTxn = !b.EndOfTxn
+		if err == nil {
+			err = p.edge.Send(ctx, actor.Message{Chunk: b.Chunk, Meta: b, Open: !b.EndOfTxn})
+		}
+		if err != nil {
 			select {
 			case <-changed:
 				return progressed, nil // what was not sent is read again
@@ -275,10 +291,6 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 			p.sent[o.Split] = o.Offset
 		}
 		// After sending, so that the barrier asked for comes behind the data.
-		rows := 0
-		if b.Chunk != nil {
-			rows = b.Chunk.Len()
-		}
 		p.activity(rows)
 	}
 }

@@ -24,8 +24,8 @@ var millraceRelations = []shape{
 		include text, comment text`},
 	{"jobs", 14003, 'v', `id! int8, schema! name, name! name, kind! text, state! text, epoch! int8, lag_epochs! int8, state_rows! int8,
 		state_bytes! int8, snapshot_rows_read! int8, snapshot_rows_total! int8, row_errors! int8, last_row_error text, late_rows! int8, error text`},
-	{"sources", 14004, 'v', `id! int8, schema! name, name! name, connector! text, format text, encode text, options! _text`},
-	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text`},
+	{"sources", 14004, 'v', `id! int8, schema! name, name! name, connector! text, format text, encode text, options! _text, rate_limit int8`},
+	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text, rate_limit int8`},
 	{"splits", 14006, 'v', `job! int8, split! text, position text, rows! int8, errors! int8, backlog! int8, last_error text`},
 	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
@@ -72,7 +72,7 @@ func (f *facts) sortedJobs() []engine.JobStatus {
 func jobRows(w *writer, f *facts) {
 	for _, j := range f.sortedJobs() {
 		r := f.snap.Relations[j.ID]
-		w.add(row{"id": j.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "state": j.State, "epoch": j.Epoch, "lag_epochs": j.LagEpochs,
+		w.add(row{"id": j.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "state": session.JobState(r, j), "epoch": j.Epoch, "lag_epochs": j.LagEpochs,
 			"state_rows": j.Rows, "state_bytes": j.Bytes, "snapshot_rows_read": j.Read, "snapshot_rows_total": j.Total, "row_errors": j.RowErrors,
 			"last_row_error": orNil(j.LastRow), "late_rows": j.LateRows, "error": orNil(j.Error)})
 	}
@@ -109,6 +109,9 @@ func secretRows(w *writer, f *facts) {
 
 func connectorRow(r *catalog.Relation) row {
 	v := row{"id": r.ID, "schema": r.Schema, "name": r.Name, "connector": orNil(connectorOf(r)), "options": options(r)}
+	if n, limited := r.Rate(r.RateKind()); limited {
+		v["rate_limit"] = n
+	}
 	if r.Connector != nil {
 		v["format"], v["encode"] = orNil(r.Connector.Format), orNil(r.Connector.Encode)
 	}

@@ -135,6 +135,8 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "this form of ALTER %s is not supported", x.Kind).At(a.Pos)
 		}
 		return old, nil
+	case parser.AlterPause, parser.AlterResume, parser.AlterSetParam, parser.AlterResetParam:
+		return s.alterRate(ctx, snap, old, x, a)
 	case parser.AlterAddColumn:
 		return s.addTableColumn(ctx, snap, old, a)
 	case parser.AlterDropColumn:

@@ -379,6 +379,9 @@ func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parse
 	if err != nil {
 		return err
 	}
+	if err := setRates(r, opts); err != nil {
+		return err
+	}
 	if c.Name == "" {
 		return sqlerr.New(sqlerr.InvalidParameterValue, "option \"connector\" is missing").At(pos).
 			WithHint("WITH (connector = 'kafka', …)")

@@ -136,6 +136,9 @@ func (s *Session) createMatView(ctx context.Context, x *parser.CreateMatViewStmt
 	if err := viewColumns(r, n, x.Columns, x.Query.Pos); err != nil {
 		return err
 	}
+	if err := setRates(r, x.Options); err != nil {
+		return err
+	}
 	return s.create(ctx, snap, r, func(id catalog.ID) (int, error) {
 		p, f, err := stream.Plan(n, s.root(stream.Root{Table: id, EmitOnClose: x.EmitOnWindowClose}), r.Parallelism)
 		if err != nil {
@@ -325,6 +328,9 @@ func (s *Session) createSink(ctx context.Context, x *parser.CreateSinkStmt) erro
 		return err
 	}
 	if err := viewColumns(r, n, nil, x.Pos); err != nil {
+		return err
+	}
+	if err := setRates(r, x.Options); err != nil {
 		return err
 	}
 	sink := plan.Sink{}

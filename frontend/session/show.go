@@ -256,10 +256,18 @@ func (s *Session) showJobs(snap *catalog.Snapshot) [][]sqltypes.Datum {
 		if r == nil {
 			continue
 		}
-		rows = append(rows, []sqltypes.Datum{int64(j.ID), r.Name, string(r.Kind), j.State, jobProgress(j), int64(j.LagEpochs),
+		rows = append(rows, []sqltypes.Datum{int64(j.ID), r.Name, string(r.Kind), JobState(r, j), jobProgress(j), int64(j.LagEpochs),
 			int64(j.Rows), int64(j.Bytes), j.RowErrors, firstOf(j.Error, j.LastRow)})
 	}
 	return rows
+}
+
+// JobState is the state of a relation's job as it is shown: a job that runs is paused when its relation is.
+func JobState(r *catalog.Relation, j engine.JobStatus) string {
+	if n, limited := r.Rate(r.RateKind()); limited && n == 0 && j.State == "running" {
+		return "paused"
+	}
+	return j.State
 }
 
 func firstOf(a, b string) string {

@@ -42,10 +42,17 @@ func CreateSQL(snap *catalog.Snapshot, r *catalog.Relation) string {
 		if x.Query != nil || r.Connector == nil && !x.Star && len(x.Includes) == 0 {
 			tableAsItIs(x, r)
 		}
+		if r.Connector != nil {
+			x.Options = setOption(x.Options, r, catalog.SourceRate)
+		}
 	case *parser.CreateSourceStmt:
 		x.Name = name
+		x.Options = setOption(x.Options, r, catalog.SourceRate)
 	case *parser.CreateSinkStmt:
 		x.Name = name
+		if r.SinkInto == 0 {
+			x.Options = setOption(setOption(x.Options, r, catalog.SourceRate), r, catalog.SinkRate)
+		}
 	case *parser.CreateIndexStmt:
 		x.Name = parser.Name{Parts: []string{r.Name}}
 		if on := snap.Relations[r.IndexOn]; on != nil {

@@ -157,6 +157,7 @@ func (s *Session) commitStage(ctx context.Context, t *txnState) (*committedStage
 	if err != nil {
 		return nil, err
 	}
+	s.m.Engine.RatesChanged()
 	done := &committedStage{s: s, st: st, after: st.snap}
 	for id := range st.base.Relations {
 		if st.snap.Relations[id] == nil && t.writes != nil {

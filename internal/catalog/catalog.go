@@ -187,6 +187,10 @@ type Relation struct {
 	Comment  string `json:",omitempty"`
 	// ConstraintComments are the texts of COMMENT ON CONSTRAINT, by name.
 	ConstraintComments map[string]string `json:",omitempty"`
+	// Paused: nothing is read from outside, or delivered there, for this relation. Rates are the rows per second that
+	// options or ALTER allow, by SourceRate and SinkRate; 0 is a pause, too.
+	Paused bool             `json:",omitempty"`
+	Rates  map[string]int64 `json:",omitempty"`
 	// Creating: the job is still reading its first snapshot (CREATE has not returned yet).
 	Creating bool `json:",omitempty"`
 	// CreatedEpoch is the epoch at which the job began.

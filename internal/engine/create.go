@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/executor/changelog"
 	"github.com/millrace/millrace/executor/job"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/executor/throttle"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -47,6 +48,7 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 		Late:       func(rows int) { e.status.lateRows(id, rows) },
 		Quarantine: func(recs []connector.RecordError) { e.status.quarantined(id, recs) },
 		SinkRoot:   e.sinkRoot(rel),
+		Throttle:   func(source catalog.ID) *throttle.Throttle { return e.sourceThrottle(id, source) },
 	}
 	if saved {
 		cfg.Store = table.Saved{S: e.tables}

@@ -110,6 +110,7 @@ type Engine struct {
 	dml      dml
 	startPos uint64 // what the log held at start: no reader sees less
 	gate     gate
+	rates    broadcast // after limits of sources and sinks have changed
 	progress broadcast // after each completed epoch, commit or change of jobs
 	status   statusMap
 	failed   atomic.Pointer[error] // a checkpoint could not be written: reads go on, writes do not
@@ -156,6 +157,7 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	e.committed, e.saved, e.lastNow = last.Epoch, last.Jobs, last.Now
 	e.machine = epoch.New(cfg.Epochs, last.Epoch)
 	e.progress.init()
+	e.rates.init()
 	e.dml.init(last.Epoch, last.LogPos)
 	e.gate.init()
 	e.status.init()

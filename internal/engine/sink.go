@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/executor/throttle"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/plan"
@@ -29,7 +30,7 @@ func (e *Engine) sinkRoot(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (
 	var d *delivery
 	return func(n *plan.Sink, env *stream.Env) (stream.Operator, error) {
 		once.Do(func() {
-			d = &delivery{e: e, rel: rel, node: n, types: plan.Types(n.Input), wake: make(chan struct{}, 1)}
+			d = &delivery{e: e, rel: rel, node: n, types: plan.Types(n.Input), wake: make(chan struct{}, 1), slow: e.sinkThrottle(rel.ID)}
 			e.mu.Lock()
 			e.sinks[rel.ID] = d
 			e.mu.Unlock()
@@ -233,6 +234,7 @@ type delivery struct {
 	types []sqltypes.Type
 	logs  []*sinkLog
 	wake  chan struct{} // capacity 1
+	slow  *throttle.Throttle
 
 	mu        sync.Mutex
 	committed uint64
@@ -299,7 +301,8 @@ func (e *Engine) settle(ctx context.Context) {
 			d.mu.Lock()
 			failing := d.lastErr != ""
 			d.mu.Unlock()
-			if _, owed := d.next(); owed == nil || failing {
+			limit, _ := e.rate(catalog.SinkRate, d.rel.ID)
+			if _, owed := d.next(); owed == nil || failing || limit == 0 {
 				break
 			}
 			select {
@@ -373,6 +376,13 @@ func (d *delivery) session(ctx context.Context) error {
 			epoch, chunks := d.next()
 			if chunks == nil {
 				break
+			}
+			rows := 0
+			for _, c := range chunks {
+				rows += c.Len()
+			}
+			if err := d.slow.Pass(ctx, rows); err != nil {
+				return err
 			}
 			if err := d.deliver(ctx, w, epoch, chunks); err != nil {
 				return err
