@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlio"
+	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // SourceSpec is what CREATE SOURCE or CREATE TABLE … WITH said.
@@ -61,6 +62,25 @@ type Facts struct {
 	Columns []catalog.Column
 	// Variants say more about parts of the rows: a stream of several kinds of records.
 	Variants []Variant
+}
+
+// Describer is a Source that can know the columns of its records: from a registered schema, a file, a table.
+type Describer interface {
+	// Describe says what is known of the records before columns are declared. It is asked ahead of Validate, with
+	// a spec that has no columns yet, and bounded as Validate is.
+	Describe(ctx context.Context, spec *SourceSpec) (Description, error)
+}
+
+// Description is what a Describer knows; all of it may be empty.
+type Description struct {
+	// Columns are the fields of the records, taken for a statement that lists no columns, or *.
+	Columns []catalog.Column
+	// Key names the columns that identify a row: the primary key of a table that declares none.
+	Key []string
+	// Included are the types of what INCLUDE names, by its kind, where they are not the usual ones.
+	Included map[string]sqltypes.Type
+	// FormatOptions are kept with the definition besides those given, so that every start finds the same.
+	FormatOptions map[string]string
 }
 
 // Variant is what holds for the rows in which column Col (an index into Columns) has the value Value.

@@ -23,6 +23,8 @@ import (
 type tableParts struct {
 	seqs    []*catalog.Relation
 	indexes []*catalog.Relation
+	// described is what the connector knows of the records.
+	described engine.Description
 }
 
 func (p *tableParts) all() []*catalog.Relation { return append(slices.Clone(p.seqs), p.indexes...) }

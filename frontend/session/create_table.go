@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,7 +34,9 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 		options = nil
 	}
 	if len(options) > 0 {
-		r.Connector = &catalog.Connector{} // described below
+		if parts.described, err = s.describeRecords(ctx, r, options, x.Format, x.Pos); err != nil {
+			return "", err
+		}
 	}
 	if err := s.tableElements(r, &x.TableElements, x.Includes, parts); err != nil {
 		return "", err
@@ -44,7 +47,7 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 	}
 	r.AppendOnly = x.AppendOnly
 	if len(options) > 0 {
-		if err := s.connect(ctx, r, options, x.Format, x.Pos); err != nil {
+		if err := s.connect(ctx, r, x.Pos); err != nil {
 			return "", err
 		}
 	}
@@ -142,12 +145,22 @@ func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, in
 		}
 	}
 	for i := range t.Columns {
+		if t.Star && t.StarAt == i {
+			if err := describedColumns(r, t, parts); err != nil {
+				return err
+			}
+		}
 		if err := s.columnDef(r, &t.Columns[i], parts); err != nil {
 			return err
 		}
 	}
+	if t.Star && t.StarAt == len(t.Columns) || len(t.Columns) == 0 && len(t.Likes) == 0 {
+		if err := describedColumns(r, t, parts); err != nil {
+			return err
+		}
+	}
 	for _, inc := range includes {
-		if err := s.includeColumn(r, inc); err != nil {
+		if err := s.includeColumn(r, inc, parts); err != nil {
 			return err
 		}
 	}
@@ -178,6 +191,9 @@ func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, in
 			}
 		}
 	}
+	if err := describedKey(r, t, parts); err != nil {
+		return err
+	}
 	// Checks may name any column.
 	for i := range t.Columns {
 		for _, con := range t.Columns[i].Constraints {
@@ -196,6 +212,35 @@ func (s *Session) tableElements(r *catalog.Relation, t *parser.TableElements, in
 		}
 	}
 	return s.checkDefaults(r, t, parts)
+}
+
+// describedColumns adds the columns that the records have of themselves; one that is declared goes before.
+func describedColumns(r *catalog.Relation, t *parser.TableElements, parts *tableParts) error {
+	for _, c := range parts.described.Columns {
+		if slices.ContainsFunc(t.Columns, func(d parser.ColumnDef) bool { return d.Name == c.Name }) {
+			continue
+		}
+		if err := addColumn(r, c, -1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describedKey makes the key of the records the primary key of a table that takes their columns and declares none.
+func describedKey(r *catalog.Relation, t *parser.TableElements, parts *tableParts) error {
+	if r.Kind != catalog.Table || len(r.PrimaryKey) > 0 || len(parts.described.Key) == 0 || len(t.Columns) > 0 && !t.Star {
+		return nil
+	}
+	var cols []int
+	for _, name := range parts.described.Key {
+		k, ok := r.Column(name)
+		if !ok {
+			return nil
+		}
+		cols = append(cols, k)
+	}
+	return setPrimaryKey(r, "", cols, -1)
 }
 
 func setPrimaryKey(r *catalog.Relation, name string, cols []int, pos int) error {
@@ -339,7 +384,7 @@ func (s *Session) checkDefaults(r *catalog.Relation, t *parser.TableElements, pa
 }
 
 // includeColumn adds the column of an INCLUDE clause.
-func (s *Session) includeColumn(r *catalog.Relation, inc parser.IncludeClause) error {
+func (s *Session) includeColumn(r *catalog.Relation, inc parser.IncludeClause, parts *tableParts) error {
 	types := map[string]sqltypes.Type{"key": sqltypes.Bytea, "offset": sqltypes.Varchar, "partition": sqltypes.Varchar,
 		"timestamp": sqltypes.Timestamptz, "header": sqltypes.Bytea, "payload": sqltypes.JSONB, "file": sqltypes.Varchar}
 	t, ok := types[inc.Kind]
@@ -349,6 +394,9 @@ func (s *Session) includeColumn(r *catalog.Relation, inc parser.IncludeClause) e
 	}
 	if inc.Kind == "header" && inc.Field == "" {
 		t = sqltypes.JSONB // all headers, by name
+	}
+	if d, ok := parts.described.Included[inc.Kind]; ok {
+		t = d
 	}
 	if inc.Type != nil {
 		var err error
@@ -373,24 +421,33 @@ func (s *Session) includeColumn(r *catalog.Relation, inc parser.IncludeClause) e
 // errorPolicies are the values of on_error: what happens to records that do not decode.
 var errorPolicies = []string{"quarantine", "skip", "fail"}
 
-// connect reads WITH, FORMAT and ENCODE, asks the connector, and takes over what it promises.
-func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parser.Option, f *parser.ConnectorFormat, pos int) error {
+// describeRecords reads WITH, FORMAT and ENCODE, and asks the connector what it knows of the records.
+func (s *Session) describeRecords(ctx context.Context, r *catalog.Relation, opts []parser.Option, f *parser.ConnectorFormat, pos int) (d engine.Description, err error) {
 	c, err := s.connectorOf(opts, f)
 	if err != nil {
-		return err
+		return d, err
 	}
 	if err := setRates(r, opts); err != nil {
-		return err
+		return d, err
 	}
 	if c.Name == "" {
-		return sqlerr.New(sqlerr.InvalidParameterValue, "option \"connector\" is missing").At(pos).
+		return d, sqlerr.New(sqlerr.InvalidParameterValue, "option \"connector\" is missing").At(pos).
 			WithHint("WITH (connector = 'kafka', …)")
 	}
 	if v, ok := c.Options["on_error"]; ok && !slices.Contains(errorPolicies, v) {
-		return sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for option \"on_error\": %q", v).At(pos).
+		return d, sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for option \"on_error\": %q", v).At(pos).
 			WithHint("Records that do not decode can be kept aside (quarantine), left out (skip) or end the job (fail).")
 	}
 	r.Connector = c
+	if d, err = s.m.Engine.DescribeRecords(ctx, r); err != nil {
+		return d, err
+	}
+	maps.Copy(c.FormatOptions, d.FormatOptions)
+	return d, nil
+}
+
+// connect asks the connector about the relation, and takes over what it promises.
+func (s *Session) connect(ctx context.Context, r *catalog.Relation, pos int) error {
 	facts, err := s.m.Engine.DescribeSource(ctx, r)
 	if err != nil {
 		return err
@@ -409,7 +466,7 @@ func (s *Session) connect(ctx context.Context, r *catalog.Relation, opts []parse
 		r.AppendOnly = facts.AppendOnly
 	}
 	if facts.Upsert && len(r.PrimaryKey) == 0 {
-		return sqlerr.New(sqlerr.InvalidTableDefinition, "FORMAT %s needs a primary key", c.Format).At(pos).
+		return sqlerr.New(sqlerr.InvalidTableDefinition, "FORMAT %s needs a primary key", r.Connector.Format).At(pos).
 			WithHint("CREATE TABLE %s (…, PRIMARY KEY (…)) WITH (…)", r.Name)
 	}
 	return nil
@@ -458,6 +515,12 @@ func (s *Session) connectorOf(opts []parser.Option, f *parser.ConnectorFormat) (
 		if f.KeyEncode != "" {
 			c.FormatOptions["key.encode"] = f.KeyEncode
 		}
+		for _, o := range f.KeyOptions {
+			o.Name = "key." + o.Name
+			if err := put(c.FormatOptions, c.FormatSecrets, o); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return c, nil
 }
@@ -472,10 +535,14 @@ func (s *Session) createSource(ctx context.Context, x *parser.CreateSourceStmt) 
 	if skip, err := s.exists(snap, r, x.IfNotExists); skip || err != nil {
 		return err
 	}
-	if err := s.tableElements(r, &x.TableElements, x.Includes, &tableParts{}); err != nil {
+	parts := &tableParts{}
+	if parts.described, err = s.describeRecords(ctx, r, x.Options, x.Format, x.Pos); err != nil {
 		return err
 	}
-	if err := s.connect(ctx, r, x.Options, x.Format, x.Pos); err != nil {
+	if err := s.tableElements(r, &x.TableElements, x.Includes, parts); err != nil {
+		return err
+	}
+	if err := s.connect(ctx, r, x.Pos); err != nil {
 		return err
 	}
 	if len(r.Columns) == 0 {

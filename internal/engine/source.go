@@ -19,6 +19,23 @@ func (e *Engine) DescribeSource(ctx context.Context, rel *catalog.Relation) (con
 		PrimaryKey: rel.PrimaryKey, Settings: e.cfg.Settings(rel), Logger: e.log})
 }
 
+// Description is what a connector knows of its records before columns are declared.
+type Description = connector.Description
+
+// DescribeRecords asks a source that can know them for the columns of its records; rel has none yet. Other sources
+// have an empty description.
+func (e *Engine) DescribeRecords(ctx context.Context, rel *catalog.Relation) (Description, error) {
+	src, err := e.cfg.Source(rel.Connector.Name)
+	if err != nil {
+		return Description{}, err
+	}
+	d, ok := src.(connector.Describer)
+	if !ok {
+		return Description{}, nil
+	}
+	return d.Describe(ctx, &connector.SourceSpec{Name: rel.Name, ID: rel.ID, Connector: *rel.Connector, Settings: e.cfg.Settings(rel), Logger: e.log})
+}
+
 // CheckSink checks what a CREATE SINK says of its target.
 func (e *Engine) CheckSink(ctx context.Context, rel *catalog.Relation, key []int, appendOnly bool) error {
 	sink, err := e.cfg.Sink(rel.Connector.Name)
