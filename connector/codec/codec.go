@@ -15,6 +15,7 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -59,8 +60,8 @@ type column struct {
 	key  bool // part of the primary key
 }
 
-// newTarget reads the columns that spec wants.
-func newTarget(spec *connector.SourceSpec) (*target, error) {
+// newTarget reads the columns that spec wants. With typedKey the included key may be of any type.
+func newTarget(spec *connector.SourceSpec, typedKey bool) (*target, error) {
 	t := &target{settings: spec.Settings}
 	if t.settings == nil {
 		t.settings = sqlio.DefaultSettings()
@@ -78,7 +79,7 @@ func newTarget(spec *connector.SourceSpec) (*target, error) {
 		switch {
 		case c.Generated != "":
 		case c.Include != "":
-			inc, err := newInclude(c, slot, isKey[i])
+			inc, err := newInclude(c, slot, isKey[i], typedKey)
 			if err != nil {
 				return nil, err
 			}
@@ -88,6 +89,31 @@ func newTarget(spec *connector.SourceSpec) (*target, error) {
 		}
 	}
 	return t, nil
+}
+
+// finishRow completes a command; a key column without a value cannot name a row.
+func (t *target) finishRow(rec *Record, to *Rows, weight int64) error {
+	if err := t.appendIncludes(rec, to, weight < 0); err != nil {
+		return err
+	}
+	for _, slot := range t.key {
+		if v := to.cols[slot]; v.Len() == to.n || v.IsNull(to.n) {
+			return sqlerr.New(sqlerr.NotNullViolation, "record has no value for a column of the primary key")
+		}
+	}
+	to.end(weight)
+	return nil
+}
+
+// keyColumns is the part of t that is the primary key, as far as it is fields of records.
+func (t *target) keyColumns() *target {
+	out := &target{settings: t.settings}
+	for _, c := range t.columns {
+		if c.key {
+			out.columns = append(out.columns, c)
+		}
+	}
+	return out
 }
 
 // wrapColumn names the column in an error about its value.

@@ -12,16 +12,20 @@ import (
 type format struct {
 	format, encode string
 	upsert         bool // rows are commands by primary key
+	typedKey       bool // keys have a schema: INCLUDE KEY has its type
 	make           func(t *target, spec *connector.SourceSpec) (Decoder, error)
 }
 
 // formats lists what sources read from records. Parquet is read by files (parquet.go), not by records.
 var formats = []format{
-	{"PLAIN", "JSON", false, newJSON},
-	{"PLAIN", "CSV", false, newCSV},
-	{"PLAIN", "BYTES", false, newBytes},
-	{"UPSERT", "JSON", true, newUpsert},
-	{"DEBEZIUM", "JSON", true, newDebezium},
+	{"PLAIN", "JSON", false, false, newJSON},
+	{"PLAIN", "AVRO", false, true, newAvro},
+	{"PLAIN", "CSV", false, false, newCSV},
+	{"PLAIN", "BYTES", false, false, newBytes},
+	{"UPSERT", "JSON", true, false, newUpsert},
+	{"UPSERT", "AVRO", true, true, newAvroUpsert},
+	{"DEBEZIUM", "JSON", true, false, newDebezium},
+	{"DEBEZIUM", "AVRO", true, true, newAvroDebezium},
 }
 
 // NewDecoder returns the decoder for the format of spec, and says whether its rows are commands by primary
@@ -52,7 +56,7 @@ func (f *format) open(spec *connector.SourceSpec) (Decoder, bool, error) {
 	if len(spec.Columns) == 0 {
 		return nil, false, sqlerr.New(sqlerr.InvalidTableDefinition, "ENCODE %s needs declared columns", f.encode)
 	}
-	t, err := newTarget(spec)
+	t, err := newTarget(spec, f.typedKey)
 	if err != nil {
 		return nil, false, err
 	}
@@ -60,16 +64,22 @@ func (f *format) open(spec *connector.SourceSpec) (Decoder, bool, error) {
 	return d, f.upsert, err
 }
 
-// Check validates the format, its options and the columns of spec without opening anything.
-func Check(spec *connector.SourceSpec) (upsert bool, err error) {
+// Check validates the format, its options and the columns of spec. It asks for the schema, where there is one.
+func Check(spec *connector.SourceSpec) (bool, error) {
 	all := *spec
 	all.Cols = make([]int, len(spec.Columns))
 	for i := range all.Cols {
 		all.Cols[i] = i
 	}
-	_, upsert, err = NewDecoder(&all)
+	d, upsert, err := NewDecoder(&all)
+	if c, ok := d.(checker); ok && err == nil {
+		err = c.check()
+	}
 	return upsert, err
 }
+
+// checker is a Decoder that knows more than it needs to decode: whether the columns are there.
+type checker interface{ check() error }
 
 // noOptions refuses format options where there are none.
 func noOptions(what string, options map[string]string) error { return option.New(what, options).Done() }

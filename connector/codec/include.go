@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -37,13 +38,18 @@ type include struct {
 	typ    sqltypes.Type
 	slot   int
 	key    bool // part of the primary key: filled in deletes, too
+	// read appends a key that has a schema; nil: keys are bytes.
+	read func(key []byte, v *delta.Vec) error
 }
 
-func newInclude(c *catalog.Column, slot int, key bool) (include, error) {
+func newInclude(c *catalog.Column, slot int, key, typedKey bool) (include, error) {
 	what, header, _ := strings.Cut(c.Include, ":")
 	inc := include{what: what, header: header, typ: c.Type, slot: slot, key: key}
 	for _, known := range Includes {
 		if what == known {
+			if what == "key" && typedKey {
+				return inc, nil
+			}
 			return inc, inc.check(c.Name)
 		}
 	}
@@ -97,6 +103,9 @@ func (n *include) append(v *delta.Vec, rec *Record, s *sqlio.Settings) error {
 	case "file":
 		v.AppendString(rec.File)
 	case "key":
+		if n.read != nil && rec.Key != nil {
+			return n.read(rec.Key, v)
+		}
 		return appendRaw(v, rec.Key, s)
 	case "payload":
 		return appendRaw(v, rec.Value, s)
@@ -148,27 +157,13 @@ func appendRaw(v *delta.Vec, b []byte, _ *sqlio.Settings) error {
 
 // checkText refuses what text cannot hold: invalid UTF-8 and NUL.
 func checkText(b []byte) error {
-	ascii := true
-	for i, c := range b {
-		if c == 0 {
-			return sqlerr.New(sqlerr.CharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": 0x00")
-		}
-		if c >= utf8.RuneSelf {
-			ascii = false
-			b = b[i:]
-			break
-		}
-	}
-	if ascii {
+	if bytes.IndexByte(b, 0) < 0 && utf8.Valid(b) {
 		return nil
 	}
 	for i := 0; i < len(b); {
 		r, size := utf8.DecodeRune(b[i:])
-		if r == utf8.RuneError && size == 1 {
+		if r == utf8.RuneError && size == 1 || r == 0 {
 			return badUTF8(b[i])
-		}
-		if r == 0 {
-			return sqlerr.New(sqlerr.CharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": 0x00")
 		}
 		i += size
 	}

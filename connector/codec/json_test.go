@@ -242,7 +242,7 @@ func TestFormatOptions(t *testing.T) {
 	if _, _, err := NewDecoder(ts); sqlerr.CodeOf(err) != sqlerr.InvalidParameterValue {
 		t.Errorf("unknown option: %v", err)
 	}
-	if _, _, err := NewDecoder(sourceSpec("PLAIN", "AVRO")); sqlerr.CodeOf(err) != sqlerr.FeatureNotSupported {
+	if _, _, err := NewDecoder(sourceSpec("PLAIN", "TOML")); sqlerr.CodeOf(err) != sqlerr.FeatureNotSupported {
 		t.Errorf("unknown format: %v", err)
 	}
 }

@@ -81,7 +81,7 @@ type ParquetReader struct {
 // NewParquetReader opens a file for the columns that spec wants, at a row.
 func NewParquetReader(ctx context.Context, r parquet.ReaderAtSeeker, spec *connector.SourceSpec, row int64) (_ *ParquetReader, err error) {
 	defer catch(&err)
-	t, err := newTarget(spec)
+	t, err := newTarget(spec, false)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +275,7 @@ func CheckParquet(spec *connector.SourceSpec) error {
 	for i := range all.Cols {
 		all.Cols[i] = i
 	}
-	if _, err := newTarget(&all); err != nil {
+	if _, err := newTarget(&all, false); err != nil {
 		return err
 	}
 	return noOptions("ENCODE PARQUET", spec.Connector.FormatOptions)

@@ -24,13 +24,7 @@ func newUpsert(t *target, spec *connector.SourceSpec) (Decoder, error) {
 
 func newUpsertDecoder(t *target, m jsonModes) *upsertDecoder {
 	d := &upsertDecoder{target: t, fields: newJSONFields(t, m)}
-	keys := &target{settings: t.settings}
-	for _, c := range t.columns {
-		if c.key {
-			keys.columns = append(keys.columns, c)
-		}
-	}
-	d.keys = newJSONFields(keys, m)
+	d.keys = newJSONFields(t.keyColumns(), m)
 	if len(d.keys.values) == 1 {
 		d.key = &d.keys.values[0]
 	}
@@ -77,20 +71,6 @@ func (d *upsertDecoder) delete(rec *Record, to *Rows) error {
 		}
 	}
 	return d.finishRow(rec, to, -1)
-}
-
-// finishRow completes a command; a key column without a value cannot name a row.
-func (d *upsertDecoder) finishRow(rec *Record, to *Rows, weight int64) error {
-	if err := d.appendIncludes(rec, to, weight < 0); err != nil {
-		return err
-	}
-	for _, slot := range d.target.key {
-		if v := to.cols[slot]; v.Len() == to.n || v.IsNull(to.n) {
-			return sqlerr.New(sqlerr.NotNullViolation, "record has no value for a column of the primary key")
-		}
-	}
-	to.end(weight)
-	return nil
 }
 
 func (d *upsertDecoder) keyMissing(to *Rows) bool {

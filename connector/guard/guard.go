@@ -61,6 +61,20 @@ func (s source) Validate(ctx context.Context, spec *connector.SourceSpec) (conne
 	return f, r.Error(err)
 }
 
+// Describe implements connector.Describer; of a source that is none there is nothing to say.
+func (s source) Describe(ctx context.Context, spec *connector.SourceSpec) (connector.Description, error) {
+	d, ok := s.inner.(connector.Describer)
+	if !ok {
+		return connector.Description{}, nil
+	}
+	open, r, err := s.open(spec)
+	if err != nil {
+		return connector.Description{}, err
+	}
+	out, err := d.Describe(ctx, open)
+	return out, r.Error(err)
+}
+
 // Splits implements connector.Source.
 func (s source) Splits(ctx context.Context, spec *connector.SourceSpec) ([]string, error) {
 	open, r, err := s.open(spec)

@@ -43,6 +43,7 @@ type Reader struct {
 	order   []*partition
 	started bool
 	pending []*kgo.Record // fetched, not decoded yet
+	outage  error         // why the first of them cannot be decoded now; the reader is of no more use
 	rec     codec.Record
 	log     *slog.Logger
 	away    time.Duration                // awayLimit
@@ -77,12 +78,21 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 			return b, nil
 		}
 	}
+	if err := r.outage; err != nil { // what came before it has been handed over
+		r.outage = nil
+		return nil, err
+	}
 	for len(r.pending) == 0 {
 		if err := r.poll(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return r.decode(), nil
+	b := r.decode()
+	if err := r.outage; err != nil && len(b.Offsets) == 0 {
+		r.outage = nil
+		return nil, err
+	}
+	return b, nil
 }
 
 // poll waits for records, for at most pollSlice.
@@ -155,11 +165,14 @@ func (r *Reader) decode() *connector.Batch {
 	for ; n < len(r.pending); n++ {
 		rec := r.pending[n]
 		p := r.parts[rec.Partition]
-		p.next, p.moved = rec.Offset+1, true
 		before := r.rows.Len()
-		if err := r.dec.Decode(r.record(rec), r.rows); err != nil {
+		if err := r.dec.Decode(r.record(rec), r.rows); codec.IsOutage(err) {
+			r.outage = fmt.Errorf("decode record at offset %d of partition %d: %w", rec.Offset, rec.Partition, err)
+			break
+		} else if err != nil {
 			errs = append(errs, recordError(p, rec, err))
 		}
+		p.next, p.moved = rec.Offset+1, true
 		if rows := r.rows.Len() - before; rows > 0 {
 			if k := len(runs) - 1; k >= 0 && runs[k].Split == p.name {
 				runs[k].Rows += rows

@@ -87,6 +87,14 @@ func (Source) Validate(ctx context.Context, spec *connector.SourceSpec) (connect
 	return connector.Facts{AppendOnly: !upsert, Upsert: upsert, UniqueKeys: uniqueKeys(spec, upsert)}, nil
 }
 
+// Describe implements connector.Describer: the columns of records that have a schema.
+func (Source) Describe(ctx context.Context, spec *connector.SourceSpec) (connector.Description, error) {
+	if _, err := parseSource(spec); err != nil {
+		return connector.Description{}, err
+	}
+	return codec.Describe(ctx, spec)
+}
+
 // uniqueKeys finds partition and offset among the included columns: together they never repeat.
 func uniqueKeys(spec *connector.SourceSpec, upsert bool) [][]int {
 	part, off := -1, -1
