@@ -198,6 +198,8 @@ type Table struct {
 	// Key lists the primary key (indexes into Columns), which is what identifies a row upstream. Empty: rows are a bag, and
 	// the upstream gives deleted rows whole.
 	Key []int
+	// NoSnapshot: rows that were there before the table was created here are left out.
+	NoSnapshot bool
 }
 
 // TableFacts are what an upstream table looks like.

@@ -71,6 +71,9 @@ func NewReader(ctx context.Context, up Upstream, spec *connector.SourceSpec, spl
 		if err != nil {
 			return nil, errors.Join(err, up.Close())
 		}
+		if at[connector.TableSplit(t.ID)] == nil && t.NoSnapshot {
+			o.Phase = Live
+		}
 		x := &table{Table: &Table{Table: t, Known: o.Known, Rows: NewRows(t)}, offset: o, saved: string(at[connector.TableSplit(t.ID)])}
 		r.tables = append(r.tables, x)
 		r.byID[t.ID] = x

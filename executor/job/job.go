@@ -63,6 +63,11 @@ type Config struct {
 	Late        func(rows int) // rows below a watermark that an operator has acted on
 	Quarantine  func([]connector.RecordError)
 	Throttle    func(source catalog.ID) *throttle.Throttle // default: nothing is slowed down
+	// Capture is for the job of a source that captures tables; CaptureLog finds the changelog that feeds a captured table.
+	Capture    *CaptureConfig
+	CaptureLog func(source, table catalog.ID) *changelog.Log
+	// Instance names the relation for ever, for what a connector makes upstream.
+	Instance string
 }
 
 // Job is a running streaming query.
@@ -74,6 +79,7 @@ type Job struct {
 	dml      *actor.Edge
 	scans    []*scanPump
 	sources  []*sourcePump
+	captures []*capturePump
 	stats    []*sourceScan
 	marks    []*watermark
 	backfill *Backfill
@@ -227,6 +233,9 @@ func (j *Job) Start(parent context.Context, onEnd func(error)) {
 	for _, s := range j.sources {
 		run(func() error { return s.run(ctx) })
 	}
+	for _, s := range j.captures {
+		run(func() error { return s.run(ctx) })
+	}
 	run(func() error { return j.injector(ctx) })
 }
 
@@ -271,8 +280,14 @@ func (j *Job) SnapshotBarrier(ctx context.Context, b *stream.Barrier, last bool)
 	}
 }
 
-// Release tells upstream changelogs that the job has saved epoch e.
+// Release tells upstream changelogs, and sources outside, that the job has saved epoch e.
 func (j *Job) Release(e stream.Epoch) {
+	for _, s := range j.sources {
+		s.current.ack(s.scan.durable(e))
+	}
+	for _, s := range j.captures {
+		s.current.ack(s.scan.durable(e))
+	}
 	for _, s := range j.scans {
 		s.sub.Release(e)
 	}
@@ -333,6 +348,9 @@ type target struct {
 // build makes the fragments of a plan. A shared part comes after all that read it: those with lower numbers may be
 // read by those with higher ones.
 func (b *builder) build(n plan.Node) error {
+	if c, ok := n.(*plan.Capture); ok {
+		return b.capture(c)
+	}
 	b.shared = map[int]*shared{}
 	if err := b.fragment(n, nil); err != nil {
 		return err
@@ -500,6 +518,9 @@ func (b *builder) tree(n plan.Node, insts []*instance, parents []*actor.Node, po
 		return nil
 	case *plan.TableScan:
 		return b.tableScan(x, insts, parents, port)
+	case *plan.CaptureScan:
+		b.captureScan(x, insts[0], parents[0], port)
+		return nil
 	case *plan.DML:
 		edge := insts[0].actor.AddInput(insts[0].actor.AddLeaf(parents[0], port))
 		b.job.dml = edge

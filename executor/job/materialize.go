@@ -30,29 +30,32 @@ type materialize struct {
 	counts  *state.Map // bag: weight per row hash
 	nextRow uint64     // numbered: next row number
 	cmds    commands
-	out     *delta.Builder
-	saved   *change.Set // snapshot phase: what Flush hands out
-	marks   stream.Marks
+	// captured: input rows have a control column behind those of the relation.
+	captured  bool
+	truncated bool // captured, without a key: all rows stored before are gone
+	out       *delta.Builder
+	saved     *change.Set // snapshot phase: what Flush hands out
+	marks     stream.Marks
 }
 
 type materializeMode uint8
 
 const (
-	keyed    materializeMode = iota // net rows replace each other by key
-	bag                             // rows with multiplicities
-	numbered                        // append-only without a key: rows get numbers
-	appended                        // append-only with a unique key: nothing to net
-	command                         // upserts, resolved against what is stored
+	keyed     materializeMode = iota // net rows replace each other by key
+	bag                              // rows with multiplicities
+	numbered                         // append-only without a key: rows get numbers
+	appended                         // append-only with a unique key: nothing to net
+	upserting                        // upserts, resolved against what is stored
 )
 
 func newMaterialize(n *plan.Materialize, rel *catalog.Relation, cfg *Config, env *stream.Env, partition int) *materialize {
 	m := &materialize{env: env, rel: rel, tables: cfg.Tables, log: cfg.Logs[partition], layout: NewLayout(rel),
-		out: delta.NewBuilder(plan.Types(n.Input))}
+		out: delta.NewBuilder(rel.Types()), captured: n.Captured}
 	appendOnly := env.AppendOnly(n.Input)
 	switch {
 	case n.Commands || n.OnConflict != "":
-		m.mode = command
-		m.cmds = newCommands(m.layout.Key, n.OnConflict == "ignore")
+		m.mode = upserting
+		m.cmds = newCommands(&m.layout, n.OnConflict == "ignore")
 	case len(n.Key) == 0 && appendOnly:
 		m.mode = numbered
 		m.nextRow = uint64(env.StartEpoch) << 20
@@ -73,9 +76,12 @@ func newMaterialize(n *plan.Materialize, rel *catalog.Relation, cfg *Config, env
 
 // OnDelta implements stream.Operator.
 func (m *materialize) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
+	if m.captured {
+		return m.take(c)
+	}
 	switch m.mode {
-	case command:
-		m.cmds.add(c)
+	case upserting:
+		m.cmds.add(c, nil)
 	case numbered, appended:
 		m.pass = append(m.pass, c)
 	default:
@@ -95,7 +101,7 @@ func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	switch m.mode {
 	case numbered, appended:
 		chunks = m.passOn(set)
-	case command:
+	case upserting:
 		chunks, err = m.resolve(set)
 	case bag:
 		chunks, err = m.bag(set)
@@ -162,6 +168,11 @@ func (m *materialize) keyed(set *change.Set) ([]*delta.Chunk, error) {
 }
 
 func (m *materialize) bag(set *change.Set) ([]*delta.Chunk, error) {
+	if m.truncated {
+		if err := m.removeStored(); err != nil {
+			return nil, err
+		}
+	}
 	var chunks []*delta.Chunk
 	var val []byte
 	err := m.cons.Net(func(k []byte, hash uint64, rows []stream.NetRow) error {
@@ -240,54 +251,6 @@ func (m *materialize) last(chunks []*delta.Chunk) []*delta.Chunk {
 	return chunks
 }
 
-// resolve turns the epoch's commands into changes: per key the last command counts, and the stored row, if
-// any, is what it replaces.
-func (m *materialize) resolve(set *change.Set) ([]*delta.Chunk, error) {
-	if m.cmds.empty() {
-		return nil, nil
-	}
-	view, err := m.tables.Latest(m.rel.ID)
-	if err != nil {
-		return nil, err
-	}
-	defer view.Close()
-	var chunks []*delta.Chunk
-	var full, val []byte
-	var old *delta.Chunk
-	err = m.cmds.each(func(k []byte, c *delta.Chunk, i int, put bool) error {
-		vnode := m.layout.VNode(c.Cols, i)
-		full = append(key.AppendPrefix(full[:0], uint32(m.rel.ID), vnode), k...)
-		stored, had, err := view.Get(m.rel.ID, full)
-		if err != nil || !had && !put || had && put && m.cmds.keepOld {
-			return err
-		}
-		if put {
-			val = m.layout.AppendValue(val[:0], c.Cols, i, 1)
-		}
-		if had {
-			if put && string(stored) == string(val) {
-				return nil
-			}
-			if old, err = m.layout.DecodeRow(stored); err != nil {
-				return err
-			}
-			m.out.AppendRow(old, 0, -1)
-		}
-		if put {
-			m.out.AppendRow(c, i, 1)
-			set.Put(uint32(m.rel.ID), vnode, k, val)
-		} else {
-			set.Delete(uint32(m.rel.ID), vnode, k)
-		}
-		if m.out.Len() >= delta.BatchRows {
-			chunks = append(chunks, m.out.Take())
-		}
-		return nil
-	})
-	m.cmds.reset()
-	return m.last(chunks), err
-}
-
 // Flush implements stream.Operator. The relation's rows are saved from its layers; the counts of a bag are
 // part of them, so their container only settles its own books.
 func (m *materialize) Flush(d *state.Delta) {
@@ -306,55 +269,4 @@ func (m *materialize) Stats() state.Stats {
 		return m.counts.Stats()
 	}
 	return state.Stats{}
-}
-
-// commands collects an epoch's upserts and deletes and keeps, per key, the last.
-type commands struct {
-	keyCols []row.KeyCol
-	keepOld bool // ON CONFLICT ignore: a stored row wins, and so does the first of several
-	last    map[string]command1
-	order   []string
-}
-
-type command1 struct {
-	c   *delta.Chunk
-	row int
-	put bool
-}
-
-func newCommands(keyCols []row.KeyCol, keepOld bool) commands {
-	return commands{keyCols: keyCols, keepOld: keepOld, last: map[string]command1{}}
-}
-
-func (x *commands) empty() bool { return len(x.order) == 0 }
-
-func (x *commands) add(c *delta.Chunk) {
-	var k []byte
-	for j := range c.Len() {
-		i := c.Row(j)
-		k = row.AppendKey(k[:0], c.Cols, x.keyCols, i)
-		put := c.Weight(i) > 0
-		prev, seen := x.last[string(k)]
-		if !seen {
-			x.order = append(x.order, string(k))
-		} else if x.keepOld && put && prev.put {
-			continue
-		}
-		x.last[string(k)] = command1{c, i, put}
-	}
-}
-
-func (x *commands) each(f func(k []byte, c *delta.Chunk, row int, put bool) error) error {
-	for _, k := range x.order {
-		cmd := x.last[k]
-		if err := f([]byte(k), cmd.c, cmd.row, cmd.put); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (x *commands) reset() {
-	clear(x.last)
-	x.order = x.order[:0]
 }

@@ -36,6 +36,13 @@ type sourceScan struct {
 	fatal   error            // policy fail: the record that ends the job at the next barrier
 	resting map[string]bool  // splits that were read to their end
 	current *connector.Batch // whose chunk is on its way through the actor's tree
+	saving  []savedOffsets   // at checkpoints that are not durable yet, ascending
+}
+
+// savedOffsets are the positions that a checkpoint holds.
+type savedOffsets struct {
+	epoch   stream.Epoch
+	offsets []connector.SplitOffset
 }
 
 func newSourceScan(cfg state.Config) (*sourceScan, error) {
@@ -89,7 +96,30 @@ func (s *sourceScan) OnDelta(_ int, c *delta.Chunk, emit stream.Emit) error {
 
 // OnBarrier implements stream.Operator. An epoch with a record that may not be left out does not complete: the
 // job fails with the record's error and tries again from the last checkpoint.
-func (s *sourceScan) OnBarrier(stream.Barrier, stream.Emit) error { return s.fatal }
+func (s *sourceScan) OnBarrier(b stream.Barrier, _ stream.Emit) error {
+	if b.Checkpoint && len(s.dirty) > 0 && s.fatal == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		saved := savedOffsets{epoch: b.Epoch}
+		for split := range s.dirty {
+			saved.offsets = append(saved.offsets, connector.SplitOffset{Split: split, Offset: s.offsets[split]})
+		}
+		s.saving = append(s.saving, saved)
+	}
+	return s.fatal
+}
+
+// durable returns the positions that the checkpoint of an epoch, or one before it, has made durable since it was asked last.
+func (s *sourceScan) durable(e stream.Epoch) []connector.SplitOffset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []connector.SplitOffset
+	for len(s.saving) > 0 && s.saving[0].epoch <= e {
+		out = append(out, s.saving[0].offsets...)
+		s.saving = s.saving[1:]
+	}
+	return out
+}
 
 // Flush implements stream.Operator.
 func (s *sourceScan) Flush(d *state.Delta) {
@@ -172,6 +202,7 @@ type sourcePump struct {
 	sent     map[string][]byte // per split, where what was sent to the actor ends
 	opened   bool              // a reader was opened before, in this process or (offsets are there) an earlier one
 	activity func(rows int)    // tells the coordinator that there is data for an epoch; waits while it is overloaded
+	current  current
 }
 
 const (
@@ -240,6 +271,8 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 		return false, err
 	}
 	p.opened = true
+	p.current.set(r)
+	defer p.current.set(nil)
 	p.scan.fail("")
 	defer func() { _ = r.Close() }()
 	ctx, cancel := context.WithCancel(ctx)

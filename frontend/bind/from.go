@@ -242,6 +242,10 @@ func columnsOf(r *catalog.Relation) []plan.Column {
 }
 
 func (b *binder) sourceScan(r *catalog.Relation, pos int) plan.Node {
+	if r.Captures() {
+		fail(sqlerr.New(sqlerr.WrongObjectType, "source %q has no rows of its own", r.Name).At(pos).
+			WithHint("CREATE TABLE name (*) FROM %s TABLE '…' makes a table that follows one of its tables.", r.Name))
+	}
 	if !b.env.Streaming {
 		fail(unsupported(pos, "Create a materialized view on the source and query that.", "source %q cannot be queried directly", r.Name))
 	}

@@ -52,6 +52,10 @@ func (b *binder) writable(name parser.Name, verb string) *catalog.Relation {
 	}
 	switch r.Kind {
 	case catalog.Table:
+		if r.Captured != nil {
+			fail(sqlerr.New(sqlerr.WrongObjectType, "cannot %s table %q: its rows come from another database", verb, r.Name).At(name.Pos).
+				WithDetail("It follows the table %q there.", r.Captured.Upstream))
+		}
 		if r.AppendOnly && verb != "insert into" {
 			fail(sqlerr.New(sqlerr.WrongObjectType, "cannot %s append-only table %q", verb, r.Name).At(name.Pos))
 		}

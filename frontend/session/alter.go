@@ -52,6 +52,11 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 	snap := s.snapshot()
 	r := *old
 	r.Columns = slices.Clone(old.Columns)
+	if a.Kind != parser.AlterRename && a.Kind != parser.AlterSetSchema && a.Kind != parser.AlterOwner {
+		if err := notCaptured(old, a.Pos); err != nil {
+			return nil, err
+		}
+	}
 	switch a.Kind {
 	case parser.AlterRename:
 		if _, taken := snap.Find(r.Schema, a.NewName); taken {
@@ -196,6 +201,9 @@ func nextVersion(old *catalog.Relation) *catalog.Relation {
 func (s *Session) reshape(ctx context.Context, snap *catalog.Snapshot, old, r *catalog.Relation) error {
 	if old.Kind != catalog.Table {
 		return sqlerr.New(sqlerr.WrongObjectType, "%q is not a table", old.Name)
+	}
+	if err := notCaptured(old, -1); err != nil {
+		return err
 	}
 	if old.Connector != nil {
 		return sqlerr.New(sqlerr.FeatureNotSupported, "the columns of table %q come from its connector and cannot be changed", old.Name)

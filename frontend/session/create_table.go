@@ -29,6 +29,12 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 	if x.Query != nil {
 		return s.createTableAs(ctx, snap, r, x)
 	}
+	if captured, err := s.isCaptured(x); captured || err != nil {
+		if err == nil {
+			err = s.createCaptured(ctx, snap, r, x)
+		}
+		return "CREATE TABLE", err
+	}
 	parts, options := &tableParts{}, x.Options
 	if x.Format == nil && onlyStorageParameters(options) {
 		options = nil
@@ -544,6 +550,9 @@ func (s *Session) createSource(ctx context.Context, x *parser.CreateSourceStmt) 
 	}
 	if err := s.connect(ctx, r, x.Pos); err != nil {
 		return err
+	}
+	if s.m.Engine.IsCapture(r.Connector.Name) {
+		return s.createCapture(ctx, snap, r, x.Pos)
 	}
 	if len(r.Columns) == 0 {
 		return sqlerr.New(sqlerr.InvalidTableDefinition, "source %q has no columns", r.Name).At(x.Name.Pos)

@@ -253,7 +253,7 @@ func (s *Session) createWith(ctx context.Context, snap *catalog.Snapshot, r *cat
 			return err
 		}
 	}
-	r.Creating = r.HasJob() && readsStored(snap, r)
+	r.Creating = r.HasJob() && (readsStored(snap, r) || r.Captured != nil)
 	if err := s.join(ctx, r, parts); err != nil {
 		return err
 	}

@@ -139,6 +139,12 @@ func (d *dropping) visit(o object) {
 		d.visit(a)
 	}
 	d.order = append(d.order, o)
+	// A source that CREATE TABLE made for its own table goes with it.
+	if o.rel != nil && o.rel.Captured != nil && o.rel.Captured.Own {
+		if src := d.snap.Relations[o.rel.Captured.Source]; src != nil {
+			d.visit(relObject(src))
+		}
+	}
 }
 
 // dropObjects removes relations and functions and, with CASCADE, what depends on them.

@@ -33,6 +33,10 @@ func setJob(r *catalog.Relation, n plan.Node, f *stream.Facts) (int, error) {
 
 // setTableJob plans the job of a table: DML, and its connector's rows if it has one.
 func (s *Session) setTableJob(r *catalog.Relation) (int, error) {
+	if r.Captured != nil {
+		n, f := stream.CapturedJob(r)
+		return setJob(r, n, f)
+	}
 	var src plan.Node
 	if r.Connector != nil {
 		var err error

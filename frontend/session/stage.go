@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -126,11 +127,24 @@ func (s *Session) endJobs(ctx context.Context, rs []*catalog.Relation) error {
 		if !r.HasJob() {
 			continue
 		}
-		if err := s.m.Engine.DropJob(ctx, r); err != nil {
+		if err := s.dropJob(ctx, r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dropJob ends a job. What could not be removed from another database is a warning: here the relation is gone.
+func (s *Session) dropJob(ctx context.Context, r *catalog.Relation) error {
+	err := s.m.Engine.DropJob(ctx, r)
+	var left *engine.UpstreamError
+	if errors.As(err, &left) {
+		w := sqlerr.New(sqlerr.Warning, "%s %q is dropped; what it made in the other database may still be there: %s", r.Kind, r.Name, sqlerr.From(left.Err).Message)
+		w.Warning = true
+		s.notices = append(s.notices, w)
+		return nil
+	}
+	return err
 }
 
 // committedStage is a stage that others see, and can still be taken back.
@@ -189,7 +203,7 @@ func (s *Session) commitStage(ctx context.Context, t *txnState) (*committedStage
 // finish ends the jobs of what was dropped.
 func (c *committedStage) finish(ctx context.Context) error {
 	for _, r := range c.st.ended {
-		if err := c.s.m.Engine.DropJob(ctx, r); err != nil {
+		if err := c.s.dropJob(ctx, r); err != nil {
 			return err
 		}
 	}

@@ -117,6 +117,31 @@ type Connector struct {
 	FormatSecrets map[string]SecretRef `json:",omitempty"`
 }
 
+// Captured says where the rows of a captured table come from: a source over a database, and the table's name there.
+type Captured struct {
+	Source   ID
+	Upstream string
+	// Own: CREATE TABLE made the source for this table alone, and it goes with the table.
+	Own bool `json:",omitempty"`
+	// NoSnapshot: what was there before the table was created is not read.
+	NoSnapshot bool `json:",omitempty"`
+	// Renamed are the upstream names of columns, by attribute number, that have another name here.
+	Renamed map[int32]string `json:",omitempty"`
+	// Notes say what changed upstream and could not be followed.
+	Notes []string `json:",omitempty"`
+}
+
+// UpstreamColumns are the columns of a captured table under the names that they have upstream.
+func (r *Relation) UpstreamColumns() []Column {
+	cols := slices.Clone(r.Columns)
+	for i := range cols {
+		if name, ok := r.Captured.Renamed[cols[i].ID]; ok {
+			cols[i].Name = name
+		}
+	}
+	return cols
+}
+
 // OldColumn is a column as an earlier schema version stored it.
 type OldColumn struct {
 	ID   int32
@@ -162,6 +187,8 @@ type Relation struct {
 	Definition string
 	DependsOn  []ID       `json:",omitempty"`
 	Connector  *Connector `json:",omitempty"`
+	// Captured: the table's rows come from another database; nobody else may change them.
+	Captured *Captured `json:",omitempty"`
 	// Plan is the encoded stream plan (plan.Encode) of a job: table, materialized view, index, sink.
 	Plan []byte `json:",omitempty"`
 	// StateBase is the id of the job's first operator state table; StateCount how many there are.
@@ -201,7 +228,10 @@ type Relation struct {
 func (r *Relation) IsStored() bool { return r.Kind == Table || r.Kind == MatView || r.Kind == Index }
 
 // HasJob reports whether a streaming job belongs to the relation.
-func (r *Relation) HasJob() bool { return r.IsStored() || r.Kind == Sink }
+func (r *Relation) HasJob() bool { return r.IsStored() || r.Kind == Sink || r.Captures() }
+
+// Captures reports whether the relation is a source that feeds captured tables: it has a job and no rows of its own.
+func (r *Relation) Captures() bool { return r.Kind == Source && len(r.Plan) > 0 }
 
 // ColumnAt finds a column by attribute number.
 func (r *Relation) ColumnAt(id int32) (int, bool) {

@@ -158,10 +158,13 @@ func (e *Engine) demand() {
 // attach makes a job part of all epochs after completed. Coordinator only (or before it runs).
 func (e *Engine) attach(r *running, completed uint64) {
 	e.jobs[r.rel.ID] = r
-	if r.rel.IsStored() {
+	switch {
+	case r.rel.Captured != nil && r.rel.Creating:
+		e.tables.RegisterHidden(r.rel.ID, completed)
+	case r.rel.IsStored():
 		e.tables.Register(r.rel.ID, completed)
 	}
-	e.machine.AddJob(r.rel.ID, r.job.Actors(), r.rel.Kind == catalog.Table, completed)
+	e.machine.AddJob(r.rel.ID, r.job.Actors(), r.takesDML(), completed)
 	e.startJob(r)
 }
 
@@ -181,7 +184,5 @@ func (e *Engine) startJob(r *running) {
 		defer e.wg.Done()
 		d.run(ctx)
 	}()
-	if !r.creating { // until a checkpoint holds the whole snapshot, its rows may be read again under another epoch
-		d.commit(e.committed)
-	}
+	d.commit(e.committed)
 }

@@ -31,7 +31,7 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 	r := &running{rel: rel, acks: map[uint64]int{}, logs: logs}
 	if logs == nil {
 		parts := rel.Parallelism
-		if m, ok := n.(*plan.Materialize); ok && len(m.Key) > 0 && len(m.Dist) == 0 {
+		if m, ok := n.(*plan.Materialize); ok && (m.Captured || len(m.Key) > 0 && len(m.Dist) == 0) {
 			parts = 1
 		}
 		for range parts {
@@ -49,6 +49,9 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 		Quarantine: func(recs []connector.RecordError) { e.status.quarantined(id, recs) },
 		SinkRoot:   e.sinkRoot(rel),
 		Throttle:   func(source catalog.ID) *throttle.Throttle { return e.sourceThrottle(id, source) },
+		Instance:   e.instance(rel.ID),
+		Capture:    e.captureConfig(rel),
+		CaptureLog: func(source, table catalog.ID) *changelog.Log { return e.capturesOf(source).Log(table) },
 	}
 	if saved {
 		cfg.Store = table.Saved{S: e.tables}
@@ -80,6 +83,9 @@ func (e *Engine) CreateJob(ctx context.Context, rel *catalog.Relation) error {
 	if r == nil {
 		if err := e.firstEpoch(ctx, rel); err != nil {
 			return err
+		}
+		if rel.Captured != nil {
+			return e.awaitLive(ctx, rel)
 		}
 		return e.placeSources(ctx, rel)
 	}
@@ -196,7 +202,7 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 		if up == nil || !up.IsStored() || d == rel.SinkInto {
 			continue
 		}
-		if j := e.jobs[d]; j == nil || j.creating || j.stopped {
+		if j := e.jobs[d]; j == nil || j.creating || j.stopped || up.Captured != nil && up.Creating {
 			return nil, sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "relation %q is not running", up.Name)
 		}
 		ids = append(ids, d)
@@ -395,7 +401,11 @@ func (e *Engine) DropJob(ctx context.Context, rel *catalog.Relation) error {
 	}
 	e.tables.Forget(rel.ID)
 	e.status.forget(rel.ID)
+	if rel.Captured != nil {
+		e.captured.wake()
+	}
 	e.mu.Lock()
+	delete(e.captures, rel.ID)
 	d := e.sinks[rel.ID]
 	delete(e.sinks, rel.ID)
 	e.mu.Unlock()
@@ -403,7 +413,10 @@ func (e *Engine) DropJob(ctx context.Context, rel *catalog.Relation) error {
 		d.closeDirect()
 	}
 	e.progress.wake()
-	return e.deleteState(ctx, rel)
+	if err := e.deleteState(ctx, rel); err != nil || !rel.Captures() {
+		return err
+	}
+	return e.dropUpstream(ctx, rel)
 }
 
 // deleteState removes a relation's rows and its operators' state from the shard.
@@ -444,7 +457,7 @@ func (e *Engine) ReplaceJob(ctx context.Context, rel *catalog.Relation) error {
 			return
 		}
 		e.jobs[rel.ID] = r
-		e.machine.AddJob(rel.ID, r.job.Actors(), true, at)
+		e.machine.AddJob(rel.ID, r.job.Actors(), r.takesDML(), at)
 		e.startJob(r)
 		done <- nil
 	})

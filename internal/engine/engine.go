@@ -71,10 +71,13 @@ type Config struct {
 	Source      func(name string) (connector.Source, error)
 	Sink        func(name string) (connector.Sink, error)
 	Settings    func(rel *catalog.Relation) *sqlio.Settings // those frozen at CREATE
-	ClusterID   string                                      // never used by another cluster: names what sinks keep in their targets
-	Epochs      epoch.Config
-	CacheBytes  int64        // of relations' columns in memory
-	Logger      *slog.Logger // default: slog.Default
+	// Follow lets a captured table follow a change of its upstream's columns; what it cannot follow is noted, and no error. nil: no table
+	// is captured.
+	Follow     func(ctx context.Context, table *catalog.Relation, change *connector.SchemaChange) error
+	ClusterID  string // never used by another cluster: names what sinks keep in their targets
+	Epochs     epoch.Config
+	CacheBytes int64        // of relations' columns in memory
+	Logger     *slog.Logger // default: slog.Default
 }
 
 // Engine is a running node.
@@ -102,8 +105,10 @@ type Engine struct {
 	committed uint64
 	saved     []catalog.ID // jobs in the last checkpoint
 
-	mu    sync.Mutex
-	sinks map[catalog.ID]*delivery // guarded by mu
+	mu       sync.Mutex
+	sinks    map[catalog.ID]*delivery     // guarded by mu
+	captures map[catalog.ID]*job.Captures // by source; guarded by mu
+	captured broadcast                    // the captured tables of some source are others
 	// delivered holds what the log says of sinks into tables; written at start only.
 	delivered map[catalog.ID]uint64
 
@@ -149,7 +154,7 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(parent)
 	e := &Engine{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, tables: table.NewStore(snapshot{snap}, cfg.CacheBytes),
 		posted: make(chan func(time.Time), 4096), jobs: map[catalog.ID]*running{},
-		sinks: map[catalog.ID]*delivery{}, delivered: map[catalog.ID]uint64{}}
+		sinks: map[catalog.ID]*delivery{}, captures: map[catalog.ID]*job.Captures{}, delivered: map[catalog.ID]uint64{}}
 	last := Commit{}
 	if cfg.Last != nil {
 		last = *cfg.Last
@@ -158,6 +163,7 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	e.machine = epoch.New(cfg.Epochs, last.Epoch)
 	e.progress.init()
 	e.rates.init()
+	e.captured.init()
 	e.dml.init(last.Epoch, last.LogPos)
 	e.gate.init()
 	e.status.init()
@@ -209,6 +215,13 @@ func (e *Engine) resumeCreation(last Commit) {
 		saved[id] = true
 	}
 	for _, rel := range e.cfg.Catalog.Snapshot().Sorted() {
+		if rel.Captured != nil && rel.Creating {
+			e.wg.Add(1)
+			go func() { // Close waits
+				defer e.wg.Done()
+				e.finishCapture(rel)
+			}()
+		}
 		if !rel.HasJob() || saved[rel.ID] || !needsSnapshot(e.cfg.Catalog.Snapshot(), rel) {
 			continue
 		}

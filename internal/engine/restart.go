@@ -20,7 +20,11 @@ func (e *Engine) onFailure(rel *catalog.Relation, err error) {
 	e.log.Error("job failed", "job", rel.Name, "err", err)
 	e.status.fail(rel.ID, err)
 	e.post(func(now time.Time) {
-		group := e.failedGroup(rel.ID)
+		root := rel.ID
+		if rel.Captured != nil {
+			root = rel.Captured.Source // its changelog gives nothing twice: it begins again with all its tables
+		}
+		group := e.failedGroup(root)
 		for _, r := range group {
 			r.stopped = true
 			r.job.Stop()
@@ -32,7 +36,7 @@ func (e *Engine) onFailure(rel *catalog.Relation, err error) {
 			e.apply(e.machine.RemoveJob(r.rel.ID, now), now)
 		}
 		e.progress.wake()
-		if len(group) == 0 || rel.Kind == catalog.Table || group[0].creating {
+		if len(group) == 0 || rel.Kind == catalog.Table && rel.Captured == nil || group[0].creating {
 			return // a table's job holds the place of its writes; a new job's creator deals with it
 		}
 		e.wg.Add(1)
@@ -71,9 +75,6 @@ func (e *Engine) restart(group []*running) {
 	ids := make([]catalog.ID, 0, len(group))
 	for _, r := range group {
 		_ = r.job.Wait()
-		if r.cancel != nil { // the next one delivers with a writer of its own
-			r.cancel()
-		}
 		ids = append(ids, r.rel.ID)
 	}
 	for wait := restartMin; ; wait = min(2*wait, restartMax) {
@@ -102,7 +103,7 @@ func (e *Engine) restartOnce(ids []catalog.ID) []catalog.ID {
 			if err = e.deleteState(e.ctx, rel); err == nil {
 				err = e.CreateJob(e.ctx, rel)
 			}
-		} else {
+		} else if rel.Captured == nil { // a captured table comes back with its source
 			err = e.resume(e.ctx, rel)
 		}
 		if err != nil {
@@ -122,9 +123,18 @@ func (e *Engine) restartOnce(ids []catalog.ID) []catalog.ID {
 func (e *Engine) resume(ctx context.Context, rel *catalog.Relation) error {
 	done := make(chan error, 1)
 	e.whenQuiescent(func() {
-		e.tables.Forget(rel.ID)
-		r, err := e.build(rel, slices.Contains(e.saved, rel.ID), nil, nil)
-		if err == nil {
+		rels := []*catalog.Relation{rel}
+		if rel.Captures() {
+			e.forgetCaptures(rel.ID)
+			rels = append(rels, capturedFrom(e.cfg.Catalog.Snapshot(), rel.ID)...)
+		}
+		var err error
+		for _, rel := range rels {
+			e.tables.Forget(rel.ID)
+			var r *running
+			if r, err = e.build(rel, slices.Contains(e.saved, rel.ID), nil, nil); err != nil {
+				break
+			}
 			e.attach(r, e.machine.Last())
 		}
 		done <- err

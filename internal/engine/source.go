@@ -16,7 +16,7 @@ func (e *Engine) DescribeSource(ctx context.Context, rel *catalog.Relation) (con
 		return connector.Facts{}, err
 	}
 	return src.Validate(ctx, &connector.SourceSpec{Name: rel.Name, ID: rel.ID, Connector: *rel.Connector, Columns: rel.Columns,
-		PrimaryKey: rel.PrimaryKey, Settings: e.cfg.Settings(rel), Logger: e.log})
+		PrimaryKey: rel.PrimaryKey, Settings: e.cfg.Settings(rel), Logger: e.log, Instance: e.instance(rel.ID)})
 }
 
 // Description is what a connector knows of its records before columns are declared.
@@ -36,6 +36,9 @@ func (e *Engine) DescribeRecords(ctx context.Context, rel *catalog.Relation) (De
 	return d.Describe(ctx, &connector.SourceSpec{Name: rel.Name, ID: rel.ID, Connector: *rel.Connector, Settings: e.cfg.Settings(rel), Logger: e.log})
 }
 
+// instance names a relation as no other server does, for what connectors leave outside.
+func (e *Engine) instance(id catalog.ID) string { return fmt.Sprintf("%s-%d", e.cfg.ClusterID, id) }
+
 // CheckSink checks what a CREATE SINK says of its target.
 func (e *Engine) CheckSink(ctx context.Context, rel *catalog.Relation, key []int, appendOnly bool) error {
 	sink, err := e.cfg.Sink(rel.Connector.Name)
@@ -46,6 +49,6 @@ func (e *Engine) CheckSink(ctx context.Context, rel *catalog.Relation, key []int
 }
 
 func (e *Engine) sinkSpec(rel *catalog.Relation, key []int, appendOnly bool) *connector.SinkSpec {
-	return &connector.SinkSpec{Name: rel.Name, ID: rel.ID, Instance: fmt.Sprintf("%s-%d", e.cfg.ClusterID, rel.ID), Connector: *rel.Connector, Columns: rel.Columns, Key: key,
+	return &connector.SinkSpec{Name: rel.Name, ID: rel.ID, Instance: e.instance(rel.ID), Connector: *rel.Connector, Columns: rel.Columns, Key: key,
 		AppendOnly: appendOnly, Settings: e.cfg.Settings(rel), Logger: e.log.With("sink", rel.Name)}
 }

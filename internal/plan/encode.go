@@ -20,6 +20,7 @@ var register = sync.OnceFunc(func() {
 		&Sort{}, &Limit{}, &Union{}, &SetOp{}, &Window{}, &TableFunc{}, &Hop{}, &MaxOneRow{}, &Exchange{},
 		&Materialize{}, &Sink{}, &SystemScan{}, &Expand{}, &Watermark{}, &EmitOnClose{}, &Share{}, &TemporalFilter{},
 		&AsofJoin{}, &TemporalJoin{}, &DynamicFilter{}, &Session{}, &GapFill{},
+		&Capture{}, &CaptureScan{},
 	} {
 		gob.Register(n)
 	}

@@ -7,10 +7,16 @@ import (
 
 func (n *TableScan) Columns() []Column  { return n.Out }
 func (n *SourceScan) Columns() []Column { return n.Out }
-func (n *DML) Columns() []Column        { return n.Out }
-func (n *SystemScan) Columns() []Column { return n.Out }
-func (n *Values) Columns() []Column     { return n.Out }
-func (n *Filter) Columns() []Column     { return n.Input.Columns() }
+
+// Columns implements Node.
+func (n *Capture) Columns() []Column { return nil }
+
+// Columns implements Node.
+func (n *CaptureScan) Columns() []Column { return n.Out }
+func (n *DML) Columns() []Column         { return n.Out }
+func (n *SystemScan) Columns() []Column  { return n.Out }
+func (n *Values) Columns() []Column      { return n.Out }
+func (n *Filter) Columns() []Column      { return n.Input.Columns() }
 
 // Columns implements Node.
 func (n *Project) Columns() []Column {
@@ -124,8 +130,14 @@ func (n *Sink) Columns() []Column        { return n.Input.Columns() }
 func (n *Watermark) Columns() []Column   { return n.Input.Columns() }
 func (n *EmitOnClose) Columns() []Column { return n.Input.Columns() }
 
-func (n *TableScan) Children() []Node   { return nil }
-func (n *SourceScan) Children() []Node  { return nil }
+func (n *TableScan) Children() []Node  { return nil }
+func (n *SourceScan) Children() []Node { return nil }
+
+// Children implements Node.
+func (n *Capture) Children() []Node { return nil }
+
+// Children implements Node.
+func (n *CaptureScan) Children() []Node { return nil }
 func (n *DML) Children() []Node         { return nil }
 func (n *SystemScan) Children() []Node  { return nil }
 func (n *Values) Children() []Node      { return nil }
@@ -161,8 +173,14 @@ func (n *TableFunc) Children() []Node {
 	return []Node{n.Input}
 }
 
-func (n *TableScan) WithChildren([]Node) Node     { return n }
-func (n *SourceScan) WithChildren([]Node) Node    { return n }
+func (n *TableScan) WithChildren([]Node) Node  { return n }
+func (n *SourceScan) WithChildren([]Node) Node { return n }
+
+// WithChildren implements Node.
+func (n *Capture) WithChildren([]Node) Node { return n }
+
+// WithChildren implements Node.
+func (n *CaptureScan) WithChildren([]Node) Node   { return n }
 func (n *DML) WithChildren([]Node) Node           { return n }
 func (n *SystemScan) WithChildren([]Node) Node    { return n }
 func (n *Values) WithChildren([]Node) Node        { return n }

@@ -83,6 +83,22 @@ type SourceScan struct {
 	State     int // split offsets
 }
 
+// Capture is the whole job of a source that captures tables: it reads the log of the database and the snapshots of tables, and hands each
+// table's changes to that table's own job.
+type Capture struct {
+	Source    catalog.ID
+	Name      string
+	Connector catalog.Connector
+	State     int // offsets of the log and of the tables' snapshots
+}
+
+// CaptureScan is the leaf of a captured table's job. Its output is the table's columns and the control column of
+// connector.TableChunk.
+type CaptureScan struct {
+	Source, Table catalog.ID
+	Out           []Column
+}
+
 // DML is the leaf of a table's job: changes written by INSERT, UPDATE, DELETE and COPY.
 type DML struct {
 	Table catalog.ID
@@ -373,7 +389,9 @@ type Materialize struct {
 	// OnConflict: what happens to a key that is there already, for inputs that may repeat keys (tables with a
 	// connector): "overwrite" or "ignore"; "" means the input never does that.
 	OnConflict string
-	State      int // row counts of a bag
+	// Captured: the last column of the input is the control column of captured rows, which is not part of the relation.
+	Captured bool
+	State    int // row counts of a bag
 }
 
 // Sink is the root of a sink's job.

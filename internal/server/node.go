@@ -17,10 +17,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/millrace/millrace/frontend/session"
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/meta/catalog"
@@ -59,6 +61,8 @@ type Node struct {
 	cache   *shard.Cache
 	log     *wal.Log
 	commits *commits
+	// sessions is set once clients are served.
+	sessions atomic.Pointer[session.Manager]
 }
 
 // Open starts a node on its data folder. On error nothing is left running.
@@ -162,7 +166,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.Engine, err = engine.Open(context.WithoutCancel(ctx), engine.Config{
 		Catalog: n.Catalog, Shard: n.shard, Checkpoints: n.commits, Log: n.log, Last: last,
 		Source: n.source, Sink: n.sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger, ClusterID: cluster,
-		CacheBytes: columnCacheBytes(),
+		CacheBytes: columnCacheBytes(), Follow: n.follow,
 	})
 	return err
 }

@@ -60,6 +60,7 @@ func Start(ctx context.Context, cfg Config, addr string) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("refusing to listen on %s: a user without a password could connect from other machines; "+
 			"listen on 127.0.0.1, or first give each user one (ALTER USER root PASSWORD '…')", l.Addr()), s.Stop(ctx))
 	}
+	n.sessions.Store(s.Sessions)
 	serve, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	go func() { // Stop waits

@@ -97,6 +97,10 @@ func (p *printer) describe(n plan.Node) string {
 	switch x := n.(type) {
 	case *plan.TableScan:
 		return p.tableScan(x)
+	case *plan.Capture:
+		return "Capture " + x.Name
+	case *plan.CaptureScan:
+		return "CaptureScan (" + names(x.Out[:len(x.Out)-1]) + ")"
 	case *plan.SourceScan:
 		return "SourceScan " + x.Name + " (" + names(x.Out) + ")" + optional(x.Upsert, " upsert")
 	case *plan.DML:

@@ -41,6 +41,8 @@ func keeps(n plan.Node) string {
 	switch x := n.(type) {
 	case *plan.TableScan:
 		return "progress of the first snapshot; bounded"
+	case *plan.Capture:
+		return "the position in the log and one offset per table; bounded"
 	case *plan.SourceScan:
 		return "one offset per split; bounded"
 	case *plan.Watermark:

@@ -5,6 +5,7 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
 	"github.com/millrace/millrace/planner/logical"
 )
 
@@ -43,6 +44,31 @@ func TableJob(r *catalog.Relation, source plan.Node, marks []*plan.Watermark, pa
 	facts.Watermarks = plan.MarkCols(in)
 	m.Input, _ = d.hash(in, spread{}, m.Dist)
 	facts.Key, facts.Dist = m.Key, m.Dist
+	top, states := number(m)
+	facts.States = states
+	return top, facts
+}
+
+// CaptureJob is the plan of a source that captures tables.
+func CaptureJob(r *catalog.Relation) (plan.Node, *Facts) {
+	top, states := number(&plan.Capture{Source: r.ID, Name: r.Name, Connector: *r.Connector})
+	return top, &Facts{States: states}
+}
+
+// CapturedJob is the plan of a captured table. One actor keeps it: its changes come in order from one log.
+func CapturedJob(r *catalog.Relation) (plan.Node, *Facts) {
+	scan := &plan.CaptureScan{Source: r.Captured.Source, Table: r.ID}
+	for _, c := range r.Columns {
+		scan.Out = append(scan.Out, plan.Column{Name: c.Name, Type: c.Type})
+	}
+	scan.Out = append(scan.Out, plan.Column{Name: "control", Type: sqltypes.Bytea})
+	m := &plan.Materialize{Input: scan, Table: r.ID, Captured: true}
+	facts := &Facts{}
+	if len(r.PrimaryKey) > 0 {
+		m.Key, m.Commands = ascending(r.PrimaryKey), true
+		facts.UniqueKeys = [][]int{r.PrimaryKey}
+	}
+	facts.Key = m.Key
 	top, states := number(m)
 	facts.States = states
 	return top, facts

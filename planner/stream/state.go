@@ -46,7 +46,7 @@ func StateTables(n plan.Node) int {
 		return 2
 	case *plan.Agg:
 		return aggTables(x)
-	case *plan.TableScan, *plan.SourceScan, *plan.TopN, *plan.MaxOneRow, *plan.Window, *plan.Materialize, *plan.Sink,
+	case *plan.TableScan, *plan.SourceScan, *plan.Capture, *plan.TopN, *plan.MaxOneRow, *plan.Window, *plan.Materialize, *plan.Sink,
 		*plan.Watermark, *plan.EmitOnClose, *plan.TemporalFilter, *plan.Session, *plan.GapFill:
 		return 1
 	}
@@ -100,6 +100,10 @@ func withState(n plan.Node, s int) plan.Node {
 		m.State = s
 		return &m
 	case *plan.SourceScan:
+		m := *x
+		m.State = s
+		return &m
+	case *plan.Capture:
 		m := *x
 		m.State = s
 		return &m

@@ -1,0 +1,289 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/executor/actor"
+	"github.com/millrace/millrace/executor/changelog"
+	"github.com/millrace/millrace/executor/state"
+	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/plan"
+)
+
+// Captures are the changelogs through which the job of a source hands changes to the jobs of captured tables. It is shared by
+// all of them, and outlives none.
+type Captures struct {
+	mu   sync.Mutex
+	logs map[catalog.ID]*changelog.Log
+}
+
+// Log returns the changelog of a table, made when it is first asked for.
+func (c *Captures) Log(table catalog.ID) *changelog.Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.logs[table]
+	if l == nil {
+		l = changelog.New()
+		if c.logs == nil {
+			c.logs = map[catalog.ID]*changelog.Log{}
+		}
+		c.logs[table] = l
+	}
+	return l
+}
+
+func (c *Captures) each(f func(id catalog.ID, l *changelog.Log)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, l := range c.logs {
+		f(id, l)
+	}
+}
+
+// CaptureConfig is what the job of a source that captures tables needs besides Config.
+type CaptureConfig struct {
+	Captures *Captures
+	// Tables lists the tables to read now; Changed is closed when the list is another one.
+	Tables func() (tables []connector.Table, changed <-chan struct{})
+	// Follow lets a table follow a change of its upstream's columns. It may be called again with a change that was carried out.
+	Follow func(ctx context.Context, change *connector.SchemaChange) error
+}
+
+// captureRoot is the only operator of a capturing job: it keeps offsets as a sourceScan does, and at each barrier gives each
+// table's changes to its changelog.
+type captureRoot struct {
+	*sourceScan
+	captures *Captures
+	pending  map[catalog.ID][]*delta.Chunk
+}
+
+// OnMeta implements actor.Leaf.
+func (r *captureRoot) OnMeta(meta any) {
+	r.sourceScan.OnMeta(meta)
+	rows := 0
+	for _, t := range meta.(*connector.Batch).Tables {
+		r.pending[t.Table] = append(r.pending[t.Table], t.Chunk)
+		rows += t.Chunk.Len()
+	}
+	r.mu.Lock()
+	r.rows += int64(rows)
+	r.mu.Unlock()
+}
+
+// OnBarrier implements stream.Operator.
+func (r *captureRoot) OnBarrier(b stream.Barrier, emit stream.Emit) error {
+	if err := r.sourceScan.OnBarrier(b, emit); err != nil {
+		return err
+	}
+	r.captures.each(func(id catalog.ID, l *changelog.Log) { l.Append(changelog.Entry{Barrier: b, Chunks: r.pending[id]}) })
+	clear(r.pending)
+	return nil
+}
+
+// Stats implements stream.Operator.
+func (r *captureRoot) Stats() state.Stats { return r.sourceScan.Stats() }
+
+// capturePump feeds a captureRoot. One goroutine.
+type capturePump struct {
+	src      connector.Capture
+	spec     connector.SourceSpec
+	cfg      *CaptureConfig
+	scan     *sourceScan
+	edge     *actor.Edge
+	sent     map[string][]byte
+	activity func(rows int)
+	current  current
+	quiet    time.Time // when activity was told last
+}
+
+// quietEach is how often a log that moves on without a change for any table is worth a barrier.
+const quietEach = 10 * time.Second
+
+func (p *capturePump) run(ctx context.Context) error {
+	wait := retryMin
+	for ctx.Err() == nil {
+		progressed, err := p.session(ctx)
+		if progressed {
+			wait = retryMin
+		}
+		if err == nil || ctx.Err() != nil {
+			continue // other tables, or columns: open again at once
+		}
+		p.scan.fail(err.Error())
+		p.spec.Logger.Warn("retry source", "source", p.spec.Name, "err", err, "wait", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		wait = min(2*wait, retryMax)
+	}
+	return ctx.Err()
+}
+
+// session reads with one reader until it fails, or has to be opened anew (nil error).
+func (p *capturePump) session(parent context.Context) (progressed bool, err error) {
+	tables, changed := p.cfg.Tables()
+	spec := p.spec
+	spec.Tables = tables
+	start := p.positions(tables)
+	r, err := p.src.Open(parent, &spec, start)
+	if err != nil {
+		return false, err
+	}
+	p.current.set(r)
+	defer p.current.set(nil)
+	p.scan.fail("")
+	defer func() { _ = r.Close() }()
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	go func() { // ends with ctx, which session cancels
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		b, err := r.Next(ctx)
+		if err == nil {
+			err = p.pass(ctx, b)
+			progressed = true
+		}
+		switch {
+		case parent.Err() != nil:
+			return progressed, parent.Err()
+		case ctx.Err() != nil:
+			return progressed, nil
+		case errors.Is(err, errFollowed):
+			return progressed, nil
+		case err != nil:
+			return progressed, err
+		}
+	}
+}
+
+// positions lists where to begin, and makes the splits known.
+func (p *capturePump) positions(tables []connector.Table) []connector.SplitOffset {
+	splits := []string{connector.LogSplit}
+	for _, t := range tables {
+		splits = append(splits, connector.TableSplit(t.ID))
+	}
+	p.scan.mu.Lock()
+	defer p.scan.mu.Unlock()
+	p.scan.mine = map[string]struct{}{}
+	out := make([]connector.SplitOffset, len(splits))
+	for i, s := range splits {
+		p.scan.mine[s] = struct{}{}
+		out[i] = connector.SplitOffset{Split: s, Offset: p.scan.offsets[s]}
+		if o, ok := p.sent[s]; ok {
+			out[i].Offset = o // the actor may not have taken all that was sent
+		}
+	}
+	return out
+}
+
+var errFollowed = errors.New("a captured table has followed its upstream")
+
+// pass sends a batch on, or carries out the change that it announces.
+func (p *capturePump) pass(ctx context.Context, b *connector.Batch) error {
+	if b.Change != nil {
+		if err := p.cfg.Follow(ctx, b.Change); err != nil {
+			return fmt.Errorf("follow a change of the upstream table: %w", err)
+		}
+		if err := p.send(ctx, &connector.Batch{Offsets: b.Change.Then, EndOfTxn: true, Backlog: -1}, 0); err != nil {
+			return err
+		}
+		return errFollowed
+	}
+	rows, told := 0, time.Since(p.quiet) >= quietEach
+	for _, t := range b.Tables {
+		rows += t.Chunk.Len()
+	}
+	for _, o := range b.Offsets {
+		told = told || strings.HasPrefix(o.Split, "table:")
+	}
+	if !told && rows == 0 {
+		rows = -1
+	}
+	return p.send(ctx, b, rows)
+}
+
+// send hands a batch to the actor; rows −1: nobody needs to see it soon.
+func (p *capturePump) send(ctx context.Context, b *connector.Batch, rows int) error {
+	if err := p.edge.Send(ctx, actor.Message{Meta: b, Open: !b.EndOfTxn}); err != nil {
+		return err
+	}
+	for _, o := range b.Offsets {
+		p.sent[o.Split] = o.Offset
+	}
+	if rows >= 0 {
+		p.quiet = time.Now()
+		p.activity(rows)
+	}
+	return nil
+}
+
+// current is the reader that is open, for acknowledgements.
+type current struct {
+	mu sync.Mutex
+	r  connector.Reader
+}
+
+func (c *current) set(r connector.Reader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.r = r
+}
+
+// ack tells the reader what is durable.
+func (c *current) ack(offsets []connector.SplitOffset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a, ok := c.r.(connector.Acker); ok && len(offsets) > 0 {
+		a.Ack(offsets)
+	}
+}
+
+// capture makes the one actor of a job that captures tables.
+func (b *builder) capture(n *plan.Capture) error {
+	src, err := b.cfg.Source(n.Connector.Name)
+	if err != nil {
+		return err
+	}
+	capture, ok := src.(connector.Capture)
+	if !ok {
+		return fmt.Errorf("connector %q does not capture tables", n.Connector.Name)
+	}
+	a := actor.New(0, b.cfg.Rel.Name+"/0", b.cfg.OnAck)
+	b.job.actors = append(b.job.actors, a)
+	scan, err := newSourceScan(b.env(0, 1).Table(n.State))
+	if err != nil {
+		return err
+	}
+	b.job.stats = append(b.job.stats, scan)
+	node := a.AddNode(&captureRoot{sourceScan: scan, captures: b.cfg.Capture.Captures, pending: map[catalog.ID][]*delta.Chunk{}}, nil, 0)
+	edge := a.AddInput(a.AddLeaf(node, 0))
+	b.job.direct = append(b.job.direct, edge)
+	b.job.captures = append(b.job.captures, &capturePump{src: capture, scan: scan, edge: edge, cfg: b.cfg.Capture, activity: b.cfg.Activity,
+		sent: map[string][]byte{}, spec: connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Settings: b.cfg.Settings,
+			Logger: b.cfg.Logger, Instance: b.cfg.Instance}})
+	return nil
+}
+
+// captureScan makes the leaf of a captured table's job.
+func (b *builder) captureScan(n *plan.CaptureScan, in *instance, parent *actor.Node, port int) {
+	node := &plan.TableScan{Table: n.Table, Out: n.Out}
+	for i := range n.Out {
+		node.Cols = append(node.Cols, i)
+	}
+	b.job.scans = append(b.job.scans, &scanPump{node: node, sub: b.cfg.CaptureLog(n.Source, n.Table).Subscribe(),
+		edge: in.actor.AddInput(in.actor.AddLeaf(parent, port)), parts: 1, after: b.cfg.StartEpoch})
+}

@@ -1,0 +1,18 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/internal/catalog"
+)
+
+// follow lets a captured table take over a change of its upstream's columns, as a session would.
+func (n *Node) follow(ctx context.Context, table *catalog.Relation, change *connector.SchemaChange) error {
+	m := n.sessions.Load()
+	if m == nil {
+		return errors.New("the server is still starting")
+	}
+	return m.Follow(ctx, table, change.Add, change.Drop, change.Rename, change.Retype)
+}
