@@ -30,6 +30,7 @@ var millraceRelations = []shape{
 	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
 	{"secrets", 14021, 'v', `id! int8, schema! name, name! name, owner! name, version! int8, comment text`},
+	{"captured_tables", 14022, 'v', `id! int8, schema! name, name! name, source! int8, upstream! text, phase! text, snapshot_rows! int8, notes! _text`},
 	{"settings", 14008, 'v', `name! text, setting! text, description! text, changeable! bool`},
 }
 
@@ -75,6 +76,27 @@ func jobRows(w *writer, f *facts) {
 		w.add(row{"id": j.ID, "schema": r.Schema, "name": r.Name, "kind": string(r.Kind), "state": session.JobState(r, j), "epoch": j.Epoch, "lag_epochs": j.LagEpochs,
 			"state_rows": j.Rows, "state_bytes": j.Bytes, "snapshot_rows_read": j.Read, "snapshot_rows_total": j.Total, "row_errors": j.RowErrors,
 			"last_row_error": orNil(j.LastRow), "late_rows": j.LateRows, "error": orNil(j.Error)})
+	}
+}
+
+// capturedRows lists the tables that follow another database.
+func capturedRows(w *writer, f *facts) {
+	at := map[catalog.ID]engine.CapturedTable{}
+	for _, j := range f.jobs() {
+		for _, t := range j.Captured {
+			at[t.Table] = t
+		}
+	}
+	for _, r := range f.snap.Sorted() {
+		if r.Captured == nil {
+			continue
+		}
+		notes := r.Captured.Notes
+		if notes == nil {
+			notes = []string{}
+		}
+		w.add(row{"id": r.ID, "schema": r.Schema, "name": r.Name, "source": r.Captured.Source, "upstream": r.Captured.Upstream,
+			"phase": at[r.ID].Phase, "snapshot_rows": at[r.ID].Rows, "notes": notes})
 	}
 }
 

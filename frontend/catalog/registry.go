@@ -103,6 +103,7 @@ var millraceContents = []filled{
 	{"quarantine", nil, quarantineRows},
 	{"relations", nil, relationRows},
 	{"secrets", nil, secretRows},
+	{"captured_tables", nil, capturedRows},
 	{"settings", nil, parameterRows},
 	{"sinks", nil, sinkRows},
 	{"sources", nil, sourceRows},

@@ -80,6 +80,23 @@ func (e *Engine) captureConfig(rel *catalog.Relation) *job.CaptureConfig {
 	}
 }
 
+// capturedTables reads how far each table is from the offsets of its source's job.
+func (e *Engine) capturedTables(source catalog.ID, jobs []job.SourceStatus) []CapturedTable {
+	var out []CapturedTable
+	for _, r := range capturedFrom(e.cfg.Catalog.Snapshot(), source) {
+		t := CapturedTable{Table: r.ID, Phase: string(cdc.Copying)}
+		for _, s := range jobs {
+			if o, ok := s.Offsets[connector.TableSplit(r.ID)]; ok && o != "" {
+				if at, err := cdc.ParseTableOffset([]byte(o)); err == nil {
+					t.Phase, t.Rows = string(at.Phase), at.Rows
+				}
+			}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
 // runs reports whether a relation's job is there.
 func (e *Engine) runs(id catalog.ID) bool {
 	ok := false

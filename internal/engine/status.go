@@ -29,6 +29,15 @@ type JobStatus struct {
 	// Watermarks are those that the job makes; LateRows came below a watermark that an operator had acted on.
 	Watermarks []job.WatermarkStatus
 	LateRows   int64
+	// Captured are the tables that the job of a capturing source reads.
+	Captured []CapturedTable
+}
+
+// CapturedTable is how far the snapshot of a captured table is.
+type CapturedTable struct {
+	Table catalog.ID
+	Phase string // copying, recopying, live
+	Rows  int64  // that the snapshot has given
 }
 
 // Quarantined is a record that did not decode.
@@ -121,6 +130,9 @@ func (e *Engine) Jobs() []JobStatus {
 	e.call(func(time.Time) {
 		for id, r := range e.jobs {
 			st := JobStatus{ID: id, State: "running", Sources: r.job.Sources(), Watermarks: r.job.Watermarks()}
+			if r.rel.Captures() {
+				st.Captured = e.capturedTables(id, st.Sources)
+			}
 			st.LagEpochs, _ = r.job.Lag()
 			st.Epoch = e.machine.Completed(id)
 			if r.creating {
