@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/frontend/session"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/sqlio"
@@ -25,7 +26,8 @@ var millraceRelations = []shape{
 	{"jobs", 14003, 'v', `id! int8, schema! name, name! name, kind! text, state! text, epoch! int8, lag_epochs! int8, state_rows! int8,
 		state_bytes! int8, snapshot_rows_read! int8, snapshot_rows_total! int8, row_errors! int8, last_row_error text, late_rows! int8, error text`},
 	{"sources", 14004, 'v', `id! int8, schema! name, name! name, connector! text, format text, encode text, options! _text, rate_limit int8`},
-	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text, rate_limit int8`},
+	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text, rate_limit int8,
+		state text, delivered_epoch int8, rows_delivered int8, rows_owed int8, lag interval, last_error text, failing_since timestamptz, attempts int8`},
 	{"splits", 14006, 'v', `job! int8, split! text, position text, rows! int8, errors! int8, backlog! int8, last_error text`},
 	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
@@ -108,7 +110,12 @@ func sourceRows(w *writer, f *facts) {
 	}
 }
 
+// sinkRows lists the sinks, with how their delivery goes; that is NULL while there is no job.
 func sinkRows(w *writer, f *facts) {
+	status := map[catalog.ID]engine.SinkStatus{}
+	for _, st := range f.sinks() {
+		status[st.ID] = st
+	}
 	for _, r := range f.snap.Sorted() {
 		if r.Kind != catalog.Sink {
 			continue
@@ -117,6 +124,13 @@ func sinkRows(w *writer, f *facts) {
 		v["definition"] = session.CreateSQL(f.snap, r)
 		if r.SinkInto != 0 {
 			v["into_table"] = r.SinkInto
+		}
+		if st, ok := status[r.ID]; ok {
+			v["state"], v["delivered_epoch"], v["rows_delivered"], v["rows_owed"] = st.State, st.Delivered, st.Rows, st.Owed
+			v["lag"], v["attempts"], v["last_error"] = datetime.Interval{Micros: st.Lag.Microseconds()}, st.Attempts, orNil(st.LastError)
+			if !st.Since.IsZero() {
+				v["failing_since"] = st.Since
+			}
 		}
 		w.add(v)
 	}

@@ -6,10 +6,12 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/frontend/pgwire"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/engine"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -52,8 +54,11 @@ func showColumns(x *parser.ShowStmt) []pgwire.Column {
 			{Name: "Error", Type: sqltypes.Text}}
 	case "PROCESSLIST":
 		return textColumns("Id", "User", "Host", "Database", "Time", "State", "Info")
-	case "SOURCES", "SINKS":
+	case "SOURCES":
 		return textColumns("Name", "Connector")
+	case "SINKS":
+		return []pgwire.Column{{Name: "Name", Type: sqltypes.Text}, {Name: "Connector", Type: sqltypes.Text}, {Name: "State", Type: sqltypes.Text},
+			{Name: "Rows Owed", Type: sqltypes.Int8}, {Name: "Lag", Type: sqltypes.IntervalT}, {Name: "Last Error", Type: sqltypes.Text}}
 	case "INDEXES":
 		return textColumns("Name", "On", "Key", "Include", "Distributed By")
 	case "PARAMETERS":
@@ -199,6 +204,10 @@ func (s *Session) showRelations(snap *catalog.Snapshot, x *parser.ShowStmt, kind
 	} else if snap.Schemas[schema] == nil {
 		return nil, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", schema).At(x.Pos)
 	}
+	var sinks map[catalog.ID]engine.SinkStatus
+	if kind == catalog.Sink {
+		sinks = s.sinks()
+	}
 	var rows [][]sqltypes.Datum
 	for _, r := range snap.Sorted() {
 		if r.Kind != kind || r.Schema != schema {
@@ -206,8 +215,15 @@ func (s *Session) showRelations(snap *catalog.Snapshot, x *parser.ShowStmt, kind
 		}
 		row := []sqltypes.Datum{r.Name}
 		switch kind {
-		case catalog.Source, catalog.Sink:
+		case catalog.Source:
 			row = append(row, connectorName(r))
+		case catalog.Sink:
+			row = append(row, connectorName(r))
+			if st, ok := sinks[r.ID]; ok {
+				row = append(row, st.State, st.Owed, datetime.Interval{Micros: st.Lag.Truncate(time.Millisecond).Microseconds()}, st.LastError)
+			} else {
+				row = append(row, nil, nil, nil, nil)
+			}
 		case catalog.Index:
 			row = indexRow(snap, r)
 		}
@@ -215,6 +231,15 @@ func (s *Session) showRelations(snap *catalog.Snapshot, x *parser.ShowStmt, kind
 	}
 	sortRows(rows)
 	return rows, nil
+}
+
+// sinks is how the deliveries of all sinks go.
+func (s *Session) sinks() map[catalog.ID]engine.SinkStatus {
+	out := map[catalog.ID]engine.SinkStatus{}
+	for _, st := range s.m.Engine.Sinks() {
+		out[st.ID] = st
+	}
+	return out
 }
 
 func connectorName(r *catalog.Relation) string {

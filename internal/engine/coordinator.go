@@ -184,5 +184,7 @@ func (e *Engine) startJob(r *running) {
 		defer e.wg.Done()
 		d.run(ctx)
 	}()
-	d.commit(e.committed)
+	if !r.creating { // until a checkpoint holds the whole snapshot, its rows may be read again under another epoch
+		d.commit(e.committed)
+	}
 }

@@ -75,6 +75,9 @@ func (e *Engine) restart(group []*running) {
 	ids := make([]catalog.ID, 0, len(group))
 	for _, r := range group {
 		_ = r.job.Wait()
+		if r.cancel != nil { // the next one delivers with a writer of its own
+			r.cancel()
+		}
 		ids = append(ids, r.rel.ID)
 	}
 	for wait := restartMin; ; wait = min(2*wait, restartMax) {
