@@ -516,6 +516,33 @@ func subscript(_ *Ctx, args []sqltypes.Datum, types []sqltypes.Type) (sqltypes.D
 	return arr.At(at), nil
 }
 
+// subscriptKernel is subscript; one subscript of an array of texts and their like goes without boxes.
+func subscriptKernel(c *Ctx, a Args, out *delta.Vec) {
+	if len(a.Vecs) != 2 || out.Type.Phys() != sqltypes.PhysBytes {
+		boxed(subscript)(c, a, out)
+		return
+	}
+	bytesRows(c, a, out, func(dst []byte, i int) ([]byte, error) {
+		arr, err := arrayOfArg(a.Vecs, 0, i)
+		if err != nil {
+			return dst, err
+		}
+		if arr.NDim() != 1 {
+			return dst, errNull
+		}
+		n, lower := arr.Dim(0)
+		off := a.Vecs[1].Ints[i] - int64(lower)
+		if off < 0 || off >= int64(n) {
+			return dst, errNull
+		}
+		b, ok := arr.Bytes(int(off))
+		if !ok {
+			return dst, errNull
+		}
+		return append(dst, b...), nil
+	})
+}
+
 // bound is one dimension of a slice; relative counts from the dimension's start.
 type bound struct {
 	from, to       int
@@ -739,7 +766,7 @@ func arrayFuncs() []Func {
 		fn("&&", ts(arr, arr), b, boolRows(arrayOverlap), "has an element in common with"),
 		fn("array_contains", ts(arr, arr), b, arrayContains(0), "contains every element of"),
 		fn("array_contained", ts(arr, arr), b, arrayContains(1), "has only elements of"),
-		fn("array_subscript", ts(arr, i4), el, boxed(subscript), "element at subscripts").variadic().resultOf(elem),
+		fn("array_subscript", ts(arr, i4), el, subscriptKernel, "element at subscripts").variadic().resultOf(elem),
 		fn("array_slice", ts(arr, i4), arr, bytesOf(arraySlice), "part between pairs of bounds, NULL for one left out").variadic().onNulls().resultOf(same(0)),
 		fn("width_bucket", ts(el, arr), i4, int64Rows(widthBucketArray), "number of the bucket between sorted thresholds").compatible(),
 		fn("array_max", ts(arr), el, arrayExtreme(1), "largest element").resultOf(elem),

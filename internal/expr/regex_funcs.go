@@ -106,8 +106,6 @@ func groupsOf(s []byte, loc []int, elems []sqltypes.Datum) []sqltypes.Datum {
 	return elems
 }
 
-func regexpMatch(c *Ctx, dst, s, p []byte) ([]byte, error) { return regexpMatch3(c, dst, s, p, nil) }
-
 func regexpMatch3(c *Ctx, dst, s, p, flags []byte) ([]byte, error) {
 	r, _, err := c.regexOf(p, flags, "regexp_match")
 	if err != nil {
@@ -120,7 +118,43 @@ func regexpMatch3(c *Ctx, dst, s, p, flags []byte) ([]byte, error) {
 	if loc == nil {
 		return dst, errNull
 	}
-	return append(dst, sqlio.MakeArray(textArray, groupsOf(s, loc, nil))...), nil
+	return appendGroups(dst, s, loc), nil
+}
+
+// appendGroups is groupsOf as an array's bytes.
+func appendGroups(dst, s []byte, loc []int) []byte {
+	if len(loc) > 2 {
+		loc = loc[2:]
+	}
+	return sqlio.AppendStrings(dst, len(loc)/2, func(i int) ([]byte, bool) {
+		from := loc[2*i]
+		if from < 0 {
+			return nil, false
+		}
+		return s[from:loc[2*i+1]], true
+	})
+}
+
+// regexpMatchKernel is regexp_match without flags; a pattern that is the same in all rows is looked up once.
+func regexpMatchKernel(c *Ctx, a Args, out *delta.Vec) {
+	x, y := a.Vecs[0], a.Vecs[1]
+	var r *regex.Regexp
+	bytesRows(c, a, out, func(dst []byte, i int) ([]byte, error) {
+		if r == nil || !y.Same {
+			var err error
+			if r, err = c.regex(y.Bytes(i), regex.Flags{}); err != nil {
+				return dst, err
+			}
+		}
+		loc, err := r.Find(x.Bytes(i), 0)
+		if err != nil {
+			return dst, err
+		}
+		if loc == nil {
+			return dst, errNull
+		}
+		return appendGroups(dst, x.Bytes(i), loc), nil
+	})
 }
 
 // startAt checks a start argument and returns its byte offset, −1 beyond the end.
@@ -459,7 +493,7 @@ func regexFuncs() []Func {
 	return append(out,
 		fn("regexp_like", ts(t, t), b, k2c(regexpLike), "whether a regular expression matches"),
 		fn("regexp_like", ts(t, t, t), b, k3c(regexpLike3), "whether a regular expression matches"),
-		fn("regexp_match", ts(t, t), ta, b2c(regexpMatch), "groups of the first match"),
+		fn("regexp_match", ts(t, t), ta, regexpMatchKernel, "groups of the first match"),
 		fn("regexp_match", ts(t, t, t), ta, b3c(regexpMatch3), "groups of the first match"),
 		fn("regexp_replace", ts(t, t, t), t, b3c(regexpReplace3), "first match replaced"),
 		fn("regexp_replace", ts(t, t, t, t), t, b4c(regexpReplace4), "first match (all with flag g) replaced"),

@@ -259,6 +259,51 @@ func encodeArray(t sqltypes.Type, dims, lower []int, elems []sqltypes.Datum) []b
 	return dst
 }
 
+// AppendStrings appends a one-dimensional array of n elements that are stored as bytes, such as text; elem gives each, not ok for NULL.
+// It is MakeArray without boxes.
+func AppendStrings(dst []byte, n int, elem func(i int) (b []byte, ok bool)) []byte {
+	if n == 0 {
+		return append(dst, 0, 0)
+	}
+	head := len(dst)
+	dst = append(dst, 1, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
+	dst = binary.LittleEndian.AppendUint32(dst, 1)
+	nulls := -1
+	for i := range n {
+		if _, ok := elem(i); ok {
+			continue
+		}
+		if nulls < 0 {
+			nulls = len(dst)
+			dst[head+1] |= 1
+			for range (n + 7) / 8 {
+				dst = append(dst, 0)
+			}
+		}
+		dst[nulls+i>>3] |= 1 << (i & 7)
+	}
+	table := len(dst)
+	for range n {
+		dst = append(dst, 0, 0, 0, 0)
+	}
+	start := len(dst)
+	for i := range n {
+		b, _ := elem(i)
+		dst = append(dst, b...)
+		binary.LittleEndian.PutUint32(dst[table+4*i:], uint32(len(dst)-start))
+	}
+	return dst
+}
+
+// Bytes returns the element at a row-major index of an array whose elements are stored as bytes; not ok for NULL.
+func (a ArrayReader) Bytes(i int) (b []byte, ok bool) {
+	if a.IsNull(i) {
+		return nil, false
+	}
+	return a.raw(i), true
+}
+
 // appendNulls sets the flag and appends the bitmap when there are NULLs.
 func appendNulls(dst []byte, elems []sqltypes.Datum) []byte {
 	at := -1
