@@ -316,8 +316,8 @@ func (a *Actor) finish(b *stream.Barrier) error {
 	}
 	ack := Ack{Actor: a.ID, Barrier: *b, Wake: wake}
 	if b.Checkpoint {
-		// About as much as last time: growing a large buffer by doubling copies all of it.
-		ack.Delta = &state.Delta{Buf: make([]byte, 0, a.lastBytes), Entries: make([]change.Entry, 0, a.lastEntries)}
+		// About as much as last time.
+		ack.Delta = change.NewSet(a.lastBytes, a.lastEntries)
 		for i := range a.nodes {
 			a.nodes[i].Op.Flush(ack.Delta)
 			s := a.nodes[i].Op.Stats()
@@ -325,7 +325,7 @@ func (a *Actor) finish(b *stream.Barrier) error {
 			ack.Stats.Bytes += s.Bytes
 			ack.Stats.Loads += s.Loads
 		}
-		a.lastBytes, a.lastEntries = len(ack.Delta.Buf)*9/8, len(ack.Delta.Entries)*9/8
+		a.lastBytes, a.lastEntries = ack.Delta.SizeBytes()*9/8, len(ack.Delta.Entries)*9/8
 	}
 	if a.out != nil {
 		if err := a.out.Barrier(a.ctx, b, marks); err != nil {

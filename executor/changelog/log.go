@@ -60,6 +60,13 @@ func (l *Log) Append(e Entry) {
 	l.wakeLocked()
 }
 
+// Read reports whether anybody subscribes. New subscribers come only while no epoch is under way.
+func (l *Log) Read() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mu.subs) > 0
+}
+
 // Sub is one subscriber's position. Next belongs to one goroutine; the others may come from anywhere. The fields are
 // guarded by the log's mutex.
 type Sub struct {

@@ -32,6 +32,7 @@ import (
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
+	"github.com/millrace/millrace/storage/change"
 	"github.com/millrace/millrace/storage/table"
 )
 
@@ -82,6 +83,7 @@ type Job struct {
 	captures []*capturePump
 	stats    []*sourceScan
 	marks    []*watermark
+	bulk     bool
 	backfill *Backfill
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
@@ -131,6 +133,7 @@ func (x *inbox) take() []injected {
 type injected struct {
 	b      *stream.Barrier
 	chunks []*delta.Chunk
+	rows   *change.Map // a large transaction to be sent as chunks; nil: none
 }
 
 // Actors returns how many acknowledgements an epoch needs.
@@ -176,7 +179,7 @@ func (j *Job) HasSources() bool { return len(j.stats) > 0 }
 
 // Build makes the actors of a plan; nothing runs yet.
 func Build(cfg Config) (*Job, error) {
-	j := &Job{ID: cfg.Rel.ID, cfg: cfg, inbox: inbox{wake: make(chan struct{}, 1)}}
+	j := &Job{ID: cfg.Rel.ID, cfg: cfg, bulk: takesBulk(cfg.Plan), inbox: inbox{wake: make(chan struct{}, 1)}}
 	b := &builder{job: j, cfg: &cfg, floors: map[*plan.Watermark]*floor{}}
 	if err := b.build(cfg.Plan); err != nil {
 		return nil, fmt.Errorf("build job %d: %w", cfg.Rel.ID, err)
@@ -241,7 +244,18 @@ func (j *Job) Start(parent context.Context, onEnd func(error)) {
 
 // Inject gives the job an epoch's DML chunks and its barrier. It does not wait.
 func (j *Job) Inject(b *stream.Barrier, chunks []*delta.Chunk) {
-	j.inbox.put(injected{b, chunks}, false, false)
+	j.inbox.put(injected{b: b, chunks: chunks}, false, false)
+}
+
+// InjectBulk is Inject of a large transaction, as a whole where the job takes it so.
+func (j *Job) InjectBulk(b *stream.Barrier, rows *change.Map) {
+	if !j.bulk {
+		j.inbox.put(injected{b: b, rows: rows}, false, false)
+		return
+	}
+	own := *b
+	own.Bulk = rows
+	j.inbox.put(injected{b: &own}, false, false)
 }
 
 func (j *Job) injector(ctx context.Context) error {
@@ -252,8 +266,15 @@ func (j *Job) injector(ctx context.Context) error {
 			return nil
 		}
 		for _, m := range j.inbox.take() {
+			send := func(c *delta.Chunk) error { return j.dml.Send(ctx, actor.Message{Chunk: c}) }
 			for _, c := range m.chunks {
-				if err := j.dml.Send(ctx, actor.Message{Chunk: c}); err != nil {
+				if err := send(c); err != nil {
+					return err
+				}
+			}
+			if m.rows != nil {
+				layout := NewLayout(j.cfg.Rel)
+				if err := layout.NetChunks(m.rows, nil, send); err != nil {
 					return err
 				}
 			}
@@ -268,7 +289,7 @@ func (j *Job) injector(ctx context.Context) error {
 
 // SnapshotBarrier sends a barrier of the snapshot phase into every leaf; last ends the phase.
 func (j *Job) SnapshotBarrier(ctx context.Context, b *stream.Barrier, last bool) {
-	j.inbox.put(injected{b, nil}, true, last)
+	j.inbox.put(injected{b: b}, true, last)
 	for _, ch := range j.backfill.barriers {
 		select {
 		case ch <- b:

@@ -98,12 +98,15 @@ func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	set := &change.Set{}
 	var chunks []*delta.Chunk
 	var err error
-	switch m.mode {
-	case numbered, appended:
+	switch {
+	case b.Bulk != nil:
+		chunks, err = m.bulk(&b, set)
+		b.Bulk = nil // nobody reads it downstream
+	case m.mode == numbered || m.mode == appended:
 		chunks = m.passOn(set)
-	case upserting:
+	case m.mode == upserting:
 		chunks, err = m.resolve(set)
-	case bag:
+	case m.mode == bag:
 		chunks, err = m.bag(set)
 	default:
 		chunks, err = m.keyed(set)
@@ -179,18 +182,23 @@ func (m *materialize) bag(set *change.Set) ([]*delta.Chunk, error) {
 		r := rows[0]
 		vnode := m.layout.VNode(r.Chunk.Cols, r.Row)
 		chunks = m.emit(chunks, r)
-		image := bagImage{int(m.rel.SchemaVersion), r.Image}
-		left, err := m.weigh(set, vnode, k, hash, image, r.Weight, &val)
-		for v := int(m.rel.SchemaVersion) - 1; left < 0 && err == nil && v >= 0; v-- {
-			left, err = m.weighOlder(set, vnode, v, r, left, &val)
-		}
-		if left < 0 && err == nil {
-			err = fmt.Errorf("materialize relation %d: a row's weight is %d at the end of an epoch", m.rel.ID, left)
-		}
-		return err
+		return m.weighRow(set, vnode, k, hash, r, &val)
 	})
 	m.cons.Reset()
 	return m.last(chunks), err
+}
+
+// weighRow changes the weight of a row of a bag.
+func (m *materialize) weighRow(set *change.Set, vnode uint16, k []byte, hash uint64, r stream.NetRow, val *[]byte) error {
+	image := bagImage{int(m.rel.SchemaVersion), r.Image}
+	left, err := m.weigh(set, vnode, k, hash, image, r.Weight, val)
+	for v := int(m.rel.SchemaVersion) - 1; left < 0 && err == nil && v >= 0; v-- {
+		left, err = m.weighOlder(set, vnode, v, r, left, val)
+	}
+	if left < 0 && err == nil {
+		err = fmt.Errorf("materialize relation %d: a row's weight is %d at the end of an epoch", m.rel.ID, left)
+	}
+	return err
 }
 
 // bagImage is a row of a bag as it is stored: in the form of a schema version.

@@ -27,6 +27,7 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/storage/change"
 )
 
 // Epoch numbers the interval between two barriers.
@@ -46,6 +47,8 @@ type Barrier struct {
 	Snapshot bool
 	// Stop: the actors end after this barrier.
 	Stop bool
+	// Bulk is a large transaction that makes up the epoch of the job's relation; nil: none (executor/job, bulk.go).
+	Bulk *change.Map
 }
 
 // WallClock is the time in the unit of Barrier.Now.

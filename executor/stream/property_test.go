@@ -48,8 +48,8 @@ func randomRow(r *rand.Rand) []sqltypes.Datum {
 	return row
 }
 
-// change is one signed row of a table.
-type change struct {
+// signedRow is one signed row of a table.
+type signedRow struct {
 	table int
 	vals  []sqltypes.Datum
 	w     int64
@@ -71,10 +71,10 @@ func newWorld(r *rand.Rand) *world {
 }
 
 // epoch makes the changes of an epoch, in no order, and applies them.
-func (w *world) epoch(size int) []change {
-	var out []change
+func (w *world) epoch(size int) []signedRow {
+	var out []signedRow
 	add := func(t int, vals []sqltypes.Datum, n int64) {
-		out = append(out, change{t, vals, n})
+		out = append(out, signedRow{t, vals, n})
 		w.tables[t].add(vals, n)
 	}
 	for range size {
@@ -120,7 +120,7 @@ func (w *world) changePlain(add func(int, []sqltypes.Datum, int64), vals []sqlty
 }
 
 // chunks cuts changes into chunks of one table each, in random interleaving, some with garbage that is not selected.
-func (w *world) chunks(changes []change, f func(table int, c *delta.Chunk) error) error {
+func (w *world) chunks(changes []signedRow, f func(table int, c *delta.Chunk) error) error {
 	for len(changes) > 0 {
 		n := min(1+w.r.Intn(6), len(changes))
 		part := changes[:n]

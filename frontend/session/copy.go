@@ -411,6 +411,9 @@ func (c *copyIn) flush(ctx context.Context) error {
 	if err != nil {
 		return c.context(err)
 	}
+	if s.txn.writes.Large() {
+		s.txn.redo, s.txn.once = nil, true // the rows are not kept in the form to do it again
+	}
 	return nil
 }
 

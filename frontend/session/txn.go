@@ -19,6 +19,7 @@ type txnState struct {
 	began   int64 // µs since 2000-01-01; 0: none
 	writes  *engine.Txn
 	redo    []redo
+	once    bool   // it cannot be run again
 	stage   *stage // what DDL in the block has decided
 	saves   []savepoint
 }
@@ -99,7 +100,7 @@ func (s *Session) commit(ctx context.Context) error {
 		s.abandon()
 		return err
 	}
-	again := (!s.txn.block || s.level() == engine.ReadCommitted) && (s.txn.writes == nil || !s.txn.writes.Locked())
+	again := !s.txn.once && (!s.txn.block || s.level() == engine.ReadCommitted) && (s.txn.writes == nil || !s.txn.writes.Locked())
 	t := s.txn
 	s.txn = txnState{}
 	err := s.commitAll(ctx, t, again)
@@ -441,7 +442,7 @@ func (s *Session) savepoints(st *parser.TransactionStmt) (string, error) {
 	if s.txn.writes != nil {
 		s.txn.writes.Rollback(sp.mark)
 	}
-	s.txn.redo, s.txn.stage, s.txn.failed = s.txn.redo[:sp.redo], sp.stage, false
+	s.txn.redo, s.txn.stage, s.txn.failed = s.txn.redo[:min(sp.redo, len(s.txn.redo))], sp.stage, false
 	s.settings.restore(sp.settings)
 	for n, c := range s.cursors {
 		if sp.cursors[n] != c {

@@ -100,7 +100,7 @@ func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.I
 	if err := e.cfg.Checkpoints.Commit(ctx, e.cfg.Shard, c.epoch, c.logPos, body); err != nil {
 		return err
 	}
-	return e.cfg.Log.TruncateBefore(c.logPos + 1)
+	return e.cfg.Log.TruncateBefore(e.dml.needed(c.logPos))
 }
 
 // ingest sorts changes into the shard and gives readers the new base, in one step as far as they can tell.
@@ -124,6 +124,9 @@ func (e *Engine) ingest(ctx context.Context, sets []*change.Set, publish func(sn
 
 // Checkpoint makes everything up to now durable and returns when it is.
 func (e *Engine) Checkpoint(ctx context.Context) error {
+	if err := e.awaitTaken(ctx, e.Logged()); err != nil {
+		return err
+	}
 	var target uint64
 	if !e.call(func(now time.Time) {
 		target = e.machine.Last() + 1
@@ -151,6 +154,25 @@ func (e *Engine) Checkpoint(ctx context.Context) error {
 		case <-changed:
 		case <-ctx.Done():
 			return fmt.Errorf("wait for checkpoint: %w", ctx.Err())
+		}
+	}
+}
+
+// awaitTaken waits until epochs have read the log up to a position: one may not take all that is there.
+func (e *Engine) awaitTaken(ctx context.Context, pos uint64) error {
+	for {
+		changed := e.progress.changed()
+		if e.dml.takenUpTo() >= pos {
+			return nil
+		}
+		e.demand()
+		select {
+		case <-changed:
+		case <-time.After(tick):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.ctx.Done():
+			return errClosing
 		}
 	}
 }

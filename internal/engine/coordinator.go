@@ -58,6 +58,10 @@ func (e *Engine) apply(d epoch.Decisions, now time.Time) {
 	}
 	e.machine.Hold(len(e.quiescent) > 0)
 	e.gate.set(e.machine.Overloaded())
+	if e.more {
+		e.more = false
+		e.apply(e.machine.Demand(now), now)
+	}
 }
 
 // whenQuiescent runs f on the coordinator when no epoch is in flight, holding back new ones until then.
@@ -71,7 +75,8 @@ func (e *Engine) whenQuiescent(f func()) {
 // issue sends an epoch's barrier, and the DML that belongs to it, into every job.
 func (e *Engine) issue(b epoch.Barrier, now time.Time) {
 	e.lastNow = e.clock(now)
-	pos, chunks := e.dml.take(b.Epoch, e.cfg.Log.Durable())
+	pos, chunks, large := e.dml.take(b.Epoch, e.cfg.Log.Durable())
+	e.more = !e.dml.idle()
 	if b.Checkpoint {
 		e.tables.Cut(b.Epoch)
 		e.ckpt = checkpoint{epoch: b.Epoch, now: e.lastNow, logPos: pos, deltas: e.early}
@@ -79,7 +84,11 @@ func (e *Engine) issue(b epoch.Barrier, now time.Time) {
 	}
 	sb := &stream.Barrier{Epoch: stream.Epoch(b.Epoch), Now: e.lastNow, Checkpoint: b.Checkpoint, LogPos: pos}
 	for id, r := range e.jobs {
-		if !r.stopped && r.job.HasDirect() {
+		switch {
+		case r.stopped || !r.job.HasDirect():
+		case large != nil && large.tables[id] != nil:
+			e.injectLarge(r.job, large.tables[id], sb)
+		default:
 			r.job.Inject(sb, chunks[id])
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/storage/row"
+	"github.com/millrace/millrace/storage/wal"
 )
 
 // dml is the sequencer: it knows which keys were written and are not visible yet, gives transactions their
@@ -22,12 +23,15 @@ type dml struct {
 	epochs  []epochPos
 	recent  map[catalog.ID]map[string]uint64 // key → position of its last write, while not visible everywhere
 	queue   []recentKey                      // the same in log order
+	large   []*largeWrite                    // large transactions that are not visible everywhere
+	kept    map[uint64]uint64                // by first piece in the log: commit mark of a large transaction, open until it has one
 	pins    map[uint64]int                   // log positions that transactions under way have read at
 }
 
 type logged struct {
 	pos    uint64
 	chunks map[catalog.ID][]*delta.Chunk
+	large  *largeWrite // in place of chunks
 	// A sink's epoch that the transaction delivers, if any.
 	sink      catalog.ID
 	sinkEpoch uint64
@@ -44,6 +48,7 @@ func (d *dml) init(epoch, pos uint64) {
 	d.epochs = []epochPos{{epoch, pos}}
 	d.recent = map[catalog.ID]map[string]uint64{}
 	d.pins = map[uint64]int{}
+	d.kept = map[uint64]uint64{}
 }
 
 // conflictError says that a row was written by somebody else, at log position pos, after the statement had
@@ -81,6 +86,7 @@ type write struct {
 	rel    *catalog.Relation
 	chunks []*delta.Chunk
 	keys   []string // full store keys of all rows touched
+	checks []string // those that nobody else may have written since
 	read   uint64   // log position of the view that the rows were computed from
 }
 
@@ -91,24 +97,18 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64, reads 
 	d := &e.dml
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	rels := e.cfg.Catalog.Snapshot()
 	for _, w := range ws {
-		if stricter(rels.Relations[w.rel.ID], w.rel) {
-			return 0, nil, sqlerr.New(sqlerr.SerializationFailure, "could not serialize access due to a new constraint of table %q", w.rel.Name)
+		if err := e.stricterNow(w.rel); err != nil {
+			return 0, nil, err
 		}
-		recent := d.recent[w.rel.ID]
-		for _, k := range w.keys {
-			if at := recent[k]; at > w.read {
+		for _, k := range w.checks {
+			if at := d.writtenLocked(w.rel.ID, k); at > w.read {
 				return 0, nil, &conflictError{at}
 			}
 		}
 	}
-	for _, r := range reads {
-		for i := len(d.queue) - 1; i >= 0 && d.queue[i].pos > r.pos; i-- {
-			if q := d.queue[i]; r.has(q.table, q.key) {
-				return 0, nil, &conflictError{q.pos}
-			}
-		}
+	if err := d.readConflictLocked(reads); err != nil {
+		return 0, nil, err
 	}
 	pos, wait = e.cfg.Log.Enqueue(payload)
 	l := logged{pos: pos, chunks: make(map[catalog.ID][]*delta.Chunk, len(ws))}
@@ -132,7 +132,42 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64, reads 
 func (d *dml) written(id catalog.ID, k []byte) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.recent[id][string(k)]
+	return d.writtenLocked(id, string(k))
+}
+
+func (d *dml) writtenLocked(id catalog.ID, k string) uint64 {
+	at := d.recent[id][k]
+	for _, l := range d.large {
+		if l.pos > at && l.wrote(id, []byte(k)) {
+			at = l.pos
+		}
+	}
+	return at
+}
+
+// readConflictLocked finds a write of what was read since it was read.
+func (d *dml) readConflictLocked(reads []*readSet) error {
+	for _, r := range reads {
+		for i := len(d.queue) - 1; i >= 0 && d.queue[i].pos > r.pos; i-- {
+			if q := d.queue[i]; r.has(q.table, q.key) {
+				return &conflictError{q.pos}
+			}
+		}
+		for _, l := range d.large {
+			if l.pos > r.pos && l.touches(r) {
+				return &conflictError{l.pos}
+			}
+		}
+	}
+	return nil
+}
+
+// stricterNow fails when a table has got constraints since the definition that was written by.
+func (e *Engine) stricterNow(rel *catalog.Relation) error {
+	if stricter(e.cfg.Catalog.Snapshot().Relations[rel.ID], rel) {
+		return sqlerr.New(sqlerr.SerializationFailure, "could not serialize access due to a new constraint of table %q", rel.Name)
+	}
+	return nil
 }
 
 // stricter reports whether a table has got constraints since what was written by its older definition was computed.
@@ -153,13 +188,17 @@ func stricter(now, then *catalog.Relation) bool {
 	return false
 }
 
-// take gives an epoch all durable transactions that no earlier one had.
-func (d *dml) take(epoch, durable uint64) (pos uint64, chunks map[catalog.ID][]*delta.Chunk) {
+// take gives an epoch all durable transactions that no earlier one had, or one large one.
+func (d *dml) take(epoch, durable uint64) (pos uint64, chunks map[catalog.ID][]*delta.Chunk, large *largeWrite) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := 0
-	for n < len(d.pending) && d.pending[n].pos <= durable {
+	for n < len(d.pending) && d.pending[n].pos <= durable && large == nil {
 		l := d.pending[n]
+		if l.large != nil && n > 0 {
+			break
+		}
+		large = l.large
 		d.taken = l.pos
 		for id, c := range l.chunks {
 			if chunks == nil {
@@ -171,7 +210,25 @@ func (d *dml) take(epoch, durable uint64) (pos uint64, chunks map[catalog.ID][]*
 	}
 	d.pending = append([]logged(nil), d.pending[n:]...)
 	d.epochs = append(d.epochs, epochPos{epoch, d.taken})
-	return d.taken, chunks
+	return d.taken, chunks, large
+}
+
+func (d *dml) takenUpTo() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.taken
+}
+
+// committed returns the position of the last transaction that is durable.
+func (d *dml) committed(durable uint64) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := len(d.pending) - 1; i >= 0; i-- {
+		if d.pending[i].pos <= durable {
+			return d.pending[i].pos
+		}
+	}
+	return d.taken
 }
 
 // visible forgets what every job has left behind.
@@ -206,6 +263,7 @@ func (d *dml) forgetLocked() {
 	if n > 0 {
 		d.queue = append([]recentKey(nil), d.queue[n:]...)
 	}
+	d.large = slices.DeleteFunc(d.large, func(l *largeWrite) bool { return l.pos <= low })
 }
 
 // posOf returns the log position that an epoch reads up to; 0 for an epoch that every job has left behind
@@ -237,7 +295,7 @@ func (d *dml) idle() bool {
 	return len(d.pending) == 0
 }
 
-// txnFormat stands first in each log record. Then: number of tables; per table its id, schema version,
+// txnFormat stands first in the log record of a transaction (large.go has the others). Then: number of tables; per table its id, schema version,
 // number of rows, and per row the weight (varint), the image's length and the image. A transaction that
 // delivers an epoch of a sink into a table ends with the sink's id and the epoch. Numbers are uvarints.
 // See docs/format/log.md.
@@ -248,23 +306,35 @@ func encodeTxn(ws []write, sink catalog.ID, sinkEpoch uint64) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ws)))
 	var img []byte
 	for _, w := range ws {
-		b = binary.AppendUvarint(b, uint64(w.rel.ID))
-		b = binary.AppendUvarint(b, uint64(w.rel.SchemaVersion))
 		n := 0
 		for _, c := range w.chunks {
 			n += c.Len()
 		}
-		b = binary.AppendUvarint(b, uint64(n))
+		b = appendTable(b, w.rel, n)
 		for _, c := range w.chunks {
 			for k := range c.Len() {
 				i := c.Row(k)
 				img = row.AppendImage(img[:0], c.Cols, nil, i)
-				b = binary.AppendVarint(b, c.Weight(i))
-				b = binary.AppendUvarint(b, uint64(len(img)))
-				b = append(b, img...)
+				b = appendRow(b, img, c.Weight(i))
 			}
 		}
 	}
+	return appendSink(b, sink, sinkEpoch)
+}
+
+func appendTable(b []byte, rel *catalog.Relation, rows int) []byte {
+	b = binary.AppendUvarint(b, uint64(rel.ID))
+	b = binary.AppendUvarint(b, uint64(rel.SchemaVersion))
+	return binary.AppendUvarint(b, uint64(rows))
+}
+
+func appendRow(b, image []byte, weight int64) []byte {
+	b = binary.AppendVarint(b, weight)
+	b = binary.AppendUvarint(b, uint64(len(image)))
+	return append(b, image...)
+}
+
+func appendSink(b []byte, sink catalog.ID, sinkEpoch uint64) []byte {
 	if sink != 0 {
 		b = binary.AppendUvarint(b, uint64(sink))
 		b = binary.AppendUvarint(b, sinkEpoch)
@@ -307,14 +377,28 @@ func (r *txnReader) bytes(n uint64) []byte {
 	return out
 }
 
-// decodeTxn reads a log record; tables that are gone are left out.
+// errCorrupt says that a record is sound and makes no sense.
+var errCorrupt = fmt.Errorf("decode log record: corrupt data")
+
+// decodeTxn reads the record of a transaction; tables that are gone are left out.
 func decodeTxn(b []byte, rels *catalog.Snapshot) (l logged, err error) {
-	corrupt := fmt.Errorf("decode log record: corrupt data")
 	if len(b) == 0 || b[0] != txnFormat {
-		return l, corrupt
+		return l, errCorrupt
 	}
 	r := &txnReader{b: b[1:]}
 	l.chunks = map[catalog.ID][]*delta.Chunk{}
+	err = r.tables(rels, func(rel *catalog.Relation, c *delta.Chunk) error {
+		l.chunks[rel.ID] = append(l.chunks[rel.ID], c)
+		return nil
+	})
+	if err == nil {
+		l.sink, l.sinkEpoch = r.sink()
+	}
+	return l, err
+}
+
+// tables reads rows by table; f gets them in chunks.
+func (r *txnReader) tables(rels *catalog.Snapshot, f func(rel *catalog.Relation, c *delta.Chunk) error) error {
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		id, version, rows := catalog.ID(r.uvarint()), r.uvarint(), r.uvarint()
 		rel := rels.Relations[id]
@@ -334,38 +418,51 @@ func decodeTxn(b []byte, rels *catalog.Snapshot) (l logged, err error) {
 				vecs[i] = bld.Col(i)
 			}
 			if err := layout.DecodeImage(version, img, vecs); err != nil {
-				return l, err
+				return err
 			}
 			bld.EndRow(w)
 			if bld.Len() >= delta.BatchRows {
-				l.chunks[id] = append(l.chunks[id], bld.Take())
+				if err := f(rel, bld.Take()); err != nil {
+					return err
+				}
 			}
 		}
-		if rel != nil {
-			if c := bld.Take(); c != nil {
-				l.chunks[id] = append(l.chunks[id], c)
+		if rel == nil {
+			continue
+		}
+		if c := bld.Take(); c != nil {
+			if err := f(rel, c); err != nil {
+				return err
 			}
 		}
 	}
 	if r.bad {
-		return l, corrupt
+		return errCorrupt
 	}
-	if len(r.b) > 0 {
-		l.sink, l.sinkEpoch = catalog.ID(r.uvarint()), r.uvarint()
-	}
-	return l, nil
+	return nil
 }
 
-// replay queues the logged transactions after a position for the first epoch.
+// sink reads which epoch of which sink is delivered, 0 if none.
+func (r *txnReader) sink() (catalog.ID, uint64) {
+	if len(r.b) == 0 {
+		return 0, 0
+	}
+	return catalog.ID(r.uvarint()), r.uvarint()
+}
+
+// replay queues the logged transactions after a position for the first epochs.
 func (e *Engine) replay(after uint64) error {
 	snap := e.cfg.Catalog.Snapshot()
 	for rec, err := range e.cfg.Log.Records(after) {
 		if err != nil {
 			return fmt.Errorf("replay log: %w", err)
 		}
-		l, err := decodeTxn(rec.Payload, snap)
+		l, ok, err := e.replayRecord(rec, snap)
 		if err != nil {
 			return fmt.Errorf("replay log at %d: %w", rec.Pos, err)
+		}
+		if !ok {
+			continue
 		}
 		l.pos = rec.Pos
 		e.dml.pending = append(e.dml.pending, l)
@@ -374,6 +471,19 @@ func (e *Engine) replay(after uint64) error {
 		}
 	}
 	return nil
+}
+
+// replayRecord reads a record; not ok: it is no transaction, but a piece of one.
+func (e *Engine) replayRecord(rec wal.Record, snap *catalog.Snapshot) (l logged, ok bool, err error) {
+	switch {
+	case len(rec.Payload) > 0 && rec.Payload[0] == pieceFormat:
+		return l, false, nil
+	case len(rec.Payload) > 0 && rec.Payload[0] == markFormat:
+		l, err = e.replayLarge(rec, snap)
+	default:
+		l, err = decodeTxn(rec.Payload, snap)
+	}
+	return l, err == nil, err
 }
 
 // seen returns the log position that every job's last completed epoch holds.

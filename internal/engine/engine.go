@@ -104,6 +104,7 @@ type Engine struct {
 	early     []jobDelta // of jobs that joined since the last checkpoint barrier
 	committed uint64
 	saved     []catalog.ID // jobs in the last checkpoint
+	more      bool         // the last epoch did not take all that was logged
 
 	mu       sync.Mutex
 	sinks    map[catalog.ID]*delivery     // guarded by mu
@@ -167,13 +168,13 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	e.dml.init(last.Epoch, last.LogPos)
 	e.gate.init()
 	e.status.init()
-	e.startPos = cfg.Log.Durable()
 	if err := e.start(last); err != nil {
 		cancel()
 		e.stopJobs()
 		_ = e.tables.Close()
 		return nil, err
 	}
+	e.startPos = e.Logged()
 	e.wg.Add(1)
 	go e.coordinate() // Close waits
 	e.demand()        // makes what the log holds readable

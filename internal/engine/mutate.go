@@ -167,7 +167,8 @@ type mutation struct {
 	res       *Result
 }
 
-// begin opens the statement's view and source rows. All rows are read before the first is changed.
+// mutate opens the statement's view and gives do the source's rows. They are read while others are changed already: a view
+// does not see that.
 func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, checks []plan.Check, src plan.Node, ret []expr.Expr, q *Query,
 	do func(m *mutation, c *delta.Chunk) error) (*Result, error) {
 	ids := tablesOf(src)
@@ -194,17 +195,24 @@ func (e *Engine) mutate(ctx context.Context, txn *Txn, rel *catalog.Relation, ch
 	if m.checks, err = newChecker(rel, checks); err != nil {
 		return nil, err
 	}
-	chunks, err := e.all(ctx, src, snap.view, txn, q)
+	rows, err := e.run(ctx, src, nil, snap.view, txn, q)
 	if err != nil {
 		return nil, err
 	}
+	defer rows.Close()
 	m.w = txn.table(rel, q.Catalog, snap.view, snap.pos)
-	for _, c := range chunks {
+	for {
+		c, err := rows.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if c == nil {
+			return m.res, nil
+		}
 		if err := do(m, c); err != nil {
 			return nil, err
 		}
 	}
-	return m.res, nil
 }
 
 // all runs a query to its end.
@@ -379,7 +387,9 @@ func (m *mutation) insertRow(s *plan.Insert, c *delta.Chunk, i int, set []expr.P
 		return err
 	}
 	m.res.Count++
-	out.AppendRow(c, i, 1)
+	if len(m.returning) > 0 {
+		out.AppendRow(c, i, 1)
+	}
 	return nil
 }
 

@@ -260,10 +260,10 @@ func (s *scan) batch() (*delta.Chunk, error) {
 func (s *scan) Close() {}
 
 // Logged returns the log position up to which writes have been acknowledged, or are about to be.
-func (e *Engine) Logged() uint64 { return e.cfg.Log.Durable() }
+func (e *Engine) Logged() uint64 { return e.dml.committed(e.cfg.Log.Durable()) }
 
 // WaitLogged waits until everything logged so far can be read.
-func (e *Engine) WaitLogged(ctx context.Context) error { return e.WaitSeen(ctx, e.cfg.Log.Durable()) }
+func (e *Engine) WaitLogged(ctx context.Context) error { return e.WaitSeen(ctx, e.Logged()) }
 
 // WaitSeen waits until everything up to a log position can be read.
 func (e *Engine) WaitSeen(ctx context.Context, target uint64) error {

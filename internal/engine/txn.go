@@ -27,14 +27,17 @@ const (
 )
 
 // Txn collects a transaction's writes until Commit. Its reads see them. One goroutine.
+//
+// Up to largeBytes of writes are kept twice, in order as chunks for the log and the jobs and by key for the transaction's
+// own reads. A larger transaction keeps them by key only (see large.go).
 type Txn struct {
 	e      *Engine
 	level  Level
 	tables map[catalog.ID]*txnTable
 	order  []*txnTable
-	// undo says how to go back to a Mark; nothing is noted before the first one.
-	undo   []undo
-	marked bool
+	undo   []undo // how to go back to a Mark
+	bytes  int    // of keys and values written, roughly
+	large  bool
 	// sink and sinkEpoch mark a transaction that delivers an epoch of a CREATE SINK … INTO.
 	sink      catalog.ID
 	sinkEpoch uint64
@@ -47,33 +50,51 @@ type txnTable struct {
 	rel    *catalog.Relation
 	layout job.Layout
 	out    *delta.Builder
-	sealed []*delta.Chunk    // rows of out from before the last Mark
-	own    map[string][]byte // full key → stored value; nil: deleted
+	sealed []*delta.Chunk // rows of out from before the last Mark
+	own    change.Map     // full key → stored value, or deleted
+	marked int            // number of keys at the last Mark
 	read   uint64
 	unique []*uniqueKey
 }
 
-// undo is the former value of one key.
+// undo is the former state of one key.
 type undo struct {
 	x   *txnTable
-	key string
-	old []byte
-	had bool
+	was change.Saved
 }
 
 // Mark is a point in a transaction to go back to.
 type Mark struct {
-	undo, order int
-	sealed      []int // by place in order
+	undo int
+	rows []markedTable // by place in order
+}
+
+// markedTable is what a table's part of a transaction had when it was marked.
+type markedTable struct {
+	sealed int
+	keys   []int // its own, then those of its unique keys
+}
+
+// parts are the table and its unique keys.
+func (x *txnTable) parts() []*txnTable {
+	out := []*txnTable{x}
+	for _, u := range x.unique {
+		out = append(out, &u.txnTable)
+	}
+	return out
 }
 
 // Mark notes the present state. Marks taken later are void once the transaction has gone back before them.
 func (t *Txn) Mark() Mark {
-	t.marked = true
-	m := Mark{undo: len(t.undo), order: len(t.order)}
+	m := Mark{undo: len(t.undo)}
 	for _, x := range t.order {
 		x.seal()
-		m.sealed = append(m.sealed, len(x.sealed))
+		at := markedTable{sealed: len(x.sealed)}
+		for _, p := range x.parts() {
+			p.marked = p.own.Len()
+			at.keys = append(at.keys, p.marked)
+		}
+		m.rows = append(m.rows, at)
 	}
 	return m
 }
@@ -87,23 +108,24 @@ func (x *txnTable) seal() {
 // Rollback takes back what was written since a mark.
 func (t *Txn) Rollback(m Mark) {
 	for i := len(t.undo) - 1; i >= m.undo; i-- {
-		u := t.undo[i]
-		if u.had {
-			u.x.own[u.key] = u.old
-		} else {
-			delete(u.x.own, u.key)
-		}
+		t.undo[i].x.own.Restore(t.undo[i].was)
 	}
 	t.undo = t.undo[:m.undo]
 	for i, x := range t.order {
 		x.seal()
-		if i < m.order {
-			x.sealed = x.sealed[:m.sealed[i]]
+		if i >= len(m.rows) {
+			delete(t.tables, x.rel.ID)
 			continue
 		}
-		delete(t.tables, x.rel.ID)
+		if !t.large {
+			x.sealed = x.sealed[:m.rows[i].sealed]
+		}
+		for k, p := range x.parts() {
+			p.marked = m.rows[i].keys[k]
+			p.own.Shrink(p.marked)
+		}
 	}
-	t.order = t.order[:m.order]
+	t.order = t.order[:len(m.rows)]
 }
 
 // rows takes all rows written to the table.
@@ -125,16 +147,10 @@ func (t *Txn) Wrote(id catalog.ID) bool { return t.tables[id] != nil }
 func (t *Txn) Overlay(v *table.View, ids []catalog.ID) {
 	for _, id := range ids {
 		x := t.tables[id]
-		if x == nil || len(x.own) == 0 {
+		if x == nil || x.own.Len() == 0 {
 			continue
 		}
-		set := &change.Set{}
-		for k, val := range x.own {
-			at := len(set.Buf)
-			set.Buf = append(append(set.Buf, k...), val...)
-			set.Entries = append(set.Entries, change.Entry{Key: at, KeyLen: int32(len(k)), ValLen: int32(len(val)), Del: val == nil})
-		}
-		v.Overlay(x.rel.ID, set)
+		v.Overlay(x.rel.ID, x.own.Set.Clone())
 	}
 }
 
@@ -181,8 +197,7 @@ func (t *Txn) Abort() {
 func (t *Txn) table(rel *catalog.Relation, rels *catalog.Snapshot, v *table.View, pos uint64) *Writer {
 	x := t.tables[rel.ID]
 	if x == nil {
-		x = &txnTable{rel: rel, layout: job.NewLayout(rel), out: delta.NewBuilder(rel.Types()), own: map[string][]byte{}, read: pos,
-			unique: uniqueKeys(rel, rels)}
+		x = &txnTable{rel: rel, layout: job.NewLayout(rel), out: delta.NewBuilder(rel.Types()), read: pos, unique: uniqueKeys(rel, rels)}
 		t.tables[rel.ID] = x
 		t.order = append(t.order, x)
 	}
@@ -192,16 +207,28 @@ func (t *Txn) table(rel *catalog.Relation, rels *catalog.Snapshot, v *table.View
 
 // Writer changes one relation within a transaction.
 type Writer struct {
-	t    *Txn
-	x    *txnTable
-	view *table.View
-	k    []byte
-	val  []byte
+	t     *Txn
+	x     *txnTable
+	view  *table.View
+	k     []byte // key and, without a key, image of the row that keyOf was last asked for
+	val   []byte
+	of    *delta.Chunk
+	row   int
+	buf   []byte
+	asked int  // how often the view was asked for a row
+	blank bool // the view has no row of the relation
 }
+
+// manyAsked is how many rows are looked up one by one before it is found out whether there are any.
+const manyAsked = 32
 
 // keyOf computes the full store key of row i.
 func (w *Writer) keyOf(c *delta.Chunk, i int) {
+	if w.of == c && w.row == i {
+		return
+	}
 	x := w.x
+	w.of, w.row = c, i
 	w.k = key.AppendPrefix(w.k[:0], uint32(x.rel.ID), x.layout.VNode(c.Cols, i))
 	if len(x.layout.Key) > 0 {
 		w.k = row.AppendKey(w.k, c.Cols, x.layout.Key, i)
@@ -213,8 +240,18 @@ func (w *Writer) keyOf(c *delta.Chunk, i int) {
 }
 
 func (w *Writer) stored() ([]byte, bool, error) {
-	if v, ok := w.x.own[string(w.k)]; ok {
-		return v, v != nil, nil
+	if at := w.x.own.Find(w.k); at >= 0 {
+		e := w.x.own.Entries[at]
+		return w.x.own.ValueOf(e), !e.Del, nil
+	}
+	if w.asked++; w.asked == manyAsked {
+		var err error
+		if w.blank, err = w.view.Empty(w.x.rel.ID); err != nil {
+			return nil, false, err
+		}
+	}
+	if w.blank {
+		return nil, false, nil
 	}
 	return w.view.Get(w.x.rel.ID, w.k)
 }
@@ -239,42 +276,61 @@ func (w *Writer) Insert(c *delta.Chunk, i int) error { return w.change(c, i, 1) 
 func (w *Writer) Delete(c *delta.Chunk, i int) error { return w.change(c, i, -1) }
 
 func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
-	x := w.x
+	x, t := w.x, w.t
 	w.note(c, i, weight)
 	w.keyOf(c, i)
-	if w.t.marked {
-		old, had := x.own[string(w.k)]
-		w.t.undo = append(w.t.undo, undo{x, string(w.k), old, had})
-	}
-	if w.t.level > ReadCommitted {
-		if at := w.t.e.dml.written(x.rel.ID, w.k); at > x.read {
+	keyed := len(x.layout.Key) > 0
+	if t.level > ReadCommitted && (keyed || weight < 0) {
+		if at := t.e.dml.written(x.rel.ID, w.k); at > x.read {
 			return &conflictError{at} // no use in going on: the commit would find it
 		}
 	}
-	switch {
-	case len(x.layout.Key) > 0 && weight > 0:
-		x.own[string(w.k)] = x.layout.AppendValue(nil, c.Cols, i, 1)
-	case len(x.layout.Key) > 0:
-		x.own[string(w.k)] = nil
-	default:
+	n := int64(1)
+	if !keyed {
 		v, ok, err := w.stored()
 		if err != nil {
 			return err
 		}
-		n := weight
-		if ok {
+		if n = weight; ok {
 			n += int64(binary.LittleEndian.Uint64(v))
 		}
-		x.own[string(w.k)] = nil
-		if n > 0 {
-			x.own[string(w.k)] = x.layout.AppendValue(nil, c.Cols, i, n)
-		}
+	}
+	x.set(t, w, c, i, weight, n)
+	if t.large {
+		return nil
 	}
 	x.out.AppendRow(c, i, weight)
 	if x.out.Len() >= delta.BatchRows {
-		x.seal() // so that a bulk load is many chunks, and copied no more
+		x.seal() // so that many rows are many chunks, and copied no more
+	}
+	if t.bytes > largeBytes {
+		t.enlarge()
 	}
 	return nil
+}
+
+// set notes a change of the row whose key w has: keyed rows come or go, others weigh n from now on.
+func (x *txnTable) set(t *Txn, w *Writer, c *delta.Chunk, i int, weight, n int64) {
+	keyed := len(x.layout.Key) > 0
+	w.buf = w.buf[:0]
+	if !keyed || weight > 0 {
+		w.buf = x.layout.AppendValue(w.buf, c.Cols, i, n)
+	}
+	at := x.own.Find(w.k)
+	known := at >= 0
+	if known && at < x.marked {
+		t.undo = append(t.undo, undo{x, x.own.Save(at)})
+	}
+	at = x.own.Write(at, w.k, w.buf, keyed && weight < 0 || n <= 0)
+	t.bytes += len(w.k) + len(w.buf)
+	switch {
+	case !keyed:
+		x.own.Weigh(at, weight)
+	case !known && weight < 0:
+		w.buf = x.layout.AppendValue(w.buf[:0], c.Cols, i, 1)
+		x.own.Replaces(at, w.buf)
+		t.bytes += len(w.buf)
+	}
 }
 
 // Lock makes the commit fail if others have changed the relations after this moment.
@@ -305,43 +361,57 @@ func (t *Txn) Forget(id catalog.ID) {
 // error when somebody else changed a row first.
 func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 	defer t.Abort()
-	var ws []write
-	for _, x := range t.order {
-		cs := x.rows()
-		if len(cs) == 0 {
-			continue
-		}
-		w := write{rel: x.rel, chunks: cs, read: x.read, keys: make([]string, 0, len(x.own))}
-		for k := range x.own {
-			w.keys = append(w.keys, k)
-		}
-		for _, u := range x.unique {
-			for k := range u.own {
-				w.keys = append(w.keys, k)
-			}
-		}
-		ws = append(ws, w)
-	}
-	if len(ws) == 0 && t.sink == 0 {
-		return 0, nil
-	}
-	if p := t.e.failed.Load(); p != nil {
+	if p := t.e.failed.Load(); p != nil && (len(t.order) > 0 || t.sink != 0) {
 		return 0, sqlerr.New(sqlerr.IOError, "the server cannot write checkpoints and takes no more changes").WithCause(*p)
 	}
 	reads := t.locks
 	if t.level == Serializable && t.fixed != nil {
 		reads = append(slices.Clone(reads), &t.fixed.reads)
 	}
+	if t.large {
+		return t.commitLarge(ctx, reads)
+	}
+	var ws []write
+	for _, x := range t.order {
+		if cs := x.rows(); len(cs) > 0 {
+			ws = append(ws, x.write(cs))
+		}
+	}
+	if len(ws) == 0 && t.sink == 0 {
+		return 0, nil
+	}
 	pos, wait, err := t.e.appendTxn(ws, t.sink, t.sinkEpoch, reads)
 	if err != nil {
 		return 0, err
 	}
 	if err := wait(); err != nil {
-		return 0, sqlerr.New(sqlerr.IOError, "could not write the log: %v", err).WithCause(err)
+		return 0, logError(err)
 	}
 	t.e.demand()
 	return pos, nil
 }
+
+func logError(err error) error {
+	return sqlerr.New(sqlerr.IOError, "could not write the log: %v", err).WithCause(err)
+}
+
+// write lists what a table's part of a small transaction has changed.
+func (x *txnTable) write(cs []*delta.Chunk) write {
+	w := write{rel: x.rel, chunks: cs, read: x.read}
+	for _, p := range x.parts() {
+		for i, e := range p.own.Entries {
+			k := string(p.own.KeyOf(e))
+			if w.keys = append(w.keys, k); p.binds(i) {
+				w.checks = append(w.checks, k)
+			}
+		}
+	}
+	return w
+}
+
+// binds reports whether another transaction's write of a key, unseen by this one, is in its way. Rows without a key that only
+// come are added to whatever is there.
+func (x *txnTable) binds(i int) bool { return len(x.layout.Key) > 0 || x.own.Net(i) < 0 }
 
 // Conflict returns the log position of the write that made a commit fail, because it changed a row that the
 // transaction had read.

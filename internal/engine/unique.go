@@ -34,7 +34,7 @@ func uniqueKeys(rel *catalog.Relation, rels *catalog.Snapshot) []*uniqueKey {
 		if c.Kind != catalog.UniqueKey || idx == nil {
 			continue
 		}
-		u := &uniqueKey{con: c, txnTable: txnTable{rel: idx, layout: job.NewLayout(idx), own: map[string][]byte{}}}
+		u := &uniqueKey{con: c, txnTable: txnTable{rel: idx, layout: job.NewLayout(idx)}}
 		for _, id := range c.Columns {
 			k, _ := rel.ColumnAt(id)
 			u.cols = append(u.cols, k)
@@ -115,15 +115,7 @@ func (w *Writer) note(c *delta.Chunk, i int, weight int64) {
 		at := &Writer{t: w.t, x: &u.txnTable, view: w.view}
 		p := u.part(c)
 		at.keyOf(p, i)
-		if w.t.marked {
-			old, had := u.own[string(at.k)]
-			w.t.undo = append(w.t.undo, undo{&u.txnTable, string(at.k), old, had})
-		}
-		if weight < 0 {
-			u.own[string(at.k)] = nil
-		} else {
-			u.own[string(at.k)] = u.layout.AppendValue(nil, p.Cols, i, 1)
-		}
+		u.set(w.t, at, p, i, weight, 1)
 	}
 }
 

@@ -117,6 +117,12 @@ func (s *Store) Apply(id catalog.ID, l *Layer) {
 	}
 }
 
+// ApplyAt is Apply of a layer that was made, and sorted, before its epoch was known.
+func (s *Store) ApplyAt(id catalog.ID, l *Layer, epoch uint64) {
+	l.Epoch, l.First = epoch, epoch
+	s.Apply(id, l)
+}
+
 const (
 	mergeLayers = 12   // more small layers than this are merged
 	mergeRows   = 1024 // layers up to this many entries count as small
@@ -469,6 +475,17 @@ func (v *View) Scan(id catalog.ID, lo, hi []byte, f func(key, value []byte) bool
 		more = m.next()
 	}
 	return err
+}
+
+// Empty reports whether the view has no row of a relation.
+func (v *View) Empty(id catalog.ID) (bool, error) {
+	empty := true
+	lo, hi := Range(id)
+	err := v.Scan(id, lo, hi, func(_, _ []byte) bool {
+		empty = false
+		return false
+	})
+	return empty, err
 }
 
 // Range returns the bounds of a relation's rows.
