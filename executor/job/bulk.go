@@ -19,7 +19,7 @@ func (j *Job) TakesBulk() bool { return j.bulk }
 // takesBulk is TakesBulk of a plan: a table that keeps what DML writes, and nothing in between.
 func takesBulk(n plan.Node) bool {
 	m, ok := n.(*plan.Materialize)
-	if !ok || m.Commands || m.OnConflict != "" || plan.AppendOnly(m.Input) {
+	if !ok || m.Commands || m.Captured || m.OnConflict != "" || plan.AppendOnly(m.Input) {
 		return false
 	}
 	in := m.Input

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -222,15 +223,38 @@ func (c *copyIn) consume(ctx context.Context, end bool) error {
 
 // record returns the length of the first complete record, its line end included; 0: more is needed.
 func (c *copyIn) record(b []byte, end bool) int {
+	if !c.f.csv {
+		return textRecord(b, end)
+	}
 	inQuotes := false
 	for i := 0; i < len(b); i++ {
 		switch {
-		case c.f.csv && b[i] == c.f.quote:
+		case b[i] == c.f.quote:
 			inQuotes = !inQuotes
-		case !c.f.csv && b[i] == '\\':
-			i++
 		case b[i] == '\n' && !inQuotes:
 			return i + 1
+		}
+	}
+	if end {
+		return len(b)
+	}
+	return 0
+}
+
+// textRecord is record of the text format, where a backslash takes the meaning from a line end.
+func textRecord(b []byte, end bool) int {
+	for from := 0; ; {
+		n := bytes.IndexByte(b[from:], '\n')
+		if n < 0 {
+			break
+		}
+		n += from
+		slashes := 0
+		for slashes < n && b[n-1-slashes] == '\\' {
+			slashes++
+		}
+		if from = n + 1; slashes%2 == 0 {
+			return from
 		}
 	}
 	if end {
@@ -299,9 +323,13 @@ func trimEOL(b []byte) []byte {
 	return b
 }
 
-// split cuts a record into fields. The fields alias c.scr.
+// split cuts a record into fields. The fields alias c.scr or the record.
 func (c *copyIn) split(rec []byte) error {
 	c.fields, c.nulls, c.scr = c.fields[:0], c.nulls[:0], c.scr[:0]
+	if !c.f.csv && bytes.IndexByte(rec, '\\') < 0 && len(rec) > 0 {
+		c.splitPlain(rec)
+		return nil
+	}
 	type span struct {
 		from, to int
 		null     bool
@@ -341,6 +369,22 @@ func (c *copyIn) split(rec []byte) error {
 		c.fields, c.nulls = nil, nil
 	}
 	return nil
+}
+
+// splitPlain is split where nothing is escaped.
+func (c *copyIn) splitPlain(rec []byte) {
+	for {
+		n := bytes.IndexByte(rec, c.f.delim)
+		if n < 0 {
+			n = len(rec)
+		}
+		c.fields = append(c.fields, rec[:n:n])
+		c.nulls = append(c.nulls, string(rec[:n]) == c.f.null)
+		if n == len(rec) {
+			return
+		}
+		rec = rec[n+1:]
+	}
 }
 
 // quoted reads a quoted CSV field after its opening quote and returns how much it read.

@@ -303,14 +303,17 @@ func (d Dec) ApplyTypmod(typmod int32) (Dec, error) {
 	return d.ApplyPrecision((typmod-4)>>16, (typmod-4)&0x7ff^1024-1024)
 }
 
+func fieldOverflow() *sqlerr.Error {
+	return sqlerr.New(sqlerr.NumericValueOutOfRange, "numeric field overflow")
+}
+
 // ApplyPrecision rounds d to numeric(precision, scale); the scale may be negative. Error: 22003.
 func (d Dec) ApplyPrecision(precision, scale int32) (Dec, error) {
 	if d.form == nan {
 		return d, nil
 	}
-	overflow := sqlerr.New(sqlerr.NumericValueOutOfRange, "numeric field overflow")
 	if d.form != finite {
-		return Dec{}, overflow.WithDetail("A field with precision %d, scale %d cannot hold an infinite value.", precision, scale)
+		return Dec{}, fieldOverflow().WithDetail("A field with precision %d, scale %d cannot hold an infinite value.", precision, scale)
 	}
 	r, err := d.atScale(scale, true)
 	if err != nil {
@@ -322,7 +325,7 @@ func (d Dec) ApplyPrecision(precision, scale int32) (Dec, error) {
 		if limit != 0 {
 			bound = "10^" + strconv.Itoa(int(limit))
 		}
-		return Dec{}, overflow.WithDetail(
+		return Dec{}, fieldOverflow().WithDetail(
 			"A field with precision %d, scale %d must round to an absolute value less than %s.", precision, scale, bound)
 	}
 	return r, nil

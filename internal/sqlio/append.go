@@ -57,8 +57,19 @@ func appendParsedMod(v *delta.Vec, text []byte, s *Settings) error {
 		}
 		v.AppendDec(d)
 		return nil
-	case t.Kind == sqltypes.KVarchar && t.Mod == 0:
+	case (t.Kind == sqltypes.KVarchar || t.Kind == sqltypes.KBpchar) && t.Mod <= 0:
 		v.AppendBytes(text)
+		return nil
+	case t.Kind == sqltypes.KVarchar, t.Kind == sqltypes.KBpchar:
+		fit := FitVarchar
+		if t.Kind == sqltypes.KBpchar {
+			fit = FitBpchar
+		}
+		b, err := fit(text, int(t.Typmod())-4, false)
+		if err != nil {
+			return err
+		}
+		v.AppendBytes(b)
 		return nil
 	case t.Phys() == sqltypes.PhysInt64 && t.Mod == 0:
 		x, err := parseIntKind(t, view(text), s)
