@@ -13,7 +13,9 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/blackhole"
 	"github.com/millrace/millrace/connector/datagen"
+	"github.com/millrace/millrace/connector/jdbc"
 	"github.com/millrace/millrace/connector/kafka"
+	"github.com/millrace/millrace/connector/mysqlsink"
 	"github.com/millrace/millrace/connector/nexmark"
 	"github.com/millrace/millrace/connector/option"
 	"github.com/millrace/millrace/connector/pgsink"
@@ -36,7 +38,9 @@ func Sinks() map[string]connector.Sink {
 	return map[string]connector.Sink{
 		"blackhole": blackhole.Sink{},
 		"fs":        posixfs.Sink{}, // RisingWave's name for it
+		"jdbc":      jdbc.Sink{},
 		"kafka":     kafka.Sink{},
+		"mysql":     mysqlsink.Sink{},
 		"posix_fs":  posixfs.Sink{},
 		"postgres":  pgsink.Sink{},
 	}

@@ -23,6 +23,17 @@ type jsonEncoder struct {
 	buf      []byte
 }
 
+// JSONValues writes single values as JSON, as rows hold them.
+type JSONValues struct{ e jsonEncoder }
+
+// NewJSONValues returns a writer of values for a sink.
+func NewJSONValues(s *sqlio.Settings) *JSONValues {
+	return &JSONValues{jsonEncoder{settings: outputSettings(s)}}
+}
+
+// Append appends the value of row i.
+func (x *JSONValues) Append(dst []byte, v *delta.Vec, i int) []byte { return x.e.value(dst, v, i) }
+
 // newJSONEncoder writes the columns cols of spec.
 func newJSONEncoder(spec *connector.SinkSpec, cols []int) *jsonEncoder {
 	e := &jsonEncoder{cols: cols, settings: outputSettings(spec.Settings)}

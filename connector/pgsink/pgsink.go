@@ -17,10 +17,7 @@ package pgsink
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -28,7 +25,6 @@ import (
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/sqlsink"
-	"github.com/millrace/millrace/internal/sqlerr"
 )
 
 // connectWithin bounds the making of a connection.
@@ -80,7 +76,7 @@ func connect(ctx context.Context, o *sqlsink.Options, name string) (*pgx.Conn, e
 		return nil, o.Unreachable("PostgreSQL", err)
 	}
 	if strings.HasPrefix(o.SSLMode, "verify-") {
-		if c.TLSConfig, err = verified(o, o.SSLMode == "verify-full"); err != nil {
+		if c.TLSConfig, err = o.Verified(); err != nil {
 			return nil, err
 		}
 	}
@@ -97,31 +93,6 @@ func connect(ctx context.Context, o *sqlsink.Options, name string) (*pgx.Conn, e
 		return nil, o.Unreachable("PostgreSQL", err)
 	}
 	return conn, nil
-}
-
-// verified is the TLS configuration that checks the server's certificate, and its name when full.
-func verified(o *sqlsink.Options, full bool) (*tls.Config, error) {
-	c := &tls.Config{ServerName: o.Host, MinVersion: tls.VersionTLS12}
-	if o.SSLRootCert != "" {
-		pem, err := os.ReadFile(o.SSLRootCert)
-		c.RootCAs = x509.NewCertPool()
-		if err != nil || !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, sqlerr.New(sqlerr.InvalidParameterValue, "option \"ssl.root.cert\" names %q, which holds no certificate", o.SSLRootCert).WithCause(err)
-		}
-	}
-	if !full {
-		roots := c.RootCAs
-		c.InsecureSkipVerify = true // the name only: the chain is verified here
-		c.VerifyConnection = func(s tls.ConnectionState) error {
-			between := x509.NewCertPool()
-			for _, cert := range s.PeerCertificates[1:] {
-				between.AddCert(cert)
-			}
-			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
-			return err
-		}
-	}
-	return c, nil
 }
 
 // closeConn ends a session, politely if the server answers.
