@@ -38,6 +38,9 @@ type SourceSpec struct {
 	Logger   *slog.Logger
 	// Instance names this very source for ever, for what it makes upstream: the cluster's id and the source's.
 	Instance string
+	// Reader names the job that reads the source, for ever: the cluster's id and the job's. Several jobs may read one source, and
+	// each split of it is then read by each of them. "" in Validate.
+	Reader string
 	// Limit, when set, is how many rows a batch should have at the most now; see BatchRows.
 	Limit func() int
 }

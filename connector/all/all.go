@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/connector/jdbc"
 	"github.com/millrace/millrace/connector/kafka"
 	"github.com/millrace/millrace/connector/mysqlsink"
+	"github.com/millrace/millrace/connector/nats"
 	"github.com/millrace/millrace/connector/nexmark"
 	"github.com/millrace/millrace/connector/option"
 	"github.com/millrace/millrace/connector/pgsink"
@@ -28,6 +29,7 @@ func Sources() map[string]connector.Source {
 	return map[string]connector.Source{
 		"datagen":  datagen.Source{},
 		"kafka":    kafka.Source{},
+		"nats":     nats.Source{},
 		"nexmark":  nexmark.Source{},
 		"posix_fs": posixfs.Source{},
 	}
@@ -41,6 +43,7 @@ func Sinks() map[string]connector.Sink {
 		"jdbc":      jdbc.Sink{},
 		"kafka":     kafka.Sink{},
 		"mysql":     mysqlsink.Sink{},
+		"nats":      nats.Sink{},
 		"posix_fs":  posixfs.Sink{},
 		"postgres":  pgsink.Sink{},
 	}

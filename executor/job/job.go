@@ -63,6 +63,7 @@ type Config struct {
 	Report      func(weight int64, err *sqlerr.Error)
 	Late        func(rows int) // rows below a watermark that an operator has acted on
 	Quarantine  func([]connector.RecordError)
+	Reader      string                                     // names the job for ever, for what a source makes outside for it
 	Throttle    func(source catalog.ID) *throttle.Throttle // default: nothing is slowed down
 	// Capture is for the job of a source that captures tables; CaptureLog finds the changelog that feeds a captured table.
 	Capture    *CaptureConfig
@@ -630,6 +631,7 @@ func (b *builder) source(n *plan.SourceScan, scan *sourceScan, in *instance, nod
 	spec := &connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Columns: n.Fields,
 		PrimaryKey: pk, Cols: n.Cols, Settings: b.cfg.Settings, Logger: b.cfg.Logger}
 	slow := b.throttle(n.Source)
+	spec.Reader = b.cfg.Reader
 	spec.Limit = func() int { return slow.Batch(delta.BatchRows) }
 	b.job.sources = append(b.job.sources, &sourcePump{src: src, spec: spec, slow: slow, index: in.index, n: in.width,
 		scan: scan, edge: edge, activity: b.cfg.Activity, opened: b.cfg.Store != nil,

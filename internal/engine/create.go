@@ -48,6 +48,7 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 		Late:       func(rows int) { e.status.lateRows(id, rows) },
 		Quarantine: func(recs []connector.RecordError) { e.status.quarantined(id, recs) },
 		SinkRoot:   e.sinkRoot(rel),
+		Reader:     fmt.Sprintf("%s-%d", e.cfg.ClusterID, id),
 		Throttle:   func(source catalog.ID) *throttle.Throttle { return e.sourceThrottle(id, source) },
 		Instance:   e.instance(rel.ID),
 		Capture:    e.captureConfig(rel),
