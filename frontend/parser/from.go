@@ -118,6 +118,7 @@ func (p *parser) tablePrimary() TableRef {
 
 // fromQuery parses ((…)) that leads to a query: a subquery, or a join that begins with one.
 func (p *parser) fromQuery(loc Loc, lateral bool) TableRef {
+	at := p.loc()
 	q, join := p.queryOrJoin()
 	if q == nil {
 		if lateral {
@@ -125,7 +126,22 @@ func (p *parser) fromQuery(loc Loc, lateral bool) TableRef {
 		}
 		return p.joinAlias(join)
 	}
-	return &SubqueryRef{Loc: loc, Lateral: lateral, Query: q, Alias: p.optAlias()}
+	return &SubqueryRef{Loc: loc, Lateral: lateral, Query: q, Alias: p.subqueryAlias(at, q)}
+}
+
+// subqueryAlias parses the alias of a subquery, which it must have.
+func (p *parser) subqueryAlias(at Loc, q *Query) *Alias {
+	a := p.optAlias()
+	if a != nil {
+		return a
+	}
+	what, example := "subquery", "SELECT"
+	if _, ok := q.Body.(*Values); ok {
+		what, example = "VALUES", "VALUES"
+	}
+	p.raise(sqlerr.New(sqlerr.SyntaxError, "%s in FROM must have an alias", what).At(at.Pos).
+		WithHint("For example, FROM (%s ...) [AS] foo.", example))
+	return nil
 }
 
 // queryOrJoin parses ( … ) where parensLeadToQuery: either a query, or a join.
@@ -151,7 +167,7 @@ func (p *parser) queryOrJoin() (*Query, TableRef) {
 		return q, nil
 	}
 	if q != nil {
-		ref = &SubqueryRef{Loc: loc, Query: q, Alias: p.optAlias()}
+		ref = &SubqueryRef{Loc: loc, Query: q, Alias: p.subqueryAlias(loc, q)}
 	} else {
 		ref = p.joinAlias(ref)
 	}

@@ -97,7 +97,7 @@ SELECT * FROM a LEFT JOIN b JOIN c ON x LEFT JOIN d ON y ON z
 SELECT * FROM (a JOIN b ON true), ((a JOIN b USING (x))) CROSS JOIN c, (a CROSS JOIN b) AS ab, (a JOIN (b JOIN c ON true) ON true)
 SELECT * FROM a JOIN b USING (x) AS j
 SELECT * FROM (SELECT 1) AS x, (SELECT 2) y (a), (VALUES (1, 2), (3, 4)) AS v (a, b), LATERAL (SELECT a) z, ((SELECT 1)) AS w, (TABLE t) tt
-SELECT * FROM (SELECT 1), (SELECT 2)
+SELECT * FROM (SELECT 1) AS a, (SELECT 2) b
 SELECT * FROM ((SELECT 1) UNION (SELECT 2)) AS u, ((SELECT 1) AS a CROSS JOIN b), ((SELECT 1) a JOIN (SELECT 2) b ON true) AS j, (((SELECT 1)) UNION SELECT 2) q
 SELECT * FROM (WITH a AS (SELECT 1) SELECT * FROM a) x, ((SELECT 1 ORDER BY 1) LIMIT 1) y
 SELECT * FROM generate_series(1, 10) AS g, s.f(1) AS x (a, b), f(1) WITH ORDINALITY AS t (a, n), LATERAL unnest(a) u, unnest(a, b)
