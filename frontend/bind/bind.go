@@ -51,12 +51,17 @@ type Env struct {
 	// Used collects the relations and types that the statement names, each once, in order of appearance. What
 	// a named view is made of is not among them.
 	Used []catalog.ID
+	// Access collects what the statement does to relations, those below the views that it names included.
+	Access []*Access
+	// MayUse tells whether the user may look into a schema; nil: into all.
+	MayUse func(schema string) bool
 	// Changes collects the data-modifying statements of WITH, in order; the plan reads their rows as Returned.
 	Changes []*plan.Change
 
 	// Locks is the locking clause of the query, such as FOR UPDATE; "": none.
 	Locks string
 
+	as      string       // whose rights count; see Access
 	views   int          // nesting of view expansions
 	calling []catalog.ID // functions being expanded
 }

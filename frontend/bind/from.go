@@ -159,6 +159,7 @@ func (b *binder) relation(name parser.Name, sc *scope) *frame {
 	if r == nil {
 		b.missingRelation(name, sc)
 	}
+	b.access(r.ID, 'r')
 	f := newFrame(b.scan(r, name.Pos), r.Name, r.Schema)
 	f.items[0].primary = r.PrimaryKey
 	return f
@@ -179,6 +180,9 @@ func (b *binder) lookup(name parser.Name) (*catalog.Relation, *plan.SystemScan) 
 	if schema := name.Schema(); schema != "" {
 		if sys := b.system(schema, last); sys != nil {
 			return nil, sys
+		}
+		if b.env.Catalog.Schemas[schema] != nil {
+			b.env.mayUse(schema, name.Pos)
 		}
 		r, _ := b.env.Catalog.Find(schema, last)
 		return r, nil
@@ -327,6 +331,7 @@ func renumber(cols, at []int) ([]int, bool) {
 func (b *binder) view(r *catalog.Relation, pos int) plan.Node {
 	env := *b.env
 	env.Params, env.Used = nil, nil
+	env.as, env.MayUse = r.Owner, nil
 	if env.views++; env.views > maxDepth/4 {
 		fail(sqlerr.New(sqlerr.StatementTooComplex, "stack depth limit exceeded").At(pos))
 	}
@@ -334,6 +339,7 @@ func (b *binder) view(r *catalog.Relation, pos int) plan.Node {
 		env.SearchPath = splitPath(path)
 	}
 	n, err := viewPlan(&env, r)
+	b.env.Access = env.Access
 	if err != nil {
 		var e *sqlerr.Error
 		if errors.As(err, &e) {

@@ -20,6 +20,7 @@ func Insert(env *Env, s *parser.InsertStmt) (out *plan.Insert, err error) {
 
 func (b *binder) insert(s *parser.InsertStmt, outer *scope, top bool) *plan.Insert {
 	r := b.writable(s.Table, "insert into")
+	access := b.access(r.ID, 'a')
 	out := &plan.Insert{Table: r, Checks: b.checks(r)}
 	if s.With != nil {
 		outer = b.with(s.With, outer, top)
@@ -32,10 +33,11 @@ func (b *binder) insert(s *parser.InsertStmt, outer *scope, top bool) *plan.Inse
 		name = s.Alias
 	}
 	if s.OnConflict != nil {
-		b.onConflict(out, s, name)
+		b.onConflict(out, s, name, access)
 	}
 	if s.Returning != nil {
 		f := newFrame(&plan.Values{Out: columnsOf(r)}, name, "")
+		f.items[0].access = access
 		out.Returning, out.ReturningNames = b.returning(s.Returning, f)
 	}
 	return out
@@ -225,8 +227,11 @@ func (b *binder) insertValues(r *catalog.Relation, v *parser.Values, cols []int,
 }
 
 // onConflict binds ON CONFLICT: the arbiter is the primary key or a unique one.
-func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string) {
+func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string, access *Access) {
 	oc, r := s.OnConflict, out.Table
+	if oc.Targets != nil {
+		access.need('r')
+	}
 	b.arbiter(out, oc, r)
 	if oc.Update == nil {
 		out.Conflict = 'N'
@@ -237,9 +242,10 @@ func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string)
 			WithHint("For example, ON CONFLICT (column_name)."))
 	}
 	out.Conflict = 'U'
+	access.need('w')
 	width := len(r.Columns)
 	f := newFrame(&plan.Values{Out: append(columnsOf(r), columnsOf(r)...)}, name, "")
-	old := &item{name: name, cols: f.items[0].cols[:width]}
+	old := &item{name: name, cols: f.items[0].cols[:width], access: access}
 	excluded := &item{name: "excluded", cols: f.items[0].cols[width:]}
 	f.items = []*item{old, excluded}
 	f.cols = f.cols[:width]

@@ -36,6 +36,7 @@ func (b *binder) locking(q *parser.Query) {
 			}
 		}
 		b.env.Locks = what
+		b.lockAccess(s.From)
 	}
 }
 

@@ -56,7 +56,7 @@ func (m *merging) join(s *parser.MergeStmt, outer *scope) {
 	src := m.tableRef(s.Using, outer, outer)
 	target := newFrame(appendColumns(logical.Scan(m.r), []expr.Expr{expr.True()}), m.r.Name, m.r.Schema)
 	it := target.items[0]
-	it.primary = m.r.PrimaryKey
+	it.primary, it.access = m.r.PrimaryKey, m.access(m.r.ID, 0)
 	if s.Alias != "" {
 		it.rel, it.name, it.schema = m.r.Name, s.Alias, ""
 	}
@@ -96,9 +96,13 @@ func (m *merging) when(w parser.MergeWhen) {
 	var row []expr.Expr
 	switch w.Action {
 	case parser.MergeUpdate:
+		m.access(m.r.ID, 'w')
 		row = m.updated(w, sc)
 	case parser.MergeInsert:
+		m.access(m.r.ID, 'a')
 		row = m.inserted(w, sc)
+	case parser.MergeDelete:
+		m.access(m.r.ID, 'd')
 	}
 	m.conds, m.kinds, m.rows = append(m.conds, cond), append(m.kinds, w.Action), append(m.rows, row)
 }

@@ -211,6 +211,7 @@ func (b *binder) expandBody(fn *catalog.Function, pos int) (n plan.Node, scope i
 		fail(unsupported(pos, "", "recursive function %q is not supported", fn.Name))
 	}
 	b.use(fn.ID)
+	b.access(fn.ID, 'X')
 	outer := b.env
 	env := *outer
 	env.Params, env.Used = nil, nil
@@ -219,7 +220,7 @@ func (b *binder) expandBody(fn *catalog.Function, pos int) (n plan.Node, scope i
 		env.SearchPath = splitPath(fn.SearchPath)
 	}
 	b.env = &env
-	defer func() { b.env = outer }()
+	defer func() { outer.Access, b.env = env.Access, outer }()
 	defer func() {
 		switch r := recover().(type) {
 		case nil:

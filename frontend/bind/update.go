@@ -23,7 +23,7 @@ func (b *binder) update(s *parser.UpdateStmt, outer *scope, top bool) *plan.Upda
 	if s.With != nil {
 		outer = b.with(s.With, outer, top)
 	}
-	f := b.targetFrame(r, s.Alias, s.From, outer)
+	f := b.targetFrame(r, 'w', s.Alias, s.From, outer)
 	sc := b.newScope(f, outer)
 	if s.Where != nil {
 		f.node = b.filter(f.node, sc.id, b.ctx(sc, "WHERE").cond(s.Where, "WHERE"))
@@ -96,10 +96,10 @@ func (f *frame) width() int {
 	return top
 }
 
-// targetFrame is the frame of a changed table, first, and the other FROM items.
-func (b *binder) targetFrame(r *catalog.Relation, alias string, from []parser.TableRef, outer *scope) *frame {
+// targetFrame is the frame of a changed table, first, and the other FROM items. right is what the change needs.
+func (b *binder) targetFrame(r *catalog.Relation, right byte, alias string, from []parser.TableRef, outer *scope) *frame {
 	f := newFrame(logical.Scan(r), r.Name, r.Schema)
-	f.items[0].primary = r.PrimaryKey
+	f.items[0].primary, f.items[0].access = r.PrimaryKey, b.access(r.ID, right)
 	if alias != "" {
 		f.items[0].rel, f.items[0].name, f.items[0].schema = r.Name, alias, ""
 	}
@@ -180,7 +180,7 @@ func (b *binder) delete(s *parser.DeleteStmt, outer *scope, top bool) *plan.Dele
 	if s.With != nil {
 		outer = b.with(s.With, outer, top)
 	}
-	f := b.targetFrame(r, s.Alias, s.Using, outer)
+	f := b.targetFrame(r, 'd', s.Alias, s.Using, outer)
 	sc := b.newScope(f, outer)
 	visible := f.width()
 	if s.Where != nil {

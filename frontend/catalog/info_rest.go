@@ -96,32 +96,6 @@ func columnUsageRows(w *writer, f *facts) {
 	}
 }
 
-func enabledRoleRows(w *writer, f *facts) {
-	w.add(row{"role_name": f.session.User()})
-}
-
-// privilegeRows fills table_privileges and role_table_grants: an owner holds everything.
-func privilegeRows(w *writer, f *facts) {
-	grant := func(owner, schema, table, privilege string) {
-		w.add(row{"grantor": owner, "grantee": owner, "table_catalog": f.snap.Database, "table_schema": schema, "table_name": table,
-			"privilege_type": privilege, "is_grantable": "YES", "with_hierarchy": yesNo(privilege == "SELECT")})
-	}
-	for _, r := range f.y.relations {
-		grant(f.owner(), r.schema, r.name, "SELECT")
-	}
-	for _, r := range f.relations() {
-		switch r.Kind {
-		case catalog.Table:
-			for _, p := range []string{"INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"} {
-				grant(r.Owner, r.Schema, r.Name, p)
-			}
-		case catalog.Index:
-		default:
-			grant(r.Owner, r.Schema, r.Name, "SELECT")
-		}
-	}
-}
-
 // eachRoutine calls fn for what routines lists: everything but aggregates, window functions and what only types use.
 func (f *facts) eachRoutine(fn func(p *proc, schema string)) {
 	for _, p := range library().procs {

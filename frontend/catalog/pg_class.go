@@ -55,7 +55,7 @@ func classRows(w *writer, f *facts) {
 		w.add(row{"oid": r.ID, "relname": r.Name, "relnamespace": f.schemaOID(r.Schema), "relowner": f.roleOID(r.Owner),
 			"relam": amOf(kind), "relfilenode": fileOf(kind, int64(r.ID)), "reltuples": -1, "relpersistence": "p", "relkind": kind,
 			"relnatts": natts, "relchecks": checksOf(r), "relhasindex": hasPkey(r) || len(f.snap.Indexes(r.ID)) > 0, "relhasrules": r.Kind == catalog.View || r.Kind == catalog.MatView,
-			"relispopulated": !r.Creating, "relreplident": replident(r)})
+			"relispopulated": !r.Creating, "relreplident": replident(r), "relacl": aclItems(r.Protected())})
 		if hasPkey(r) {
 			w.add(row{"oid": pkeyOID(r), "relname": f.pkeyName(r), "relnamespace": f.schemaOID(r.Schema), "relowner": f.roleOID(r.Owner),
 				"relam": oidBtree, "relfilenode": pkeyOID(r), "reltuples": -1, "relpersistence": "p", "relkind": "i",
@@ -172,7 +172,7 @@ func fixedNamespace(w *writer, _ *System) {
 
 func namespaceRows(w *writer, f *facts) {
 	for _, s := range f.schemas() {
-		w.add(row{"oid": s.ID, "nspname": s.Name, "nspowner": f.roleOID(s.Owner)})
+		w.add(row{"oid": s.ID, "nspname": s.Name, "nspowner": f.roleOID(s.Owner), "nspacl": aclItems(s.Protected())})
 	}
 }
 

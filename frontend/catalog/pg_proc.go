@@ -26,6 +26,7 @@ func procRows(w *writer, f *facts) {
 		if u.Defaults != nil {
 			r["proargdefaults"] = strings.Join(u.Defaults, ", ")
 		}
+		r["proacl"] = aclItems(u.Protected())
 		w.add(r)
 	}
 }

@@ -4,14 +4,14 @@ package catalog
 
 func authidRows(w *writer, f *facts) {
 	for _, u := range f.users() {
-		w.add(row{"oid": f.roleOID(u.Name), "rolname": u.Name, "rolsuper": u.Super, "rolinherit": true, "rolcreaterole": u.Super,
+		w.add(row{"oid": f.roleOID(u.Name), "rolname": u.Name, "rolsuper": u.Super, "rolinherit": !u.NoInherit, "rolcreaterole": u.CreateRole || u.Super,
 			"rolcreatedb": u.CreateDB || u.Super, "rolcanlogin": u.Login, "rolbypassrls": u.Super, "rolconnlimit": -1})
 	}
 }
 
 func rolesRows(w *writer, f *facts) {
 	for _, u := range f.users() {
-		w.add(row{"oid": f.roleOID(u.Name), "rolname": u.Name, "rolsuper": u.Super, "rolinherit": true, "rolcreaterole": u.Super,
+		w.add(row{"oid": f.roleOID(u.Name), "rolname": u.Name, "rolsuper": u.Super, "rolinherit": !u.NoInherit, "rolcreaterole": u.CreateRole || u.Super,
 			"rolcreatedb": u.CreateDB || u.Super, "rolcanlogin": u.Login, "rolreplication": false, "rolbypassrls": u.Super, "rolconnlimit": -1,
 			"rolpassword": "********"})
 	}

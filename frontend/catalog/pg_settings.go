@@ -51,6 +51,7 @@ var settings = []setting{
 	{"max_identifier_length", "integer", catPreset, true, "", nil, "Longest name. Unit: bytes."},
 	{"max_index_keys", "integer", catPreset, true, "", nil, "Most columns in an index, as PostgreSQL has it."},
 	{"query_memory", "string", catClient, false, "", nil, "Memory that one query may use before it fails with 53200."},
+	{"role", "string", catClient, false, "", nil, "The role whose rights count; none: those of the session's user."},
 	{"row_security", "bool", catClient, false, "", nil, "Accepted for compatibility."},
 	{"search_path", "string", catClient, false, "", nil, "Schemas searched for unqualified names."},
 	{"server_encoding", "string", catPreset, true, "", nil, "Encoding of stored text."},

@@ -21,6 +21,7 @@ func typeRows(w *writer, f *facts) {
 		for _, x := range []row{r, a} {
 			x["typnamespace"], x["typowner"] = f.schemaOID(t.Schema), f.roleOID(t.Owner)
 		}
+		r["typacl"] = aclItems(t.Protected())
 		r["typarray"], a["typelem"] = t.ArrayID, t.ID
 		a["typtype"], a["typcategory"], a["typsubscript"] = "b", "A", 6179
 		if t.Kind == sqltypes.KEnum {

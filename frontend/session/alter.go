@@ -40,6 +40,9 @@ func (s *Session) alter(ctx context.Context, x *parser.AlterStmt) error {
 		}
 		return err
 	}
+	if err := s.mustOwnRelation(old, false); err != nil {
+		return err
+	}
 	for _, a := range x.Actions {
 		if old, err = s.alterOne(ctx, x, old, a); err != nil {
 			return err
@@ -71,13 +74,18 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 		if _, taken := snap.Find(a.NewName, r.Name); taken {
 			return nil, sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists in schema %q", r.Name, a.NewName).At(a.Pos)
 		}
+		if err := s.mayCreateIn(snap, a.NewName, -1); err != nil {
+			return nil, err
+		}
 		r.Schema = a.NewName
 		return &r, s.apply(ctx, snap, catalog.Change{Put: s.renamed(snap, old, &r)})
 	case parser.AlterOwner:
-		if snap.Users[a.NewName] == nil {
-			return nil, sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", a.NewName).At(a.Pos)
+		name, err := s.newOwner(snap, &r, a)
+		if err != nil {
+			return nil, err
 		}
-		r.Owner = a.NewName
+		r.ACL = r.Protected().OwnedBy(name)
+		r.Owner = name
 	case parser.AlterRenameColumn:
 		k, err := alterColumn(&r, a)
 		if err != nil {
@@ -367,11 +375,18 @@ func (s *Session) alterSchema(ctx context.Context, x *parser.AlterStmt) error {
 	if old == nil {
 		return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", x.Name.Last()).At(x.Name.Pos)
 	}
+	if err := s.mustOwn(old.Owner, "schema", old.Name); err != nil {
+		return err
+	}
 	n := *old
 	var c catalog.Change
 	for _, a := range x.Actions {
 		switch a.Kind {
 		case parser.AlterOwner:
+			if err := s.mayGiveTo(snap, a.NewName, -1); err != nil {
+				return err
+			}
+			n.ACL = n.Protected().OwnedBy(a.NewName)
 			n.Owner = a.NewName
 		case parser.AlterRename:
 			if snap.Schemas[a.NewName] != nil {
@@ -414,6 +429,9 @@ func (s *Session) truncate(ctx context.Context, x *parser.TruncateStmt) error {
 		if r.Kind != catalog.Table {
 			return sqlerr.New(sqlerr.WrongObjectType, "%q is not a table", r.Name).At(n.Pos)
 		}
+		if err := s.may(r, 'D'); err != nil {
+			return err
+		}
 		_, err = s.modifying(ctx, true, func(ctx context.Context, txn *engine.Txn) (int64, error) {
 			res, err := s.m.Engine.Delete(ctx, txn, &plan.Delete{Table: r, Source: logical.Scan(r)}, s.query2())
 			if err != nil {
@@ -454,6 +472,9 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		if !ok {
 			return sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", x.Name.Last(), old.Name).At(x.Name.Pos)
 		}
+		if err := s.mustOwn(old.Owner, "relation", old.Name); err != nil {
+			return err
+		}
 		r := *old
 		r.Columns = slices.Clone(old.Columns)
 		r.Columns[k].Comment = text
@@ -478,6 +499,9 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		if old == nil {
 			return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", x.Name.Last()).At(x.Name.Pos)
 		}
+		if err := s.mustOwn(old.Owner, "schema", old.Name); err != nil {
+			return err
+		}
 		n := *old
 		n.Comment = text
 		return s.apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{&n}})
@@ -485,6 +509,9 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 	if x.Kind == parser.ObjType {
 		old, err := s.findType(snap, x.Name)
 		if err != nil {
+			return err
+		}
+		if err := s.mustOwn(old.Owner, "type", old.Name); err != nil {
 			return err
 		}
 		t := *old
@@ -505,6 +532,9 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		if err != nil {
 			return err
 		}
+		if err := s.mustOwn(old.Owner, "function", old.Name); err != nil {
+			return err
+		}
 		f := *old
 		f.Comment = text
 		return s.apply(ctx, snap, catalog.Change{PutFunc: []*catalog.Function{&f}})
@@ -514,6 +544,9 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 	}
 	old, err := s.find(snap, x.Name)
 	if err != nil {
+		return err
+	}
+	if err := s.mustOwnRelation(old, false); err != nil {
 		return err
 	}
 	r := *old
@@ -528,6 +561,9 @@ func (s *Session) commentOnConstraint(ctx context.Context, snap *catalog.Snapsho
 	}
 	if name := x.Name.Last(); len(old.PrimaryKey) == 0 || name != old.Name+"_pkey" {
 		return sqlerr.New(sqlerr.UndefinedObject, "constraint %q for table %q does not exist", name, old.Name)
+	}
+	if err := s.mustOwnRelation(old, false); err != nil {
+		return err
 	}
 	r := *old
 	r.ConstraintComments = maps.Clone(old.ConstraintComments)

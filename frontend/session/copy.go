@@ -138,6 +138,9 @@ func (s *Session) copyIn(x *parser.CopyStmt) (*copyIn, error) {
 	if r.Kind != catalog.Table {
 		return nil, sqlerr.New(sqlerr.WrongObjectType, "cannot copy to %s %q", r.Kind, r.Name).At(x.Table.Pos)
 	}
+	if err := s.may(r, 'a'); err != nil {
+		return nil, err
+	}
 	c := &copyIn{s: s, rel: r, f: f, b: delta.NewBuilder(r.Types())}
 	if c.checks, err = bind.Checks(s.env(nil), r); err != nil {
 		return nil, err
@@ -525,8 +528,12 @@ func (s *Session) copyOut(ctx context.Context, x *parser.CopyStmt) (*copyOut, er
 		}
 		q = st.(*parser.SelectStmt).Query
 	}
-	n, err := bind.Query(s.env(nil), q)
+	env := s.env(nil)
+	n, err := bind.Query(env, q)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mayAccess(env.Access); err != nil {
 		return nil, err
 	}
 	out := &copyOut{s: s, f: f, cols: n.Columns(), header: f.header}

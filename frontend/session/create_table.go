@@ -75,8 +75,12 @@ func (s *Session) createTableJob(ctx context.Context, snap *catalog.Snapshot, r 
 
 // createTableAs runs CREATE TABLE … AS: the table, then an INSERT of the query's rows.
 func (s *Session) createTableAs(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation, x *parser.CreateTableStmt) (string, error) {
-	q, err := bind.Query(s.env(nil), x.Query)
+	env := s.env(nil)
+	q, err := bind.Query(env, x.Query)
 	if err != nil {
+		return "", err
+	}
+	if err := s.mayAccess(env.Access); err != nil {
 		return "", err
 	}
 	for i, c := range q.Columns() {

@@ -68,7 +68,10 @@ func (s *Session) replaceView(ctx context.Context, snap *catalog.Snapshot, old, 
 	if err := s.bindView(r, x); err != nil {
 		return err
 	}
-	r.ID = old.ID
+	if err := s.mustOwnRelation(old, false); err != nil {
+		return err
+	}
+	r.ID, r.Owner, r.ACL = old.ID, old.Owner, old.ACL
 	if slices.Contains(r.DependsOn, old.ID) {
 		return sqlerr.New(sqlerr.InvalidRecursion, "infinite recursion detected in rules for relation %q", r.Name).At(x.Name.Pos)
 	}
@@ -93,6 +96,9 @@ func (s *Session) streamQuery(r *catalog.Relation, q *parser.Query) (plan.Node, 
 	env.Streaming = true
 	n, err := bind.Query(env, q)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mayAccess(env.Access); err != nil {
 		return nil, err
 	}
 	r.DependsOn = append(r.DependsOn, dependencies(env.Catalog, n, env.Used)...)
@@ -200,6 +206,9 @@ func (s *Session) createIndex(ctx context.Context, x *parser.CreateIndexStmt) er
 	if !base.IsStored() || base.Kind == catalog.Index {
 		return sqlerr.New(sqlerr.WrongObjectType, "cannot create index on relation %q", base.Name).At(x.Table.Pos).
 			WithDetail("This operation is not supported for %ss.", base.Kind)
+	}
+	if err := s.mustOwnRelation(base, false); err != nil {
+		return err
 	}
 	name := x.Name
 	if name.Last() == "" {
@@ -404,6 +413,9 @@ func (s *Session) sinkInto(snap *catalog.Snapshot, r *catalog.Relation, x *parse
 	}
 	if t.Kind != catalog.Table {
 		return sqlerr.New(sqlerr.WrongObjectType, "%q is not a table", t.Name).At(x.Into.Pos)
+	}
+	if err := s.may(t, 'a'); err != nil {
+		return err
 	}
 	if reaches(snap, r.DependsOn, t.ID) {
 		return sqlerr.New(sqlerr.InvalidRecursion, "sink into %q would feed the table from itself", t.Name).At(x.Into.Pos)

@@ -88,10 +88,14 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 	case *parser.CommentStmt:
 		return "COMMENT", s.comment(ctx, x)
 	case *parser.GrantStmt:
+		tag := "GRANT"
 		if x.Revoke {
-			return "REVOKE", nil
+			tag = "REVOKE"
 		}
-		return "GRANT", nil
+		if x.RoleGrant {
+			tag += " ROLE"
+		}
+		return tag, s.grant(ctx, x)
 	}
 	return "", unsupported(st.ast)
 }
@@ -167,7 +171,7 @@ func (s *Session) target(snap *catalog.Snapshot, n parser.Name) (string, error) 
 		if len(path) == 0 {
 			return "", sqlerr.New(sqlerr.InvalidSchemaName, "no schema has been selected to create in").At(n.Pos)
 		}
-		return path[0], nil
+		return path[0], s.mayCreateIn(snap, path[0], n.Pos)
 	}
 	if isSystemSchema(schema) {
 		return "", sqlerr.New(sqlerr.InsufficientPrivilege, "permission denied to create %q", n.String()).
@@ -176,7 +180,7 @@ func (s *Session) target(snap *catalog.Snapshot, n parser.Name) (string, error) 
 	if snap.Schemas[schema] == nil {
 		return "", sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", schema).At(n.Pos)
 	}
-	return schema, nil
+	return schema, s.mayCreateIn(snap, schema, n.Pos)
 }
 
 func isSystemSchema(n string) bool {
@@ -186,6 +190,9 @@ func isSystemSchema(n string) bool {
 // find resolves the relation that a statement names.
 func (s *Session) find(snap *catalog.Snapshot, n parser.Name) (*catalog.Relation, error) {
 	if schema := n.Schema(); schema != "" {
+		if err := s.mayLookInto(schema, n.Pos); err != nil {
+			return nil, err
+		}
 		if r, ok := snap.Find(schema, n.Last()); ok {
 			return r, nil
 		}
@@ -207,7 +214,7 @@ func (s *Session) newRelation(snap *catalog.Snapshot, n parser.Name, kind catalo
 	if len(n.Last()) > 63 {
 		return nil, sqlerr.New(sqlerr.NameTooLong, "identifier %q is longer than 63 bytes", n.Last()).At(n.Pos)
 	}
-	return &catalog.Relation{Schema: schema, Name: n.Last(), Kind: kind, Owner: s.start.User, Definition: def,
+	return &catalog.Relation{Schema: schema, Name: n.Last(), Kind: kind, Owner: s.User(), Definition: def,
 		Settings: s.settings.frozen(), Parallelism: s.m.Parallelism}, nil
 }
 
@@ -343,9 +350,16 @@ func (s *Session) createSchema(ctx context.Context, x *parser.CreateSchemaStmt) 
 	if err != nil {
 		return err
 	}
-	owner := x.Owner
-	if owner == "" {
-		owner = s.start.User
+	u, owner := snap.Users[s.User()], x.Owner
+	switch {
+	case u == nil || !u.Super && !u.CreateSchema:
+		return denied("permission denied for database %s", snap.Database)
+	case owner == "":
+		owner = s.User()
+	default:
+		if err := s.mayGiveTo(snap, owner, -1); err != nil {
+			return err
+		}
 	}
 	return s.apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{{ID: id, Name: name, Owner: owner}}})
 }

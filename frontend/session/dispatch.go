@@ -144,7 +144,7 @@ func (s *Session) kill(x *parser.KillStmt) error {
 
 func (s *Session) setParameter(x *parser.SetStmt) error {
 	if x.Default {
-		return s.settings.reset(x.Name)
+		return s.resetParameter(&parser.ResetStmt{Name: x.Name})
 	}
 	var parts []string
 	for _, v := range x.Values {
@@ -175,8 +175,11 @@ func (s *Session) setParameter(x *parser.SetStmt) error {
 		_, err := s.settings.checked(x.Name, value)
 		return err
 	}
-	if x.Name == "role" {
-		return nil
+	switch x.Name {
+	case "role":
+		return s.setRole(value, x.Local)
+	case "session_authorization":
+		return s.setSessionUser(value, x.Local)
 	}
 	return s.settings.assign(x.Name, value, x.Local)
 }
@@ -194,11 +197,17 @@ func tidyPath(quoted []string) string {
 }
 
 func (s *Session) resetParameter(x *parser.ResetStmt) error {
-	if x.Name != "" {
+	switch x.Name {
+	case "":
+	case "role":
+		return s.setRole("none", false)
+	case "session_authorization":
+		return s.setSessionUser("", false)
+	default:
 		return s.settings.reset(x.Name)
 	}
 	for name := range s.settings.vals {
-		if p := findParam(name); p != nil && p.fixed {
+		if p := findParam(name); p != nil && (p.fixed || p.name == "role") {
 			continue
 		}
 		if err := s.settings.reset(name); err != nil {
@@ -217,6 +226,9 @@ func (s *Session) discard(x *parser.DiscardStmt) error {
 	}
 	if x.What == "ALL" {
 		s.closeCursors()
+		if err := s.setSessionUser("", false); err != nil {
+			return err
+		}
 		return s.resetParameter(&parser.ResetStmt{})
 	}
 	return nil

@@ -64,6 +64,9 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 			return sqlerr.New(sqlerr.WrongObjectType, "%q is not a %s", r.Name, kind).At(n.Pos).
 				WithHint("Use DROP %s to remove a %s.", strings.ToUpper(string(r.Kind)), r.Kind)
 		}
+		if err := s.mustOwnRelation(r, true); err != nil {
+			return err
+		}
 		roots = append(roots, r)
 	}
 	return s.dropAll(ctx, snap, roots, x.Behavior == parser.DropCascade)
@@ -232,6 +235,9 @@ func (s *Session) dropSchema(ctx context.Context, x *parser.DropStmt) error {
 				continue
 			}
 			return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", n.Last())
+		}
+		if err := s.mustOwn(snap.Schemas[n.Last()].Owner, "schema", n.Last()); err != nil {
+			return err
 		}
 		var inside []*catalog.Relation
 		for _, r := range snap.Sorted() {

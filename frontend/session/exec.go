@@ -30,6 +30,7 @@ type prepared struct {
 	bound   bound
 	rev     int64 // catalog revision it was bound at
 	point   pointQuery
+	access  []*bind.Access
 }
 
 // bound is what a statement was bound to; at most one field is set, none for utility statements.
@@ -79,7 +80,7 @@ func (s *Session) Prepare(ctx context.Context, st pgwire.Statement, oids []uint3
 
 func (s *Session) env(params []sqltypes.Type) *bind.Env {
 	return &bind.Env{Catalog: s.snapshot(), SearchPath: s.SearchPath(), Settings: s.settings.io,
-		System: s.systemColumns, Session: s, Params: append([]sqltypes.Type(nil), params...)}
+		System: s.systemColumns, Session: s, MayUse: s.usable, Params: append([]sqltypes.Type(nil), params...)}
 }
 
 func (p *prepared) bind() (err error) {
@@ -139,7 +140,7 @@ func (p *prepared) bind() (err error) {
 	default:
 		p.columns = p.s.utilityColumns(p.st.ast)
 	}
-	p.params = env.Params
+	p.params, p.access = env.Params, env.Access
 	if err != nil {
 		return err
 	}
@@ -311,6 +312,9 @@ func (t *timed) Next(ctx context.Context) (*delta.Chunk, error) {
 }
 
 func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
+	if err := s.mayAccess(p.p.access); err != nil {
+		return nil, err
+	}
 	if p.p.point.q != nil {
 		if r := s.lookup(p); r != nil {
 			return r, nil

@@ -36,6 +36,11 @@ func (s *Session) explain(ctx context.Context, x *parser.ExplainStmt) (pgwire.Ro
 
 func (s *Session) explained(ast parser.Stmt) (n plan.Node, m explain.Mode, err error) {
 	env := s.env(nil)
+	defer func() {
+		if err == nil {
+			err = s.mayAccess(env.Access)
+		}
+	}()
 	switch x := ast.(type) {
 	case *parser.SelectStmt:
 		n, err := bind.Query(env, x.Query)

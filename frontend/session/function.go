@@ -23,7 +23,7 @@ func (s *Session) createFunction(ctx context.Context, x *parser.CreateFunctionSt
 	if err != nil {
 		return err
 	}
-	f := &catalog.Function{Schema: schema, Name: x.Name.Last(), Owner: s.start.User, Volatility: "v", Strict: x.Strict != nil && *x.Strict}
+	f := &catalog.Function{Schema: schema, Name: x.Name.Last(), Owner: s.User(), Volatility: "v", Strict: x.Strict != nil && *x.Strict}
 	if x.Volatility != "" {
 		f.Volatility = strings.ToLower(x.Volatility[:1])
 	}
@@ -43,7 +43,10 @@ func (s *Session) createFunction(ctx context.Context, x *parser.CreateFunctionSt
 		if err := replaces(old, f, x); err != nil {
 			return err
 		}
-		f.ID, f.Comment, f.Owner = old.ID, old.Comment, old.Owner
+		if err := s.mustOwn(old.Owner, "function", old.Name); err != nil {
+			return err
+		}
+		f.ID, f.Comment, f.Owner, f.ACL = old.ID, old.Comment, old.Owner, old.ACL
 	}
 	if err := bind.CheckFunction(s.env(nil), f); err != nil {
 		return inBody(err, x)
@@ -304,6 +307,9 @@ func (s *Session) dropFunction(ctx context.Context, x *parser.DropStmt) error {
 		f, err := s.findFunction(snap, n.Name, n.HasArgs, n.Args)
 		switch code := sqlerr.CodeOf(err); {
 		case err == nil:
+			if err := s.mustOwn(f.Owner, "function", f.Name); err != nil {
+				return err
+			}
 			fns = append(fns, f)
 		case x.IfExists && code == sqlerr.UndefinedFunction:
 			var types []string

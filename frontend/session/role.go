@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/frontend/pgwire"
@@ -12,6 +14,9 @@ import (
 // createRole runs CREATE USER and CREATE ROLE.
 func (s *Session) createRole(ctx context.Context, x *parser.CreateRoleStmt) error {
 	snap := s.snapshot()
+	if err := s.mayManageRoles(makesSuper(x.Options), "create role"); err != nil {
+		return err
+	}
 	if snap.Users[x.Name.Name] != nil {
 		if x.IfNotExists {
 			s.notice("role %q already exists, skipping", x.Name.Name)
@@ -27,7 +32,38 @@ func (s *Session) createRole(ctx context.Context, x *parser.CreateRoleStmt) erro
 	if err := setRole(u, x.Options); err != nil {
 		return err
 	}
-	return s.apply(ctx, snap, catalog.Change{PutUser: []*catalog.User{u}})
+	c := catalog.Change{PutUser: []*catalog.User{u}}
+	if err := s.memberships(snap, &c, u, x.Options); err != nil {
+		return err
+	}
+	return s.apply(ctx, snap, c)
+}
+
+func makesSuper(opts []parser.RoleOption) bool {
+	return slices.ContainsFunc(opts, func(o parser.RoleOption) bool { return o.Name == "SUPERUSER" })
+}
+
+// memberships applies IN ROLE, ROLE and ADMIN of CREATE ROLE to the new role u and others.
+func (s *Session) memberships(snap *catalog.Snapshot, c *catalog.Change, u *catalog.User, opts []parser.RoleOption) error {
+	for _, o := range opts {
+		for _, id := range o.Roles {
+			name, err := s.roleNamed(id)
+			if err != nil {
+				return err
+			}
+			if o.Name == "IN ROLE" {
+				if snap.Super(name) && !snap.Super(s.User()) {
+					return denied("must be superuser to alter superusers")
+				}
+				u.MemberOf = append(u.MemberOf, catalog.Membership{Role: name, Grantor: s.User()})
+				continue
+			}
+			m := *snap.Users[name]
+			m.MemberOf = append(slices.Clone(m.MemberOf), catalog.Membership{Role: u.Name, Grantor: s.User(), Admin: o.Name == "ADMIN"})
+			c.PutUser = append(c.PutUser, &m)
+		}
+	}
+	return nil
 }
 
 // setRole applies the options of CREATE and ALTER USER.
@@ -40,6 +76,10 @@ func setRole(u *catalog.User, opts []parser.RoleOption) error {
 			u.Login = o.Name == "LOGIN"
 		case "CREATEDB", "NOCREATEDB":
 			u.CreateDB = o.Name == "CREATEDB"
+		case "CREATEROLE", "NOCREATEROLE":
+			u.CreateRole = o.Name == "CREATEROLE"
+		case "INHERIT", "NOINHERIT":
+			u.NoInherit = o.Name == "NOINHERIT"
 		case "PASSWORD", "ENCRYPTED PASSWORD":
 			if o.Value == nil || *o.Value == "" {
 				u.Verifier = ""
@@ -66,6 +106,20 @@ func (s *Session) alterRole(ctx context.Context, x *parser.AlterStmt) error {
 	if old == nil {
 		return sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", x.Name.Last()).At(x.Name.Pos)
 	}
+	for _, a := range x.Actions {
+		own := old.Name == s.User() && a.Kind == parser.AlterRoleOptions && !slices.ContainsFunc(a.RoleOptions, func(o parser.RoleOption) bool {
+			return o.Name != "PASSWORD" && o.Name != "ENCRYPTED PASSWORD"
+		})
+		if own {
+			continue // everybody may change their password
+		}
+		if err := s.mayManageRoles(old.Super || makesSuper(a.RoleOptions), "alter role"); err != nil {
+			if !old.Super && sqlerr.From(err).Message == "permission denied to alter role" {
+				return denied("permission denied")
+			}
+			return err
+		}
+	}
 	u := *old
 	var c catalog.Change
 	for _, a := range x.Actions {
@@ -78,28 +132,51 @@ func (s *Session) alterRole(ctx context.Context, x *parser.AlterStmt) error {
 			if snap.Users[a.NewName] != nil {
 				return sqlerr.New(sqlerr.DuplicateObject, "role %q already exists", a.NewName).At(a.Pos)
 			}
+			if u.Name == s.sessionUser() {
+				return sqlerr.New(sqlerr.FeatureNotSupported, "session user cannot be renamed")
+			}
 			c.DropUser = append(c.DropUser, u.Name)
+			snap.RenameRole(&c, u.Name, a.NewName)
 			u.Name = a.NewName
 		}
 	}
-	c.PutUser = []*catalog.User{&u}
+	c.PutUser = append(c.PutUser, &u)
 	return s.apply(ctx, snap, c)
 }
 
 // dropRole runs DROP USER.
 func (s *Session) dropRole(ctx context.Context, x *parser.DropStmt) error {
 	snap := s.snapshot()
+	if err := s.mayManageRoles(false, "drop role"); err != nil {
+		return err
+	}
 	var c catalog.Change
 	for _, n := range x.Names {
 		switch {
 		case snap.Users[n.Last()] == nil && x.IfExists:
 			s.notice("role %q does not exist, skipping", n.Last())
 		case snap.Users[n.Last()] == nil:
-			return sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", n.Last()).At(n.Pos)
-		case n.Last() == s.start.User:
-			return sqlerr.New(sqlerr.ObjectInUse, "current user cannot be dropped").At(n.Pos)
+			return sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", n.Last()).At(-1)
+		case n.Last() == s.User():
+			return sqlerr.New(sqlerr.ObjectInUse, "current user cannot be dropped")
+		case n.Last() == s.sessionUser():
+			return sqlerr.New(sqlerr.ObjectInUse, "session user cannot be dropped")
+		case snap.Super(n.Last()) && !snap.Super(s.User()):
+			return denied("must be superuser to drop superusers")
 		default:
+			if held := snap.Holdings(n.Last()); len(held) > 0 {
+				return sqlerr.New(sqlerr.DependentObjectsStillExist, "role %q cannot be dropped because some objects depend on it", n.Last()).
+					WithDetail("%s", strings.Join(held, "\n"))
+			}
 			c.DropUser = append(c.DropUser, n.Last())
+		}
+	}
+	for _, u := range snap.Users {
+		left := slices.DeleteFunc(slices.Clone(u.MemberOf), func(m catalog.Membership) bool { return slices.Contains(c.DropUser, m.Role) })
+		if len(left) < len(u.MemberOf) && !slices.Contains(c.DropUser, u.Name) {
+			n := *u
+			n.MemberOf = left
+			c.PutUser = append(c.PutUser, &n)
 		}
 	}
 	return s.apply(ctx, snap, c)

@@ -67,7 +67,7 @@ func (s *Session) createSecret(ctx context.Context, x *parser.CreateSecretStmt) 
 	if err != nil {
 		return err
 	}
-	made := &catalog.Secret{ID: id, Schema: schema, Name: name, Owner: s.start.User, Sealed: s.m.Vault.Seal(id, x.Value), Version: 1}
+	made := &catalog.Secret{ID: id, Schema: schema, Name: name, Owner: s.User(), Sealed: s.m.Vault.Seal(id, x.Value), Version: 1}
 	return s.apply(ctx, snap, catalog.Change{PutSecret: []*catalog.Secret{made}})
 }
 
@@ -80,6 +80,9 @@ func (s *Session) alterSecret(ctx context.Context, x *parser.AlterStmt) error {
 			s.notice("secret %q does not exist, skipping", x.Name.Last())
 			return nil
 		}
+		return err
+	}
+	if err := s.mustOwn(old.Owner, "secret", old.Name); err != nil {
 		return err
 	}
 	n := *old

@@ -205,6 +205,9 @@ func (s *Session) alterSequence(ctx context.Context, x *parser.AlterStmt) error 
 		}
 		return err
 	}
+	if err := s.mustOwnRelation(old, false); err != nil {
+		return err
+	}
 	for _, a := range x.Actions {
 		if a.Kind != parser.AlterSequence {
 			if old, err = s.alterOne(ctx, x, old, a); err != nil {
@@ -254,6 +257,15 @@ func (s *Session) findSequence(snap *catalog.Snapshot, n parser.Name) (*catalog.
 	return r, err
 }
 
+// mayDraw refuses a function of a sequence that the user has no right to. What an identity column draws is its table's business.
+func (s *Session) mayDraw(r *catalog.Relation, function string) error {
+	rights := map[string]string{"nextval": "Uw", "currval": "rU", "setval": "w"}[function]
+	if rights == "" || r.Sequence.Identity && function == "nextval" || s.snapshot().Rights(s.User(), r.Protected(), rights) != "" {
+		return nil
+	}
+	return denied("permission denied for sequence %s", r.Name)
+}
+
 // sequenceFunction evaluates nextval, currval, setval, lastval and pg_sequence_last_value.
 func (s *Session) sequenceFunction(name string, args []sqltypes.Datum) (sqltypes.Datum, error) {
 	s.drawn.Lock()
@@ -270,6 +282,9 @@ func (s *Session) sequenceFunction(name string, args []sqltypes.Datum) (sqltypes
 	r := snap.Relations[catalog.ID(oid)]
 	if r == nil || r.Kind != catalog.Sequence {
 		return s.m.System.Function(s, name, args) // says what it is instead
+	}
+	if err := s.mayDraw(r, name); err != nil {
+		return nil, err
 	}
 	ctx := s.stmt
 	switch name {
@@ -327,7 +342,7 @@ var serialTypes = map[string]sqltypes.Type{
 // ownedSequence plans the sequence of a serial or identity column, which is made together with its table.
 func (s *Session) ownedSequence(r *catalog.Relation, c *catalog.Column, opts []parser.SequenceOption, parts *tableParts) (*catalog.Relation, error) {
 	snap := s.snapshot()
-	q := &catalog.Relation{Schema: r.Schema, Kind: catalog.Sequence, Owner: s.start.User,
+	q := &catalog.Relation{Schema: r.Schema, Kind: catalog.Sequence, Owner: s.User(),
 		Sequence: &catalog.SequenceDef{Type: c.Type, Increment: 1, Cache: 1, Identity: c.Identity != ""}}
 	q.Name = s.freeName(r, parts, c.Name, "seq")
 	own := opts[:0:0]
@@ -402,6 +417,9 @@ func (s *Session) dropSequence(ctx context.Context, x *parser.DropStmt) error {
 			t := snap.Relations[q.Sequence.Table]
 			return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot drop sequence %s because column %s of table %s requires it",
 				q.Name, columnName(t, q.Sequence.Column), t.Name).WithHint("You can drop column %s of table %s instead.", columnName(t, q.Sequence.Column), t.Name)
+		}
+		if err := s.mustOwnRelation(q, true); err != nil {
+			return err
 		}
 		c.Drop = append(c.Drop, q.ID)
 		for _, t := range snap.Dependants(q.ID) {

@@ -125,8 +125,11 @@ func (m *Manager) Open(ctx context.Context, p pgwire.Startup) (pgwire.Session, e
 	s.settings.io.RegOID = func(k sqltypes.Kind, name string) (int64, error) { return m.System.RegOID(s, k, name) }
 	s.settings.vals["session_authorization"] = p.User
 	s.settings.vals["application_name"] = p.AppName
+	if !u.Super {
+		s.settings.vals["is_superuser"] = "off"
+	}
 	for k, v := range p.Params {
-		if err := s.settings.set(k, v); err != nil {
+		if err := s.SetSetting(k, v, false); err != nil {
 			if sqlerr.CodeOf(err) == sqlerr.UndefinedObject {
 				continue // unknown start-up options are left alone, as drivers send many
 			}
@@ -296,18 +299,15 @@ func (s *Session) warn(code sqlerr.Code, format string, args ...any) {
 // Manager returns what the session was opened by.
 func (s *Session) Manager() *Manager { return s.m }
 
-// User implements expr.Session, as do the following methods.
-func (s *Session) User() string { return s.start.User }
-
-// Database implements expr.Session.
+// Database implements expr.Session, as do the following methods.
 func (s *Session) Database() string { return s.snapshot().Database }
 
 // SearchPath implements expr.Session.
 func (s *Session) SearchPath() []string {
 	snap := s.snapshot()
 	var out []string
-	for _, n := range s.settings.searchPath(s.start.User) {
-		if snap.Schemas[n] != nil {
+	for _, n := range s.settings.searchPath(s.User()) {
+		if x := snap.Schemas[n]; x != nil && snap.May(s.User(), x.Protected(), 'U') {
 			out = append(out, n)
 		}
 	}
@@ -319,6 +319,12 @@ func (s *Session) Setting(name string) (string, bool) { return s.settings.get(na
 
 // SetSetting implements expr.Session.
 func (s *Session) SetSetting(name, value string, local bool) error {
+	switch strings.ToLower(name) {
+	case "role":
+		return s.setRole(value, local)
+	case "session_authorization":
+		return s.setSessionUser(value, local)
+	}
 	if local {
 		return s.settings.setLocal(name, value)
 	}

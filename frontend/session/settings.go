@@ -63,6 +63,7 @@ var params = []param{
 	{name: "max_index_keys", def: "32", doc: "Columns that a key may have, as clients are told.", fixed: true},
 	{name: "max_identifier_length", def: "63", doc: "Longest name. Unit: bytes.", fixed: true},
 	{name: "query_memory", def: "1GB", doc: "Memory that one query may use before it fails with 53200.", check: memory},
+	{name: "role", def: "none", doc: "The role whose rights count; none: those of the session's user."},
 	{name: "row_security", def: "on", doc: "Accepted for compatibility.", check: boolean},
 	{name: "search_path", def: `"$user", public`, doc: "Schemas searched for unqualified names.", frozen: true},
 	{name: "server_encoding", def: "UTF8", doc: "Encoding of stored text.", reported: true, fixed: true},
@@ -248,6 +249,7 @@ type often struct {
 	queryMemory                                      int64
 	latest                                           bool // consistency
 	level                                            engine.Level
+	role, sessionUser                                string
 	appName                                          string
 }
 
@@ -260,7 +262,8 @@ func (s *settings) often() *often {
 		}
 		s.known = &often{statementTimeout: time("statement_timeout"), idleTimeout: time("idle_session_timeout"),
 			idleInTransaction: time("idle_in_transaction_session_timeout"), latest: s.must("consistency") == "latest",
-			level: levels[s.must("transaction_isolation")], appName: s.must("application_name")}
+			level: levels[s.must("transaction_isolation")], appName: s.must("application_name"),
+			role: s.must("role"), sessionUser: s.must("session_authorization")}
 		s.known.queryMemory, _ = parseMemory(s.must("query_memory"))
 	}
 	return s.known
@@ -341,11 +344,17 @@ func (s *settings) set(name, value string) error { return s.assign(name, value, 
 func (s *settings) setLocal(name, value string) error { return s.assign(name, value, true) }
 
 func (s *settings) assign(name, value string, local bool) error {
-	key, p := canonical(name)
 	v, err := s.checked(name, value)
 	if err != nil {
 		return err
 	}
+	return s.put(name, v, local)
+}
+
+// put is assign of a value that need not be checked, also to a parameter that clients cannot change themselves.
+func (s *settings) put(name, v string, local bool) error {
+	key, p := canonical(name)
+	value := v
 	if err := Apply(s.io, key, v); err != nil {
 		return invalidValue(name, value, err)
 	}

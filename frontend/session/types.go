@@ -42,7 +42,7 @@ func (s *Session) createType(ctx context.Context, x *parser.CreateTypeStmt) erro
 	if err := freeTypeName(snap, schema, x.Name.Last(), x.Name.Pos); err != nil {
 		return err
 	}
-	t := &catalog.Type{Schema: schema, Name: x.Name.Last(), Owner: s.start.User, Kind: sqltypes.KRecord}
+	t := &catalog.Type{Schema: schema, Name: x.Name.Last(), Owner: s.User(), Kind: sqltypes.KRecord}
 	if x.Enum {
 		t.Kind = sqltypes.KEnum
 	}
@@ -152,6 +152,9 @@ func (s *Session) dropType(ctx context.Context, x *parser.DropStmt) error {
 		t, err := s.findType(snap, n.Name)
 		switch {
 		case err == nil:
+			if err := s.mustOwn(t.Owner, "type", t.Name); err != nil {
+				return err
+			}
 			types = append(types, t)
 		case x.IfExists && sqlerr.CodeOf(err) == sqlerr.UndefinedObject:
 			s.notice("type %q does not exist, skipping", n.Name.String())
@@ -280,6 +283,9 @@ func (s *Session) alterType(ctx context.Context, x *parser.AlterStmt) error {
 		snap := s.snapshot()
 		old, err := s.findType(snap, x.Name)
 		if err != nil {
+			return err
+		}
+		if err := s.mustOwn(old.Owner, "type", old.Name); err != nil {
 			return err
 		}
 		t := *old

@@ -25,6 +25,9 @@ func (s *Session) verification(x *parser.VerifyStmt) (plan.Node, *catalog.Relati
 	if r.Kind != catalog.MatView {
 		return nil, nil, sqlerr.New(sqlerr.WrongObjectType, "%q is not a materialized view", r.Name).At(x.Name.Pos)
 	}
+	if err := s.may(r, 'r'); err != nil {
+		return nil, nil, err
+	}
 	job, err := plan.Decode(r.Plan)
 	if err != nil {
 		return nil, nil, err

@@ -210,8 +210,9 @@ type Relation struct {
 	Constraints    []Constraint `json:",omitempty"`
 	Sequence       *SequenceDef `json:",omitempty"`
 	// SinkInto is the target of CREATE SINK … INTO table.
-	SinkInto ID     `json:",omitempty"`
-	Comment  string `json:",omitempty"`
+	SinkInto ID      `json:",omitempty"`
+	Comment  string  `json:",omitempty"`
+	ACL      []Grant `json:",omitempty"` // nil: the defaults
 	// ConstraintComments are the texts of COMMENT ON CONSTRAINT, by name.
 	ConstraintComments map[string]string `json:",omitempty"`
 	// Paused: nothing is read from outside, or delivered there, for this relation. Rates are the rows per second that
@@ -302,17 +303,25 @@ type Schema struct {
 	ID      ID
 	Name    string
 	Owner   string
-	Comment string `json:",omitempty"`
+	Comment string  `json:",omitempty"`
+	ACL     []Grant `json:",omitempty"` // nil: the defaults
 }
 
-// User is a role that can log in.
+// User is a role.
 type User struct {
 	ID       ID
 	Name     string
 	Super    bool
 	CreateDB bool
 	Login    bool
-	Verifier string `json:",omitempty"` // SCRAM-SHA-256$… as PostgreSQL stores it; "" for no password
+	// CreateRole: may make, change and drop roles that are not superusers.
+	CreateRole bool `json:",omitempty"`
+	// CreateSchema is CREATE on the database.
+	CreateSchema bool `json:",omitempty"`
+	// NoInherit: has the rights of the roles that it is a member of only after SET ROLE.
+	NoInherit bool         `json:",omitempty"`
+	MemberOf  []Membership `json:",omitempty"`
+	Verifier  string       `json:",omitempty"` // SCRAM-SHA-256$… as PostgreSQL stores it; "" for no password
 }
 
 // Function is CREATE FUNCTION … LANGUAGE sql. It is expanded where it is called (frontend/bind).
@@ -339,9 +348,10 @@ type Function struct {
 	// Form is how the body was written: "" for AS '…', "return" for RETURN expr, "atomic" for BEGIN ATOMIC … END.
 	Form string `json:",omitempty"`
 	// SearchPath is the one at CREATE; the names in a body in quotes are looked up with the caller's instead.
-	SearchPath string `json:",omitempty"`
-	DependsOn  []ID   `json:",omitempty"` // relations, types and functions that the body names
-	Comment    string `json:",omitempty"`
+	SearchPath string  `json:",omitempty"`
+	DependsOn  []ID    `json:",omitempty"` // relations, types and functions that the body names
+	Comment    string  `json:",omitempty"`
+	ACL        []Grant `json:",omitempty"` // nil: the defaults
 }
 
 // FuncColumn is a column of a function's result.
@@ -365,6 +375,7 @@ type Type struct {
 	Labels    []sqltypes.Label    `json:",omitempty"`
 	DependsOn []ID                `json:",omitempty"` // types of fields
 	Comment   string              `json:",omitempty"`
+	ACL       []Grant             `json:",omitempty"` // nil: the defaults
 }
 
 // SQL returns the type that columns and expressions have.

@@ -240,6 +240,12 @@ func collationFor(_ *Ctx, _ []sqltypes.Datum, types []sqltypes.Type) (sqltypes.D
 func sessionFuncs() []Func {
 	n, t, i4, b, oid := sqltypes.Name, sqltypes.Text, sqltypes.Int4, sqltypes.Bool, sqltypes.Oid
 	user := about("current_user", func(s Session) (string, bool) { return s.User(), true })
+	sessionUser := about("session_user", func(s Session) (string, bool) {
+		if who, ok := s.Setting("session_authorization"); ok {
+			return who, true
+		}
+		return s.User(), true
+	})
 	database := about("current_database", func(s Session) (string, bool) { return s.Database(), true })
 	constText := func(s string) Kernel {
 		return b0(func(_ *Ctx, dst []byte) ([]byte, error) { return append(dst, s...), nil })
@@ -247,7 +253,7 @@ func sessionFuncs() []Func {
 	no := k0(func(*Ctx) (bool, error) { return false, nil })
 	list := []Func{
 		fn("current_user", nil, n, user, "name of the user"),
-		fn("session_user", nil, n, user, "name of the user who logged in"),
+		fn("session_user", nil, n, sessionUser, "name of the user who logged in"),
 		fn("user", nil, n, user, "name of the user"),
 		fn("current_role", nil, n, user, "name of the user"),
 		fn("current_database", nil, n, database, "name of the database"),
