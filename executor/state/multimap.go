@@ -243,6 +243,14 @@ func (m *MultiMap) Clear(bucket uint32) {
 	}
 }
 
+// Remove takes out one row, as Clear does with all of a bucket.
+func (m *MultiMap) Remove(row uint32) {
+	x := m.meta(row)
+	x.weight = 0
+	m.markDirty(row, x)
+	m.remove(row, x)
+}
+
 func (m *MultiMap) markDirty(row uint32, x *rowMeta) {
 	if x.bits&flagDirty == 0 {
 		x.bits |= flagDirty

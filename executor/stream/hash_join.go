@@ -38,6 +38,8 @@ type hashJoin struct {
 	lone    []int32 // rows of the running chunk that can have no match
 	out     padder
 	close   *joinClose // nil: no watermark says when a key is done with
+	// expire forgets rows that have met all that they can meet, by side; nil: nothing says when.
+	expire [2]*joinExpire
 }
 
 type keyPair struct{ left, right int }
@@ -99,6 +101,7 @@ func newHashJoin(n *plan.Join, env *Env) (Operator, error) {
 	}
 	j.out = padder{join: j}
 	j.close = newJoinClose(n, j)
+	j.expire = newJoinExpire(n, j)
 	return j, nil
 }
 
@@ -203,6 +206,9 @@ func (j *hashJoin) store(port int, c *delta.Chunk, i, n int) (uint32, error) {
 	at, r, before, after, err := own.rows.AddRowAt(j.guess[port][n], hash, vnode, k, j.image, c.Weight(i))
 	if err == nil && j.close != nil && before == 0 && own.rows.Count(at) == 1 {
 		j.close.sides[port].added(at, c, i)
+	}
+	if x := j.expire[port]; err == nil && x != nil && before == 0 {
+		x.added(r, c, i)
 	}
 	if err == nil && own.preserved {
 		own.changed(j, i, r, before, after)
@@ -381,7 +387,17 @@ func (j *hashJoin) OnBarrier(_ Barrier, emit Emit) error {
 	if err != nil {
 		return err
 	}
-	if err := j.out.flush(); err != nil || j.close == nil {
+	if err := j.out.flush(); err != nil {
+		return err
+	}
+	for _, x := range j.expire {
+		if x != nil {
+			if err := x.sweep(j.env.owns); err != nil {
+				return err
+			}
+		}
+	}
+	if j.close == nil {
 		return err
 	}
 	return j.closeKeys()

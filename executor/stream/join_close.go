@@ -99,6 +99,11 @@ func (j *hashJoin) OnWatermarks(port int, m Marks) {
 	if j.close != nil {
 		j.close.sides[port].set(m)
 	}
+	for p, x := range j.expire {
+		if x != nil {
+			x.set(p == port, m)
+		}
+	}
 }
 
 // closeKeys forgets what both watermarks have passed.

@@ -29,6 +29,18 @@ func markedPlans(grows bool) map[string]plan.Node {
 	join := func(kind plan.JoinKind, keys ...int) *plan.Join {
 		return &plan.Join{Kind: kind, Left: scan(3), Right: scan(4), LeftKeys: keys, RightKeys: keys}
 	}
+	// Two times no further apart than the bounds; which side of a condition they stand on is all the same.
+	near := func(left, right plan.Node, keys []int, conds ...expr.Expr) *plan.Join {
+		return &plan.Join{Kind: plan.Inner, Left: left, Right: right, LeftKeys: keys, RightKeys: keys, Cond: expr.And(conds)}
+	}
+	at := func(col int) expr.Expr { return &expr.Col{Index: col, Ty: sqltypes.Int8} }
+	plus := func(e expr.Expr, n int64) expr.Expr {
+		return &expr.Call{Sig: "+(bigint,bigint)", Args: []expr.Expr{e, &expr.Const{Val: n, Ty: sqltypes.Int8}}, Ty: sqltypes.Int8}
+	}
+	compare := func(op string, a, b expr.Expr) expr.Expr {
+		return &expr.Call{Sig: op + "(bigint,bigint)", Args: []expr.Expr{a, b}, Ty: sqltypes.Bool}
+	}
+	between := []expr.Expr{compare(">=", at(3), plus(at(0), -2)), compare("<", at(3), plus(at(0), 4))}
 	hop := &plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 4, OffsetMicros: 1}
 	sessions := &plan.Session{Input: scan(3), TimeCol: 0, GapMicros: 3, PartitionBy: []int{1}}
 	return map[string]plan.Node{
@@ -68,7 +80,11 @@ func markedPlans(grows bool) map[string]plan.Node {
 			{Name: "lag", Sig: "lag(anyelement)", Args: []int{2}, Result: sqltypes.Numeric, Filter: -1, ColName: "lag"},
 			{Name: "agg", Sig: "sum(numeric)", Args: []int{2}, Result: sqltypes.Numeric, Filter: -1, ColName: "sum",
 				Frame: plan.Frame{Mode: 'A', End: plan.FrameBound{Kind: plan.CurrentRow}}}}},
-		"agg of left join": agg(join(plan.Left, 0), []int{0}, call("count(\"any\")", sqltypes.Int8, 4)),
+		"interval join":             near(scan(3), scan(4), []int{1}, between...),
+		"interval join without key": near(scan(3), scan(4), nil, compare("<=", plus(at(0), 1), at(3)), compare("<=", at(3), plus(at(0), 5))),
+		"window one bound":          near(scan(3), scan(4), []int{1}, compare(">", at(0), at(3))),
+		"agg of interval join":      agg(near(scan(3), scan(4), []int{1}, between...), []int{0}, count),
+		"agg of left join":          agg(join(plan.Left, 0), []int{0}, call("count(\"any\")", sqltypes.Int8, 4)),
 	}
 }
 

@@ -255,17 +255,24 @@ func isConst(e expr.Expr) bool {
 
 // fixedLength recognises a constant that moves every value of a time type by the same length.
 func fixedLength(e expr.Expr, t sqltypes.Type) bool {
+	_, ok := lengthOf(e, t)
+	return ok
+}
+
+// lengthOf is by how much a constant moves every value of a type whose values are on a line, in the type's unit; not ok when that depends on
+// the value.
+func lengthOf(e expr.Expr, t sqltypes.Type) (by int64, ok bool) {
 	c, ok := e.(*expr.Const)
 	if !ok {
-		return false
+		return 0, false
 	}
 	switch v := c.Val.(type) {
 	case datetime.Interval:
-		return v.Months == 0 && (v.Days == 0 || t.Kind != sqltypes.KTimestamptz)
+		return v.Micros + int64(v.Days)*microsPerDay, v.Months == 0 && (v.Days == 0 || t.Kind != sqltypes.KTimestamptz)
 	case int64:
-		return t.Kind == sqltypes.KDate
+		return v, t.Kind == sqltypes.KDate || t.Kind == sqltypes.KInt8
 	}
-	return false
+	return 0, false
 }
 
 // commonMarks: rows of any input may change an output row.
@@ -330,5 +337,81 @@ func joinMarks(x *Join) []Mark {
 			add(Mark{Col: lw + rk, From: from})
 		}
 	}
+	for _, b := range JoinBounds(x) {
+		// A pair comes into being, or goes, with one of its rows: a new one of the earlier side meets no row of the later side below the bound.
+		m := Mark{Col: b.Later, From: []MarkFrom{{Port: 0, Col: b.Later}, {Port: 1, Col: b.Earlier - lw, Plus: b.Shift}}}
+		if b.Later >= lw {
+			m.From = []MarkFrom{{Port: 1, Col: b.Later - lw}, {Port: 0, Col: b.Earlier, Plus: b.Shift}}
+		}
+		add(m)
+	}
 	return out
 }
+
+// JoinBound is a condition of a join on two columns with watermarks, one of each side (columns of the output): the later one is never
+// below the earlier one plus Shift, in their own unit.
+type JoinBound struct {
+	Later, Earlier int
+	Shift          int64
+}
+
+// JoinBounds finds the bounds in the condition of an inner join. A row of the later side has met all that it can meet when the earlier
+// side's watermark has passed it by less Shift.
+func JoinBounds(x *Join) []JoinBound {
+	if x.Kind != Inner || x.Cond == nil {
+		return nil
+	}
+	lw := len(x.Left.Columns())
+	l, r := MarkCols(x.Left), MarkCols(x.Right)
+	if len(l) == 0 || len(r) == 0 {
+		return nil
+	}
+	marked := func(c int) bool { return c < lw && slices.Contains(l, c) || c >= lw && slices.Contains(r, c-lw) }
+	var out []JoinBound
+	for _, e := range expr.Conjuncts(x.Cond) {
+		c, ok := e.(*expr.Call)
+		if !ok || len(c.Args) != 2 {
+			continue
+		}
+		name, _, _ := strings.Cut(c.Sig, "(")
+		low, high := c.Args[0], c.Args[1]
+		switch name {
+		case "<=", "<":
+		case ">=", ">":
+			low, high = high, low
+		default:
+			continue
+		}
+		a, shiftA, okA := movedColumn(low)
+		b, shiftB, okB := movedColumn(high)
+		if !okA || !okB || (a.Index < lw) == (b.Index < lw) || a.Ty.Kind != b.Ty.Kind || !marked(a.Index) || !marked(b.Index) {
+			continue
+		}
+		out = append(out, JoinBound{Later: b.Index, Earlier: a.Index, Shift: shiftA - shiftB})
+	}
+	return out
+}
+
+// movedColumn recognises a column of a time type moved by constants of a fixed length, in the column's unit.
+func movedColumn(e expr.Expr) (col *expr.Col, by int64, ok bool) {
+	switch x := e.(type) {
+	case *expr.Col:
+		return x, 0, isTimeLine(x.Ty.Kind) || x.Ty.Kind == sqltypes.KInt8
+	case *expr.Call:
+		name, _, _ := strings.Cut(x.Sig, "(")
+		if len(x.Args) != 2 || name != "+" && name != "-" || x.Ty.Kind != x.Args[0].Type().Kind {
+			return nil, 0, false
+		}
+		move, fixed := lengthOf(x.Args[1], x.Ty)
+		if col, by, ok = movedColumn(x.Args[0]); !ok || !fixed {
+			return nil, 0, false
+		}
+		if name == "-" {
+			move = -move
+		}
+		return col, by + move, true
+	}
+	return nil, 0, false
+}
+
+const microsPerDay = 24 * 3600 * 1_000_000
