@@ -1,0 +1,7 @@
+//go:build !linux
+
+package mariadbtest
+
+import "os/exec"
+
+func dieWithParent(*exec.Cmd) {}
