@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/connector/datagen"
 	"github.com/millrace/millrace/connector/jdbc"
 	"github.com/millrace/millrace/connector/kafka"
+	"github.com/millrace/millrace/connector/mysql"
 	"github.com/millrace/millrace/connector/mysqlsink"
 	"github.com/millrace/millrace/connector/nats"
 	"github.com/millrace/millrace/connector/nexmark"
@@ -27,11 +28,12 @@ import (
 // Sources returns the sources by the value of their option connector.
 func Sources() map[string]connector.Source {
 	return map[string]connector.Source{
-		"datagen":  datagen.Source{},
-		"kafka":    kafka.Source{},
-		"nats":     nats.Source{},
-		"nexmark":  nexmark.Source{},
-		"posix_fs": posixfs.Source{},
+		"datagen":   datagen.Source{},
+		"kafka":     kafka.Source{},
+		"mysql-cdc": mysql.Source{},
+		"nats":      nats.Source{},
+		"nexmark":   nexmark.Source{},
+		"posix_fs":  posixfs.Source{},
 	}
 }
 

@@ -1,0 +1,58 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/millrace/millrace/connector/mysql/wire"
+	"github.com/millrace/millrace/internal/sqlerr"
+)
+
+// explain turns an error of the client into one that a user understands: 08006 when the server cannot be reached, 28P01 when it refuses the
+// password, 42501 when it denies access, and what is not there by its name.
+func (c *config) explain(doing string, err error) error {
+	var se *sqlerr.Error
+	if err == nil || errors.As(err, &se) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	var me *wire.Error
+	if !errors.As(err, &me) {
+		e := sqlerr.New(sqlerr.ConnectionFailure, "could not reach MySQL at %s to %s", c.addr(), doing).WithDetail("%v", err).WithCause(err)
+		if errors.Is(err, wire.ErrNoTLS) {
+			return e.WithHint("Set the option \"ssl.mode\" to preferred or disabled, or switch TLS on at the server.")
+		}
+		return e
+	}
+	detail := func(code sqlerr.Code, format string, args ...any) *sqlerr.Error {
+		return sqlerr.New(code, format, args...).WithDetail("The server says: %s.", me.Message).WithCause(err)
+	}
+	switch me.Code {
+	case wire.ErrAccessDenied, wire.ErrAccessDeniedAnon:
+		return detail(sqlerr.InvalidPassword, "MySQL at %s refuses the user %q", c.addr(), c.user)
+	case wire.ErrAccessDeniedDB, wire.ErrTableAccess, wire.ErrPrivilege:
+		return detail(sqlerr.InsufficientPrivilege, "permission denied by MySQL at %s to %s", c.addr(), doing)
+	case wire.ErrUnknownDatabase:
+		return detail(sqlerr.InvalidCatalogName, "MySQL at %s has no such database", c.addr())
+	case wire.ErrNoSuchTable:
+		return detail(sqlerr.UndefinedTable, "MySQL at %s has no such table", c.addr())
+	}
+	return fmt.Errorf("%s at %s: %w", doing, c.addr(), err)
+}
+
+// explainLog is explain for errors of the dump of the log.
+func (c *config) explainLog(at *point, err error) error {
+	switch wire.CodeOf(err) {
+	case wire.ErrBinlog:
+		var me *wire.Error
+		errors.As(err, &me)
+		return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "MySQL at %s cannot go on with its binary log from %s", c.addr(), at).
+			WithDetail("The server says: %s.", me.Message).
+			WithHint("If the log has been purged, changes are lost: drop the tables of the source and create them again. " +
+				"Let the server keep its log for longer (binlog_expire_logs_seconds).").WithCause(err)
+	case wire.ErrSlaveSameID:
+		return sqlerr.New(sqlerr.ObjectInUse, "another replica has connected to MySQL at %s with the server id %d", c.addr(), c.serverID).
+			WithHint("Give each source a number of its own with the option \"server.id\".").WithCause(err)
+	}
+	return c.explain("read the binary log", err)
+}
