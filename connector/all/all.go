@@ -22,18 +22,20 @@ import (
 	"github.com/millrace/millrace/connector/option"
 	"github.com/millrace/millrace/connector/pgsink"
 	"github.com/millrace/millrace/connector/posixfs"
+	"github.com/millrace/millrace/connector/postgres"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
 // Sources returns the sources by the value of their option connector.
 func Sources() map[string]connector.Source {
 	return map[string]connector.Source{
-		"datagen":   datagen.Source{},
-		"kafka":     kafka.Source{},
-		"mysql-cdc": mysql.Source{},
-		"nats":      nats.Source{},
-		"nexmark":   nexmark.Source{},
-		"posix_fs":  posixfs.Source{},
+		"datagen":      datagen.Source{},
+		"kafka":        kafka.Source{},
+		"mysql-cdc":    mysql.Source{},
+		"nats":         nats.Source{},
+		"nexmark":      nexmark.Source{},
+		"posix_fs":     posixfs.Source{},
+		"postgres-cdc": postgres.Source{},
 	}
 }
 

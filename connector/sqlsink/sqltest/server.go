@@ -1,4 +1,4 @@
-// Package sqltest runs the database servers that tests of sinks write to.
+// Package sqltest runs the database servers that tests of sinks write to, and those of sources read from.
 //
 // The idea: a Server is a data folder and a socket that outlive the process on them: Kill ends it with SIGKILL,
 // Start begins another on the same folder. Nothing listens on a port, and everything goes with the test.
@@ -51,8 +51,8 @@ type Server struct {
 // postgresBin is where Debian keeps PostgreSQL's programs.
 const postgresBin = "/usr/lib/postgresql/15/bin"
 
-// Postgres starts a PostgreSQL 15 whose database is postgres and whose superuser is root.
-func Postgres(t testing.TB) *Server {
+// Postgres starts a PostgreSQL 15 whose database is postgres and whose superuser is root. args are added to its command line.
+func Postgres(t testing.TB, args ...string) *Server {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(postgresBin, "initdb")); err != nil {
 		t.Skip("there is no PostgreSQL 15 in " + postgresBin)
@@ -63,6 +63,7 @@ func Postgres(t testing.TB) *Server {
 	s.bin = filepath.Join(postgresBin, "postgres")
 	// fsync is off: what a killed process has written is there, and the machine does not lose power.
 	s.args = []string{"-D", data, "-k", s.Host, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "jit=off"}
+	s.args = append(s.args, args...)
 	s.answer = func(ctx context.Context) error {
 		p, err := pgxpool.New(ctx, "host="+s.Host+" user=root dbname=postgres")
 		if err != nil {
