@@ -19,17 +19,11 @@ func describeAvro(ctx context.Context, spec *connector.SourceSpec) (d connector.
 	if err != nil {
 		return d, err
 	}
-	topic := ""
-	if subjects.strategy != "record_name_strategy" {
-		if topic, err = topicOf(spec.Connector.Options); err != nil {
-			return d, err
-		}
-	}
 	client, err := registry.New(o.registry)
 	if err != nil {
 		return d, err
 	}
-	latest, err := client.Latest(ctx, subjects.value(topic))
+	latest, err := latestOf(ctx, client, subjects, spec, false)
 	if err != nil {
 		return d, err
 	}
@@ -49,17 +43,17 @@ func describeAvro(ctx context.Context, spec *connector.SourceSpec) (d connector.
 	d.Columns = types.columns(row)
 	d.FormatOptions = map[string]string{readerIDOption: strconv.Itoa(latest.ID)}
 	if spec.Connector.Format != "PLAIN" && spec.Connector.Format != "" {
-		err = describeAvroKey(ctx, client, spec, subjects.key(topic), types, &d)
+		err = describeAvroKey(ctx, client, spec, subjects, types, &d)
 	}
 	return d, err
 }
 
 // describeAvroKey adds what the schema of the keys says, if there is one.
-func describeAvroKey(ctx context.Context, client *registry.Client, spec *connector.SourceSpec, subject string, types avroTypes, d *connector.Description) error {
-	if k := spec.Connector.FormatOptions["key.encode"]; subject == "" || k != "" && k != "AVRO" {
+func describeAvroKey(ctx context.Context, client *registry.Client, spec *connector.SourceSpec, subjects *subjectOptions, types avroTypes, d *connector.Description) error {
+	if k := spec.Connector.FormatOptions["key.encode"]; !subjects.keyed() || k != "" && k != "AVRO" {
 		return nil
 	}
-	latest, err := client.Latest(ctx, subject)
+	latest, err := latestOf(ctx, client, subjects, spec, true)
 	if sqlerr.CodeOf(err) == sqlerr.UndefinedObject {
 		return nil // keys are plain bytes
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/big"
-	"strconv"
 
 	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
@@ -283,11 +282,7 @@ func (n *avroNode) appendPrinted(r *avroReader, v *delta.Vec) error {
 	if err := n.elem.append(r, n.items); err != nil {
 		return err
 	}
-	if n.buf = n.buf[:0]; n.items.Type.Kind == sqltypes.KBool {
-		n.buf = strconv.AppendBool(n.buf, n.items.Bools[0]) // as the cast to text has it
-	} else {
-		n.buf = sqlio.AppendText(n.buf, n.items, 0, n.settings)
-	}
+	n.buf = appendCastText(n.buf[:0], n.items, n.settings)
 	return sqlio.AppendParsed(v, n.buf, n.settings)
 }
 

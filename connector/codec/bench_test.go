@@ -1,7 +1,11 @@
 package codec
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
+
+	"github.com/hamba/avro/v2"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/catalog"
@@ -50,4 +54,85 @@ func typesOf(cols []catalog.Column) []sqltypes.Type {
 		out = append(out, c.Type)
 	}
 	return out
+}
+
+const bidAvro = `{"type":"record","name":"bid","fields":[{"name":"auction","type":"long"},{"name":"bidder","type":"long"},{"name":"price","type":"long"},
+	{"name":"channel","type":"string"},{"name":"url","type":"string"},{"name":"date_time","type":{"type":"long","logicalType":"local-timestamp-millis"}},{"name":"extra","type":"string"}]}`
+
+// bidAvroNullable is how generators from SQL tables write schemas: every field may be null.
+var bidAvroNullable = strings.NewReplacer(`"type":"long"}`, `"type":["null","long"]}`, `"type":"string"}`, `"type":["null","string"]}`,
+	`{"type":"long","logicalType":"local-timestamp-millis"}`, `["null",{"type":"long","logicalType":"local-timestamp-millis"}]`).Replace(bidAvro)
+
+const bidProto = `syntax = "proto3"; import "google/protobuf/timestamp.proto"; message Bid { int64 auction = 1; int64 bidder = 2; int64 price = 3;
+	string channel = 4; string url = 5; google.protobuf.Timestamp date_time = 6; string extra = 7; }`
+
+// bidValue is the bid of bidJSON.
+func bidValue() map[string]any {
+	var v map[string]any
+	if err := json.Unmarshal([]byte(bidJSON), &v); err != nil {
+		panic(err)
+	}
+	for _, k := range []string{"auction", "bidder", "price"} {
+		v[k] = int64(v[k].(float64))
+	}
+	v["date_time"] = int64(1436918400234)
+	return v
+}
+
+func BenchmarkAvroBid(b *testing.B) {
+	for name, schema := range map[string]string{"plain": bidAvro, "nullable": bidAvroNullable} {
+		b.Run(name, func(b *testing.B) {
+			reg := fakeRegistry(b)
+			id := register(b, reg, "t-value", schema)
+			v := bidValue()
+			if name == "nullable" {
+				for k, x := range v {
+					switch x.(type) {
+					case string:
+						v[k] = map[string]any{"string": x}
+					case int64:
+						v[k] = map[string]any{"long": x}
+					}
+				}
+				v["date_time"] = map[string]any{"long.local-timestamp-millis": int64(1436918400234)}
+			}
+			parsed, err := avro.ParseWithCache(strings.ReplaceAll(schema, `,"logicalType":"local-timestamp-millis"`, ""), "", &avro.SchemaCache{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if name == "nullable" {
+				v["date_time"] = map[string]any{"long": int64(1436918400234)}
+			}
+			benchmarkDecode(b, described(b, "PLAIN", "AVRO", reg.URL()), avroMessage(b, id, parsed, v))
+		})
+	}
+}
+
+func BenchmarkProtoBid(b *testing.B) {
+	reg := fakeRegistry(b)
+	id := registerProto(b, reg, "t-value", bidProto)
+	spec := described(b, "PLAIN", "PROTOBUF", reg.URL())
+	json := strings.Replace(bidJSON, "2015-07-15 00:00:01.234", "2015-07-15T00:00:01.234Z", 1)
+	benchmarkDecode(b, spec, registered(id, nil, compileTest(b, bidProto).encode("Bid", json)))
+}
+
+// benchmarkDecode reports records per second on one core.
+func benchmarkDecode(b *testing.B, spec *connector.SourceSpec, message []byte) {
+	d, _, err := NewDecoder(spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows := NewRows(typesOf(spec.Columns))
+	rec := &Record{Value: message}
+	b.SetBytes(int64(len(message)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := d.Decode(rec, rows); err != nil {
+			b.Fatal(err)
+		}
+		if rows.Len() == delta.BatchRows {
+			rows.Take()
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }

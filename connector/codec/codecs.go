@@ -20,10 +20,12 @@ type format struct {
 var formats = []format{
 	{"PLAIN", "JSON", false, false, newJSON},
 	{"PLAIN", "AVRO", false, true, newAvro},
+	{"PLAIN", "PROTOBUF", false, false, newProto},
 	{"PLAIN", "CSV", false, false, newCSV},
 	{"PLAIN", "BYTES", false, false, newBytes},
 	{"UPSERT", "JSON", true, false, newUpsert},
 	{"UPSERT", "AVRO", true, true, newAvroUpsert},
+	{"UPSERT", "PROTOBUF", true, false, newProtoUpsert},
 	{"DEBEZIUM", "JSON", true, false, newDebezium},
 	{"DEBEZIUM", "AVRO", true, true, newAvroDebezium},
 }

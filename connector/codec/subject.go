@@ -27,12 +27,12 @@ func parseSubjects(o *option.Set) *subjectOptions {
 // value returns the subject of values in a topic.
 func (s *subjectOptions) value(topic string) string { return s.subject(topic, s.message, "-value") }
 
-// key returns the subject of keys in a topic; "" when it cannot be told.
-func (s *subjectOptions) key(topic string) string {
-	if s.strategy != "topic_name_strategy" && s.keyMessage == "" {
-		return ""
-	}
-	return s.subject(topic, s.keyMessage, "-key")
+// key returns the subject of keys in a topic; see keyed.
+func (s *subjectOptions) key(topic string) string { return s.subject(topic, s.keyMessage, "-key") }
+
+// keyed reports whether the subject of keys can be told.
+func (s *subjectOptions) keyed() bool {
+	return s.strategy == "topic_name_strategy" || s.keyMessage != ""
 }
 
 func (s *subjectOptions) subject(topic, message, suffix string) string {
@@ -61,6 +61,8 @@ func Describe(ctx context.Context, spec *connector.SourceSpec) (connector.Descri
 	switch spec.Connector.Encode {
 	case "AVRO":
 		return describeAvro(ctx, spec)
+	case "PROTOBUF":
+		return describeProto(ctx, spec)
 	}
 	return connector.Description{}, nil
 }
