@@ -89,7 +89,7 @@ func (n *avroNode) appendSlow(r *avroReader, v *delta.Vec) error {
 	case avroToSpan:
 		var x int64
 		if x, err = n.scaled(r); err == nil {
-			v.AppendInterval(datetime.Interval{Micros: x})
+			appendCount(v, x)
 		}
 	case avroToDecimal:
 		var b []byte
@@ -159,6 +159,11 @@ func (n *avroNode) scaled(r *avroReader) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return n.rescale(x)
+}
+
+// rescale turns a count of units into what the column counts.
+func (n *avroNode) rescale(x int64) (int64, error) {
 	if n.mul > 1 && (x > math.MaxInt64/n.mul || x < math.MinInt64/n.mul) {
 		return 0, n.outOfRange(x)
 	}
@@ -176,6 +181,15 @@ func (n *avroNode) scaled(r *avroReader) (int64, error) {
 		return 0, n.outOfRange(x)
 	}
 	return y, nil
+}
+
+// appendCount appends what rescale returned.
+func appendCount(v *delta.Vec, x int64) {
+	if v.Type.Kind == sqltypes.KInterval {
+		v.AppendInterval(datetime.Interval{Micros: x})
+		return
+	}
+	v.AppendInt(x)
 }
 
 func floorDivide(a, b int64) int64 {

@@ -28,6 +28,8 @@ var formats = []format{
 	{"UPSERT", "PROTOBUF", true, false, newProtoUpsert},
 	{"DEBEZIUM", "JSON", true, false, newDebezium},
 	{"DEBEZIUM", "AVRO", true, true, newAvroDebezium},
+	{"MAXWELL", "JSON", true, false, newMaxwell},
+	{"CANAL", "JSON", true, false, newCanal},
 }
 
 // NewDecoder returns the decoder for the format of spec, and says whether its rows are commands by primary

@@ -207,6 +207,12 @@ type jsonModes struct {
 	times  string // milli or micro
 	base64 bool   // strings for bytea columns are base64
 	utc    bool   // time stamps without a zone are UTC's, whatever the session's zone is
+	// What programs that capture changes do in their own ways:
+	jsonTexts bool // strings for jsonb columns are the texts of documents
+	zeroDates bool // 0000-00-00 is NULL
+	latin1    bool // strings for bytea columns have a character for each byte
+	scaled    bool // numbers may be objects of scale and base64
+	precise   bool // strings for numeric(p,s) columns are base64
 }
 
 func parseJSONOptions(options map[string]string) (jsonModes, error) {
@@ -217,6 +223,8 @@ func parseJSONOptions(options map[string]string) (jsonModes, error) {
 	m.utc = tz == "utc_string" || tz == "utc_without_suffix"
 	m.times = o.Enum("time.handling.mode", "micro", "milli", "micro")
 	m.base64 = o.Enum("bytes.handling.mode", "hex", "hex", "base64") == "base64"
+	m.precise = o.Enum("decimal.handling.mode", "string", "string", "double", "precise") == "precise"
+	o.Ignore("ignore_key")
 	return m, o.Done()
 }
 

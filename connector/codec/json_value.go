@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"math"
 	"strconv"
 	"unsafe"
@@ -26,7 +27,8 @@ type jsonValue struct {
 	modes    jsonModes
 	low, top int64 // range of an integer column
 	elem     *jsonValue
-	fields   []jsonValue // of a composite column
+	fields   []jsonValue   // of a composite column
+	connect  *connectValue // what a schema beside the record says of the field; nil: nothing
 	buf      []byte
 	depth    int
 }
@@ -94,6 +96,11 @@ func applyTypmod(v *delta.Vec, t sqltypes.Type) error {
 
 // append appends the value that follows.
 func (v *jsonValue) append(s *scanner, col *delta.Vec) error {
+	if v.connect != nil {
+		if done, err := v.connect.append(v, s, col); done {
+			return err
+		}
+	}
 	switch s.peek() {
 	case '"':
 		raw, escaped, err := s.str()
@@ -138,6 +145,9 @@ func (v *jsonValue) mismatch(text string) error {
 
 // text appends a string's value.
 func (v *jsonValue) text(raw []byte, escaped bool, col *delta.Vec) error {
+	if v.modes.latin1 && v.typ.Kind == sqltypes.KBytea {
+		return v.latin1(raw, col)
+	}
 	if escaped && v.typ.Kind != sqltypes.KJSONB && v.typ.Kind != sqltypes.KJSON {
 		var err error
 		if v.buf, err = unescape(v.buf[:0], raw); err != nil {
@@ -154,6 +164,21 @@ func (v *jsonValue) text(raw []byte, escaped bool, col *delta.Vec) error {
 			col.AppendInt(ts)
 			return nil
 		}
+		if v.isZeroDate(raw) {
+			col.AppendNull()
+			return nil
+		}
+	case sqltypes.KDate:
+		if v.isZeroDate(raw) {
+			col.AppendNull()
+			return nil
+		}
+	case sqltypes.KNumeric:
+		if v.modes.precise {
+			if scale, ok := v.declaredScale(); ok {
+				return v.appendBase64Decimal(raw, scale, col)
+			}
+		}
 	case sqltypes.KTimestamptz:
 		if n := len(raw); n > 0 && raw[n-1] == 'Z' {
 			if ts, ok := fastTimestamp(raw[:n-1]); ok {
@@ -166,6 +191,10 @@ func (v *jsonValue) text(raw []byte, escaped bool, col *delta.Vec) error {
 				return nil
 			}
 		}
+		if v.isZeroDate(raw) {
+			col.AppendNull()
+			return nil
+		}
 	case sqltypes.KBytea:
 		return v.bytea(raw, col)
 	case sqltypes.KJSON:
@@ -173,10 +202,56 @@ func (v *jsonValue) text(raw []byte, escaped bool, col *delta.Vec) error {
 		col.EndRow()
 		return nil
 	case sqltypes.KJSONB:
+		if v.modes.jsonTexts {
+			if escaped {
+				var err error
+				if raw, err = unescape(v.buf[:0], raw); err != nil {
+					return err
+				}
+				v.buf = raw
+			}
+			if doc, err := jsonb.Parse(raw); err == nil {
+				col.AppendBytes(doc)
+				return nil
+			}
+			col.AppendBytes(jsonb.FromString(string(raw))) // a bare string, as our own sinks write it
+			return nil
+		}
 		v.buf = append(append(append(v.buf[:0], '"'), raw...), '"')
 		return appendRaw(col, v.buf, nil)
 	}
 	return sqlio.AppendParsed(col, raw, v.settings)
+}
+
+// latin1 appends a byte string that is written with a character for each byte, \u0000 included.
+func (v *jsonValue) latin1(raw []byte, col *delta.Vec) error {
+	var text string
+	if err := json.Unmarshal(append(append([]byte{'"'}, raw...), '"'), &text); err != nil {
+		return v.mismatch(string(raw))
+	}
+	start := len(col.Data)
+	for _, c := range text {
+		if c > 255 {
+			col.Data = col.Data[:start]
+			return v.mismatch(text)
+		}
+		col.Data = append(col.Data, byte(c))
+	}
+	col.EndRow()
+	return nil
+}
+
+// isZeroDate reports whether a text is the date that MySQL has for "none".
+func (v *jsonValue) isZeroDate(raw []byte) bool {
+	return v.modes.zeroDates && len(raw) >= 10 && string(raw[:10]) == "0000-00-00"
+}
+
+// declaredScale returns the digits behind the point that the column's type asks for.
+func (v *jsonValue) declaredScale() (int, bool) {
+	if v.typ.Mod == 0 {
+		return 0, false
+	}
+	return int((v.typ.Typmod() - 4) & 0x7ff), true
 }
 
 // bytea appends a byte string: \x and hexadecimal digits, or base64, or else the characters themselves.
@@ -316,6 +391,12 @@ func (v *jsonValue) nested(s *scanner, col *delta.Vec) error {
 		}
 		col.AppendBytes(arr)
 		return nil
+	case v.modes.scaled && v.typ.Kind == sqltypes.KNumeric && s.peek() == '{':
+		raw, err := s.skip()
+		if err != nil {
+			return err
+		}
+		return v.appendScaledDecimal(raw, col)
 	case v.fields != nil && s.peek() == '{':
 		rec, err := v.record(s)
 		if err != nil {

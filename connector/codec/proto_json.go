@@ -19,11 +19,16 @@ import (
 // maxProtoDepth bounds messages within messages that become jsonb.
 const maxProtoDepth = 100
 
-// parse reads a message whose fields no column has of its own.
-func (f *protoFile) parse(m protoreflect.MessageDescriptor, b []byte) (protoreflect.Message, error) {
-	msg := dynamicpb.NewMessage(m)
+// parse reads a message whose fields no column has of its own. NB: the library panics at some malformed maps.
+func (f *protoFile) parse(m protoreflect.MessageDescriptor, b []byte) (msg protoreflect.Message, err error) {
+	defer func() {
+		if recover() != nil {
+			err = badProto(-1)
+		}
+	}()
+	msg = dynamicpb.NewMessage(m)
 	o := proto.UnmarshalOptions{AllowPartial: true, Resolver: f.types, RecursionLimit: maxProtoDepth}
-	if err := o.Unmarshal(b, msg); err != nil {
+	if err := o.Unmarshal(b, msg.Interface()); err != nil {
 		return nil, sqlerr.New(sqlerr.InvalidBinaryRepresentation, "Protobuf message %s is cut short or malformed", m.FullName()).WithDetail("%v", err)
 	}
 	return msg, nil
