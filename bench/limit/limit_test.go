@@ -86,6 +86,7 @@ func naive(events []event) map[string]int64 {
 	categories, won, perBidder, perPair := map[int64]bool{}, map[int64]bool{}, map[pair]bool{}, map[pair]bool{}
 	perAuction, channels, highest := map[int64]int64{}, map[string]bool{}, map[int64]int64{}
 	hops := map[int64]map[int64]int64{}
+	lastBid := map[int64]int64{} // of a bidder
 	for _, e := range events {
 		if e.kind != bid {
 			continue
@@ -114,6 +115,10 @@ func naive(events []event) map[string]int64 {
 		}
 		perBidder[pair{e.bidder, e.time / q12Size}], perPair[pair{e.bidder, e.auction}] = true, true
 		perAuction[e.auction]++
+		if last, ok := lastBid[e.bidder]; !ok || e.time-last >= q11Gap {
+			rows["q11"]++
+		}
+		lastBid[e.bidder] = e.time
 		channels[e.channel] = true
 		w := e.time / q7Size
 		highest[w] = max(highest[w], e.price)
@@ -125,6 +130,7 @@ func naive(events []event) map[string]int64 {
 		}
 	}
 	rows["q4"], rows["q9"], rows["q12"], rows["q18"] = int64(len(categories)), int64(len(won)), int64(len(perBidder)), int64(len(perPair))
+	rows["q6"] = rows["q9"]
 	rows["q15"], rows["q16"], rows["q17"] = 1, int64(len(channels)), int64(len(perAuction))
 	for _, n := range perAuction {
 		rows["q19"] += min(n, q19Places)
