@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/connector/datagen"
 	"github.com/millrace/millrace/connector/jdbc"
 	"github.com/millrace/millrace/connector/kafka"
+	"github.com/millrace/millrace/connector/mqtt"
 	"github.com/millrace/millrace/connector/mysql"
 	"github.com/millrace/millrace/connector/mysqlsink"
 	"github.com/millrace/millrace/connector/nats"
@@ -23,6 +24,7 @@ import (
 	"github.com/millrace/millrace/connector/pgsink"
 	"github.com/millrace/millrace/connector/posixfs"
 	"github.com/millrace/millrace/connector/postgres"
+	"github.com/millrace/millrace/connector/redis"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -36,6 +38,7 @@ func Sources() map[string]connector.Source {
 		"nexmark":      nexmark.Source{},
 		"posix_fs":     posixfs.Source{},
 		"postgres-cdc": postgres.Source{},
+		"mqtt":         mqtt.Source{},
 	}
 }
 
@@ -47,9 +50,11 @@ func Sinks() map[string]connector.Sink {
 		"jdbc":      jdbc.Sink{},
 		"kafka":     kafka.Sink{},
 		"mysql":     mysqlsink.Sink{},
+		"mqtt":      mqtt.Sink{},
 		"nats":      nats.Sink{},
 		"posix_fs":  posixfs.Sink{},
 		"postgres":  pgsink.Sink{},
+		"redis":     redis.Sink{},
 	}
 }
 

@@ -35,6 +35,8 @@ type SourceCase struct {
 	Idle time.Duration
 	// Errors is how many records do not decode.
 	Errors int
+	// NoReplay: what was read cannot be read again.
+	NoReplay bool
 }
 
 // longest is how long a call that must return at once may take.
@@ -45,8 +47,10 @@ func Source(t *testing.T, c SourceCase) {
 	t.Helper()
 	c.prepare(t)
 	t.Run("unknown option", c.unknownOption)
-	t.Run("resume", c.resume)
-	t.Run("one reader for all splits", c.together)
+	if !c.NoReplay {
+		t.Run("resume", c.resume)
+		t.Run("one reader for all splits", c.together)
+	}
 	t.Run("close unblocks", c.closeUnblocks)
 	t.Run("cancellation", c.cancellation)
 }
