@@ -233,7 +233,8 @@ func (b *binder) scan(r *catalog.Relation, pos int) plan.Node {
 		return b.sourceScan(r, pos)
 	}
 	fail(sqlerr.New(sqlerr.WrongObjectType, "cannot open relation %q", r.Name).At(pos).
-		WithDetail("This operation is not supported for %s.", map[catalog.Kind]string{catalog.Index: "indexes", catalog.Sink: "sinks"}[r.Kind]))
+		WithDetail("This operation is not supported for %s.", map[catalog.Kind]string{catalog.Index: "indexes", catalog.Sink: "sinks",
+			catalog.Subscription: "subscriptions"}[r.Kind]))
 	return nil
 }
 

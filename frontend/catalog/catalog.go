@@ -148,16 +148,18 @@ type facts struct {
 	session expr.Session
 	started time.Time
 
-	activity   func() []session.Activity
-	cursors    func() []session.CursorInfo
-	prepared   func() []session.PreparedInfo
-	jobs       func() []engine.JobStatus
-	sinks      func() []engine.SinkStatus
-	quarantine func() []engine.Quarantined
+	activity func() []session.Activity
+	cursors  func() []session.CursorInfo
+	prepared func() []session.PreparedInfo
+	jobs     func() []engine.JobStatus
+	sinks    func() []engine.SinkStatus
+	// subscriptions reports on those whose logs could be read.
+	subscriptions func() []engine.SubscriptionStatus
+	quarantine    func() []engine.Quarantined
 }
 
 func (y *System) facts(s *session.Session) *facts {
 	m := s.Manager()
 	return &facts{y: y, snap: s.Snapshot(), store: m.Catalog, session: s, started: m.Started,
-		activity: m.Activity, cursors: s.Cursors, prepared: s.PreparedStatements, jobs: m.Engine.Jobs, sinks: m.Engine.Sinks, quarantine: m.Engine.Quarantine}
+		activity: m.Activity, cursors: s.Cursors, prepared: s.PreparedStatements, jobs: m.Engine.Jobs, sinks: m.Engine.Sinks, subscriptions: m.Engine.Subscriptions, quarantine: m.Engine.Quarantine}
 }

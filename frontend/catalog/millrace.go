@@ -33,6 +33,8 @@ var millraceRelations = []shape{
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
 	{"secrets", 14021, 'v', `id! int8, schema! name, name! name, owner! name, version! int8, comment text`},
 	{"captured_tables", 14022, 'v', `id! int8, schema! name, name! name, source! int8, upstream! text, phase! text, snapshot_rows! int8, notes! _text`},
+	{"subscriptions", 14023, 'v', `id! int8, schema! name, name! name, owner! name, relation! int8, retention! interval, retention_bytes! int8, epochs int8,
+		rows int8, size_bytes int8, oldest_rw_timestamp int8, newest_rw_timestamp int8, complete_after int8, definition! text`},
 	{"settings", 14008, 'v', `name! text, setting! text, description! text, changeable! bool`},
 }
 
@@ -135,6 +137,31 @@ func sinkRows(w *writer, f *facts) {
 		w.add(v)
 	}
 }
+
+// subscriptionRows lists the subscriptions, with what their logs hold; that is NULL while there is no job.
+func subscriptionRows(w *writer, f *facts) {
+	logs := map[catalog.ID]engine.SubscriptionStatus{}
+	for _, st := range f.subscriptions() {
+		logs[st.ID] = st
+	}
+	for _, r := range f.snap.Sorted() {
+		if r.Kind != catalog.Subscription {
+			continue
+		}
+		v := row{"id": r.ID, "schema": r.Schema, "name": r.Name, "owner": r.Owner, "relation": r.DependsOn[0],
+			"retention": datetime.Interval{Days: int32(r.Retention / dayMillis), Micros: r.Retention % dayMillis * 1000}, "retention_bytes": r.RetentionBytes,
+			"definition": session.CreateSQL(f.snap, r)}
+		if st, ok := logs[r.ID]; ok {
+			v["epochs"], v["rows"], v["size_bytes"], v["complete_after"] = st.Epochs, st.Rows, st.Bytes, st.Floor
+			if st.Oldest > 0 {
+				v["oldest_rw_timestamp"], v["newest_rw_timestamp"] = st.Oldest, st.Newest
+			}
+		}
+		w.add(v)
+	}
+}
+
+const dayMillis = 24 * 60 * 60 * 1000
 
 // secretRows lists secrets without their values.
 func secretRows(w *writer, f *facts) {

@@ -188,13 +188,18 @@ func (f *facts) object(oid int64) *object {
 	return nil
 }
 
-// relation finds a relation of the user's by OID; sinks are not relations to PostgreSQL's clients.
+// unlisted relations are none to PostgreSQL's clients.
+func unlisted(r *catalog.Relation) bool {
+	return r.Kind == catalog.Sink || r.Kind == catalog.Subscription
+}
+
+// relation finds a relation of the user's by OID.
 func (f *facts) relation(oid int64) *catalog.Relation {
 	if oid < 0 || oid > 1<<32-1 {
 		return nil
 	}
 	r := f.snap.Relations[catalog.ID(oid)]
-	if r == nil || r.Kind == catalog.Sink {
+	if r == nil || unlisted(r) {
 		return nil
 	}
 	return r
@@ -206,7 +211,7 @@ func (f *facts) named(schema, name string) *object {
 		return &object{oid: r.oid, schema: schema, name: name, system: r}
 	}
 	if r, ok := f.snap.Find(schema, name); ok {
-		if r.Kind == catalog.Sink {
+		if unlisted(r) {
 			return nil
 		}
 		return f.objectOf(r)
@@ -274,7 +279,7 @@ func (f *facts) pkeyName(r *catalog.Relation) string {
 func (f *facts) relations() []*catalog.Relation {
 	var out []*catalog.Relation
 	for _, r := range f.snap.Sorted() {
-		if r.Kind != catalog.Sink {
+		if !unlisted(r) {
 			out = append(out, r)
 		}
 	}

@@ -111,5 +111,6 @@ var millraceContents = []filled{
 	{"sinks", nil, sinkRows},
 	{"sources", nil, sourceRows},
 	{"splits", nil, splitRows},
+	{"subscriptions", nil, subscriptionRows},
 	{"watermarks", nil, watermarkRows},
 }

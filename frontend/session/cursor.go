@@ -51,11 +51,12 @@ func (s *Session) declare(ctx context.Context, p *portal, x *parser.DeclareStmt)
 	case has("INSENSITIVE") && has("ASENSITIVE"):
 		return sqlerr.New(sqlerr.InvalidCursorDefinition, "cannot specify both ASENSITIVE and INSENSITIVE")
 	case x.IsSubscription:
-		return unsupported(x)
+		return s.declareSubscription(ctx, x, p.p.st.text)
 	case !c.hold && !s.txn.block:
 		return onlyInBlock("DECLARE CURSOR")
-	case s.cursors[x.Name] != nil:
-		return sqlerr.New(sqlerr.DuplicateCursor, "cursor %q already exists", x.Name)
+	}
+	if err := s.freeCursorName(x.Name); err != nil {
+		return err
 	}
 	c.back = !has("NO SCROLL")
 	if c.binary {
@@ -233,6 +234,9 @@ func (c *cursor) by(ctx context.Context, s *Session, n int64) ([]int64, error) {
 
 // fetch runs FETCH and MOVE.
 func (s *Session) fetch(ctx context.Context, x *parser.FetchStmt) (pgwire.Rows, error) {
+	if f := s.followers[x.Cursor]; f != nil {
+		return s.fetchFollowed(ctx, f, x)
+	}
 	c := s.cursors[x.Cursor]
 	if c == nil {
 		return nil, noCursor(x.Cursor)
@@ -276,7 +280,12 @@ func noCursor(name string) error {
 func (s *Session) closeNamed(x *parser.CloseStmt) (pgwire.Rows, error) {
 	if x.Name == "" {
 		s.closeCursors()
+		s.closeFollowers()
 		return &done{tag: "CLOSE CURSOR ALL"}, nil
+	}
+	if s.followers[x.Name] != nil {
+		s.closeFollower(x.Name)
+		return &done{tag: "CLOSE CURSOR"}, nil
 	}
 	if s.cursors[x.Name] == nil {
 		return nil, noCursor(x.Name)
@@ -341,6 +350,9 @@ func (s *Session) Cursors() []CursorInfo {
 	var out []CursorInfo
 	for _, c := range s.cursors {
 		out = append(out, CursorInfo{c.name, c.query, c.hold, c.binary, c.back, c.made})
+	}
+	for _, f := range s.followers {
+		out = append(out, CursorInfo{f.name, f.query, !f.block, false, false, f.made})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out

@@ -18,7 +18,8 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt, *parser.CreateSecretStmt:
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt, *parser.CreateSecretStmt,
+		*parser.CreateSubscriptionStmt:
 		return true
 	}
 	return false
@@ -60,6 +61,8 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 		return "CREATE MATERIALIZED VIEW", s.createMatView(ctx, x)
 	case *parser.CreateSinkStmt:
 		return "CREATE_SINK", s.createSink(ctx, x)
+	case *parser.CreateSubscriptionStmt:
+		return "CREATE_SUBSCRIPTION", s.createSubscription(ctx, x)
 	case *parser.CreateIndexStmt:
 		return "CREATE INDEX", s.createIndex(ctx, x)
 	case *parser.CreateSchemaStmt:
@@ -130,7 +133,7 @@ func ddlName(ast parser.Stmt) string {
 
 // created are the statements whose name is more than their first word.
 var created = []string{"CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW", "CREATE SOURCE", "CREATE SINK", "CREATE INDEX",
-	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION", "CREATE SECRET"}
+	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION", "CREATE SECRET", "CREATE SUBSCRIPTION"}
 
 // standsAlone names a statement that cannot be part of a transaction block; "" for all others.
 func standsAlone(ast parser.Stmt) string {
@@ -260,7 +263,7 @@ func (s *Session) createWith(ctx context.Context, snap *catalog.Snapshot, r *cat
 			return err
 		}
 	}
-	r.Creating = r.HasJob() && (readsStored(snap, r) || r.Captured != nil)
+	r.Creating = r.HasJob() && r.Kind != catalog.Subscription && (readsStored(snap, r) || r.Captured != nil)
 	if err := s.join(ctx, r, parts); err != nil {
 		return err
 	}

@@ -109,6 +109,9 @@ func (s *Session) utilityColumns(ast parser.Stmt) []pgwire.Column {
 		if c := s.cursors[x.Cursor]; c != nil && !x.Move {
 			return c.columns
 		}
+		if f := s.followers[x.Cursor]; f != nil && !x.Move {
+			return f.columns
+		}
 	}
 	return nil
 }
@@ -226,6 +229,7 @@ func (s *Session) discard(x *parser.DiscardStmt) error {
 	}
 	if x.What == "ALL" {
 		s.closeCursors()
+		s.closeFollowers()
 		if err := s.setSessionUser("", false); err != nil {
 			return err
 		}

@@ -184,7 +184,8 @@ func (s *Session) grantObjects(snap *catalog.Snapshot, x *parser.GrantStmt) ([]s
 				n.ACL = acl
 				c.PutType = append(c.PutType, &n)
 			}})
-		case parser.ObjTable, parser.ObjView, parser.ObjMatView, parser.ObjSource, parser.ObjSink, parser.ObjSequence:
+		case parser.ObjTable, parser.ObjView, parser.ObjMatView, parser.ObjSource, parser.ObjSink, parser.ObjSequence,
+			parser.ObjSubscription:
 			r, err := s.find(snap, n.Name)
 			switch {
 			case err != nil:

@@ -209,6 +209,7 @@ type Session struct {
 	appName            string
 	queryStart, change time.Time
 	xactStart          time.Time
+	followers          map[string]*follower // changed by the session alone
 }
 
 // statement is one parsed statement of a script.
@@ -279,6 +280,7 @@ func (s *Session) Settings() *sqlio.Settings { return s.settings.io }
 func (s *Session) Close() {
 	s.abandon()
 	s.closeCursors()
+	s.closeFollowers()
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	delete(s.m.sessions, s.start.PID)

@@ -69,6 +69,9 @@ func showColumns(x *parser.ShowStmt) []pgwire.Column {
 		return textColumns("Id", "Roles", "Started", "Parallelism")
 	case "CURSORS":
 		return textColumns("Name", "Query")
+	case "SUBSCRIPTION CURSORS":
+		return append(textColumns("Session ID", "User", "Host", "Database", "Cursor Name", "Subscription Name"),
+			pgwire.Column{Name: "Idle Duration Ms", Type: sqltypes.Int8})
 	}
 	return textColumns("Name")
 }
@@ -99,8 +102,11 @@ func (s *Session) show(_ context.Context, x *parser.ShowStmt) (pgwire.Rows, erro
 		return nil, err
 	}
 	name := 0
-	if x.Object == "JOBS" {
+	switch x.Object {
+	case "JOBS":
 		name = 1
+	case "SUBSCRIPTION CURSORS":
+		name = 4
 	}
 	if x.Like != nil {
 		kept := rows[:0]
@@ -131,7 +137,7 @@ func (s *Session) showSetting(x *parser.ShowStmt, cols []pgwire.Column) (pgwire.
 
 var showKinds = map[string]catalog.Kind{
 	"TABLES": catalog.Table, "VIEWS": catalog.View, "MATERIALIZED VIEWS": catalog.MatView, "SOURCES": catalog.Source,
-	"SINKS": catalog.Sink, "INDEXES": catalog.Index,
+	"SINKS": catalog.Sink, "INDEXES": catalog.Index, "SUBSCRIPTIONS": catalog.Subscription,
 }
 
 func (s *Session) showObjects(x *parser.ShowStmt) ([][]sqltypes.Datum, error) {
@@ -179,7 +185,9 @@ func (s *Session) showObjects(x *parser.ShowStmt) ([][]sqltypes.Datum, error) {
 		for _, x := range snap.Secrets {
 			rows = append(rows, []sqltypes.Datum{x.Name})
 		}
-	case "SUBSCRIPTIONS", "CONNECTIONS", "INTERNAL TABLES", "SUBSCRIPTION CURSORS":
+	case "CONNECTIONS", "INTERNAL TABLES":
+	case "SUBSCRIPTION CURSORS":
+		return s.m.subscriptionCursors(snap.Database), nil
 	case "CURSORS":
 		for n, c := range s.cursors {
 			rows = append(rows, []sqltypes.Datum{n, c.query})

@@ -53,6 +53,9 @@ func CreateSQL(snap *catalog.Snapshot, r *catalog.Relation) string {
 		if r.SinkInto == 0 {
 			x.Options = setOption(setOption(x.Options, r, catalog.SourceRate), r, catalog.SinkRate)
 		}
+	case *parser.CreateSubscriptionStmt:
+		x.Name = name
+		subscriptionAsItIs(x, snap, r)
 	case *parser.CreateIndexStmt:
 		x.Name = parser.Name{Parts: []string{r.Name}}
 		if on := snap.Relations[r.IndexOn]; on != nil {

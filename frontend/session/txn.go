@@ -89,6 +89,7 @@ func (s *Session) abandon() {
 	s.txn = txnState{}
 	s.settings.endTransaction(true)
 	s.endCursors(false)
+	s.endFollowers()
 }
 
 // conflictTries bounds how often a transaction is run again when others change what it has read.
@@ -109,6 +110,7 @@ func (s *Session) commit(ctx context.Context) error {
 	}
 	s.settings.endTransaction(err != nil)
 	s.endCursors(err == nil)
+	s.endFollowers()
 	return err
 }
 

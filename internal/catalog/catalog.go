@@ -33,6 +33,8 @@ const (
 	Source  Kind = "source"
 	Sink    Kind = "sink"
 	Index   Kind = "index"
+	// Subscription relations have the columns of the relation whose changes they keep.
+	Subscription Kind = "subscription"
 	// Sequence relations have no columns and no job; their state is beside the catalog.
 	Sequence Kind = "sequence"
 )
@@ -219,6 +221,9 @@ type Relation struct {
 	// options or ALTER allow, by SourceRate and SinkRate; 0 is a pause, too.
 	Paused bool             `json:",omitempty"`
 	Rates  map[string]int64 `json:",omitempty"`
+	// Retention is how long a subscription keeps changes, in ms, and RetentionBytes how many at most.
+	Retention      int64 `json:",omitempty"`
+	RetentionBytes int64 `json:",omitempty"`
 	// Creating: the job is still reading its first snapshot (CREATE has not returned yet).
 	Creating bool `json:",omitempty"`
 	// CreatedEpoch is the epoch at which the job began.
@@ -229,7 +234,9 @@ type Relation struct {
 func (r *Relation) IsStored() bool { return r.Kind == Table || r.Kind == MatView || r.Kind == Index }
 
 // HasJob reports whether a streaming job belongs to the relation.
-func (r *Relation) HasJob() bool { return r.IsStored() || r.Kind == Sink || r.Captures() }
+func (r *Relation) HasJob() bool {
+	return r.IsStored() || r.Kind == Sink || r.Kind == Subscription || r.Captures()
+}
 
 // Captures reports whether the relation is a source that feeds captured tables: it has a job and no rows of its own.
 func (r *Relation) Captures() bool { return r.Kind == Source && len(r.Plan) > 0 }

@@ -66,6 +66,13 @@ func try(c *pgx.Conn, sql string) error {
 
 // query returns the rows of a query, each as its values' text between bars, sorted.
 func query(c *pgx.Conn, sql string) ([]string, error) {
+	out, err := inOrder(c, sql)
+	sort.Strings(out)
+	return out, err
+}
+
+// inOrder is query with the rows as they come.
+func inOrder(c *pgx.Conn, sql string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), statementWithin)
 	defer cancel()
 	res, err := c.PgConn().Exec(ctx, sql).ReadAll()
@@ -89,7 +96,6 @@ func query(c *pgx.Conn, sql string) ([]string, error) {
 			out = append(out, b.String())
 		}
 	}
-	sort.Strings(out)
 	return out, nil
 }
 

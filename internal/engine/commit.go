@@ -37,7 +37,7 @@ func (e *Engine) startCommit(epoch uint64) {
 		switch {
 		case !r.creating && !r.stopped:
 			ids = append(ids, id)
-		case r.stopped && !needsSnapshot(snap, r.rel) && slices.Contains(e.saved, id):
+		case r.stopped && !beginsAnew(snap, r.rel) && slices.Contains(e.saved, id):
 			kept = append(kept, id) // failed: goes on from the checkpoint before
 		}
 	}
@@ -55,6 +55,8 @@ func (e *Engine) startCommit(epoch uint64) {
 		e.post(func(now time.Time) {
 			if err == nil {
 				e.committed, e.saved = c.epoch, kept
+				e.durable.Store(c.epoch)
+				e.commits.wake()
 				for _, id := range ids {
 					if r := e.jobs[id]; r != nil {
 						r.job.Release(stream.Epoch(c.epoch))

@@ -47,7 +47,7 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 		Report:     func(w int64, err *sqlerr.Error) { e.status.rowError(id, w, err) },
 		Late:       func(rows int) { e.status.lateRows(id, rows) },
 		Quarantine: func(recs []connector.RecordError) { e.status.quarantined(id, recs) },
-		SinkRoot:   e.sinkRoot(rel),
+		SinkRoot:   e.rootOf(rel),
 		Reader:     fmt.Sprintf("%s-%d", e.cfg.ClusterID, id),
 		Throttle:   func(source catalog.ID) *throttle.Throttle { return e.sourceThrottle(id, source) },
 		Instance:   e.instance(rel.ID),
@@ -70,6 +70,14 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 	return r, err
 }
 
+// rootOf makes the root operators of a job that keeps no relation.
+func (e *Engine) rootOf(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (stream.Operator, error) {
+	if rel.Kind == catalog.Subscription {
+		return e.subscriptionRoot(rel)
+	}
+	return e.sinkRoot(rel)
+}
+
 // snapshotInterval is how often a job that reads its snapshot saves what it has.
 const snapshotInterval = time.Second
 
@@ -87,6 +95,9 @@ func (e *Engine) CreateJob(ctx context.Context, rel *catalog.Relation) error {
 		}
 		if rel.Captured != nil {
 			return e.awaitLive(ctx, rel)
+		}
+		if rel.Kind == catalog.Subscription { // its floor survives
+			return e.Checkpoint(ctx)
 		}
 		return e.placeSources(ctx, rel)
 	}
@@ -188,6 +199,10 @@ func (e *Engine) begin(ctx context.Context, rel *catalog.Relation) (*running, er
 func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 	rels := e.cfg.Catalog.Snapshot()
 	last := e.machine.Last()
+	ids, err := e.inputs(rels, rel)
+	if err != nil {
+		return nil, err
+	}
 	if !needsSnapshot(rels, rel) {
 		r, err := e.build(rel, false, nil, nil)
 		if err != nil {
@@ -196,17 +211,6 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 		r.epoch = last
 		e.attach(r, last)
 		return nil, nil
-	}
-	var ids []catalog.ID
-	for _, d := range rel.DependsOn {
-		up := rels.Relations[d]
-		if up == nil || !up.IsStored() || d == rel.SinkInto {
-			continue
-		}
-		if j := e.jobs[d]; j == nil || j.creating || j.stopped || up.Captured != nil && up.Creating {
-			return nil, sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "relation %q is not running", up.Name)
-		}
-		ids = append(ids, d)
 	}
 	view, err := e.tables.View(ids, last)
 	if err != nil {
@@ -224,6 +228,22 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 	}
 	e.startJob(r)
 	return r, nil
+}
+
+// inputs lists the stored relations that a job reads; all of them must be running.
+func (e *Engine) inputs(rels *catalog.Snapshot, rel *catalog.Relation) ([]catalog.ID, error) {
+	var ids []catalog.ID
+	for _, d := range rel.DependsOn {
+		up := rels.Relations[d]
+		if up == nil || !up.IsStored() || d == rel.SinkInto {
+			continue
+		}
+		if j := e.jobs[d]; j == nil || j.creating || j.stopped || up.Captured != nil && up.Creating {
+			return nil, sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "relation %q is not running", up.Name)
+		}
+		ids = append(ids, d)
+	}
+	return ids, nil
 }
 
 // creatingAck counts the acknowledgements of a job that is not part of the machine yet.
@@ -401,6 +421,7 @@ func (e *Engine) DropJob(ctx context.Context, rel *catalog.Relation) error {
 		_ = r.job.Wait()
 	}
 	e.tables.Forget(rel.ID)
+	e.forgetSubscription(rel.ID)
 	e.status.forget(rel.ID)
 	if rel.Captured != nil {
 		e.captured.wake()

@@ -110,6 +110,8 @@ type Engine struct {
 	sinks    map[catalog.ID]*delivery     // guarded by mu
 	captures map[catalog.ID]*job.Captures // by source; guarded by mu
 	captured broadcast                    // the captured tables of some source are others
+	// subscriptions are the logs of running subscriptions; guarded by mu.
+	subscriptions map[catalog.ID]*subscription
 	// delivered holds what the log says of sinks into tables; written at start only.
 	delivered map[catalog.ID]uint64
 
@@ -118,6 +120,8 @@ type Engine struct {
 	gate     gate
 	rates    broadcast // after limits of sources and sinks have changed
 	progress broadcast // after each completed epoch, commit or change of jobs
+	durable  atomic.Uint64
+	commits  broadcast // after each commit: durable, the committed epoch, has grown
 	status   statusMap
 	failed   atomic.Pointer[error] // a checkpoint could not be written: reads go on, writes do not
 }
@@ -155,14 +159,17 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(parent)
 	e := &Engine{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, tables: table.NewStore(snapshot{snap}, cfg.CacheBytes),
 		posted: make(chan func(time.Time), 4096), jobs: map[catalog.ID]*running{},
-		sinks: map[catalog.ID]*delivery{}, captures: map[catalog.ID]*job.Captures{}, delivered: map[catalog.ID]uint64{}}
+		sinks: map[catalog.ID]*delivery{}, captures: map[catalog.ID]*job.Captures{}, delivered: map[catalog.ID]uint64{},
+		subscriptions: map[catalog.ID]*subscription{}}
 	last := Commit{}
 	if cfg.Last != nil {
 		last = *cfg.Last
 	}
 	e.committed, e.saved, e.lastNow = last.Epoch, last.Jobs, last.Now
 	e.machine = epoch.New(cfg.Epochs, last.Epoch)
+	e.durable.Store(last.Epoch)
 	e.progress.init()
+	e.commits.init()
 	e.rates.init()
 	e.captured.init()
 	e.dml.init(last.Epoch, last.LogPos)
@@ -192,7 +199,7 @@ func (e *Engine) start(last Commit) error {
 		saved[id] = true
 	}
 	for _, rel := range e.cfg.Catalog.Snapshot().Sorted() {
-		if !rel.HasJob() || !saved[rel.ID] && needsSnapshot(e.cfg.Catalog.Snapshot(), rel) {
+		if !rel.HasJob() || !saved[rel.ID] && beginsAnew(e.cfg.Catalog.Snapshot(), rel) {
 			continue
 		}
 		if !saved[rel.ID] {
@@ -223,7 +230,7 @@ func (e *Engine) resumeCreation(last Commit) {
 				e.finishCapture(rel)
 			}()
 		}
-		if !rel.HasJob() || saved[rel.ID] || !needsSnapshot(e.cfg.Catalog.Snapshot(), rel) {
+		if !rel.HasJob() || saved[rel.ID] || !beginsAnew(e.cfg.Catalog.Snapshot(), rel) {
 			continue
 		}
 		e.wg.Add(1)
@@ -233,6 +240,10 @@ func (e *Engine) resumeCreation(last Commit) {
 			if err == nil {
 				err = e.CreateJob(e.ctx, rel)
 			}
+			if err != nil && rel.Kind == catalog.Subscription && e.ctx.Err() == nil {
+				e.restart([]*running{{rel: rel}}) // its relation may be on its way, too
+				return
+			}
 			if err != nil && e.ctx.Err() == nil {
 				e.log.Error("resume creation of a job", "job", rel.Name, "err", err)
 				e.status.fail(rel.ID, err)
@@ -241,14 +252,23 @@ func (e *Engine) resumeCreation(last Commit) {
 	}
 }
 
-// needsSnapshot reports whether a relation's job scans stored relations.
+// needsSnapshot reports whether a relation's job scans stored relations. A subscription keeps changes only.
 func needsSnapshot(s *catalog.Snapshot, rel *catalog.Relation) bool {
+	if rel.Kind == catalog.Subscription {
+		return false
+	}
 	for _, d := range rel.DependsOn {
 		if r := s.Relations[d]; r != nil && r.IsStored() && d != rel.SinkInto {
 			return true
 		}
 	}
 	return false
+}
+
+// beginsAnew reports whether a job that the checkpoint does not hold, or that has failed, begins with its inputs as they are
+// then. A subscription does, too: what changed meanwhile is not in its log, and its cursors are told.
+func beginsAnew(s *catalog.Snapshot, rel *catalog.Relation) bool {
+	return rel.Kind == catalog.Subscription || needsSnapshot(s, rel)
 }
 
 // post hands a closure to the coordinator.

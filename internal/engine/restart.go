@@ -28,6 +28,7 @@ func (e *Engine) onFailure(rel *catalog.Relation, err error) {
 		for _, r := range group {
 			r.stopped = true
 			r.job.Stop()
+			e.forgetSubscription(r.rel.ID)
 			if r.rel.ID != rel.ID {
 				e.status.fail(r.rel.ID, err)
 			}
@@ -74,7 +75,9 @@ func (e *Engine) failedGroup(id catalog.ID) []*running {
 func (e *Engine) restart(group []*running) {
 	ids := make([]catalog.ID, 0, len(group))
 	for _, r := range group {
-		_ = r.job.Wait()
+		if r.job != nil {
+			_ = r.job.Wait()
+		}
 		if r.cancel != nil { // the next one delivers with a writer of its own
 			r.cancel()
 		}
@@ -100,7 +103,7 @@ func (e *Engine) restartOnce(ids []catalog.ID) []catalog.ID {
 			continue
 		}
 		var err error
-		if needsSnapshot(e.cfg.Catalog.Snapshot(), rel) {
+		if beginsAnew(e.cfg.Catalog.Snapshot(), rel) {
 			e.tables.Forget(id)
 			e.call(func(time.Time) { delete(e.jobs, id) })
 			if err = e.deleteState(e.ctx, rel); err == nil {

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"encoding/binary"
-	"sort"
 	"sync"
 
 	"github.com/millrace/millrace/executor/state"
@@ -15,8 +13,7 @@ import (
 	"github.com/millrace/millrace/storage/row"
 )
 
-// A sink's job keeps a log of the changes it owes its target: one state table with a row per change, keyed
-// by epoch and number. A change is delivered only after the checkpoint that holds it has committed, and
+// A sink's job keeps a log of the changes it owes its target (changeLog). A change is delivered only after the checkpoint that holds it has committed, and
 // leaves the log with a checkpoint after its delivery. The target remembers the epoch, so that a restart
 // between delivery and checkpoint delivers nothing twice.
 //
@@ -40,7 +37,8 @@ func (e *Engine) sinkRoot(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (
 			e.sinks[rel.ID] = d
 			e.mu.Unlock()
 		})
-		s := &sinkLog{d: d, table: env.Table(n.State).Table, cons: stream.NewConsolidator(sinkKey(n)), vnode: uint16(len(d.logs))}
+		s := &sinkLog{d: d, cons: stream.NewConsolidator(sinkKey(n)),
+			changeLog: changeLog{e: e, table: env.Table(n.State).Table, vnode: uint16(len(d.logs)), types: d.types}}
 		if env.AppendOnly(n.Input) {
 			s.cons = nil
 		}
@@ -61,16 +59,13 @@ func sinkKey(n *plan.Sink) []row.KeyCol {
 
 // sinkLog is the root operator of one actor of a sink's job.
 type sinkLog struct {
-	d     *delivery
-	table uint32
-	vnode uint16 // the actor's number: its own part of the log
-	cons  *stream.Consolidator
-	pass  []*delta.Chunk
-	dirty []owed // since the last Flush
-	// The last change written to the log: an epoch of the snapshot phase spans several flushes.
-	lastEpoch, lastSeq uint64
-	clean              []byte // the log's keys below are deleted; nil: not known
-	restored           uint64 // the epoch that a restart found the log at; 0: none
+	changeLog
+	d        *delivery
+	cons     *stream.Consolidator
+	pass     []*delta.Chunk
+	dirty    []owed // since the last Flush
+	clean    []byte // the log's keys below are deleted; nil: not known
+	restored uint64 // the epoch that a restart found the log at; 0: none
 
 	mu sync.Mutex
 	// What is owed, in two parts, earlier epochs first: stored are epochs to be read from the log, recent those in
@@ -114,7 +109,7 @@ func (s *sinkLog) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	s.pass = nil
 	if s.cons != nil {
 		var err error
-		if chunks, err = s.net(); err != nil {
+		if chunks, err = netChanges(s.cons, s.types); err != nil {
 			return err
 		}
 	}
@@ -157,45 +152,12 @@ func (s *sinkLog) owe(o owed) {
 	}
 }
 
-// net yields the epoch's net changes; of one key, deletes before inserts.
-func (s *sinkLog) net() ([]*delta.Chunk, error) {
-	out := delta.NewBuilder(s.d.types)
-	var chunks []*delta.Chunk
-	err := s.cons.Net(func(_ []byte, _ uint64, rows []stream.NetRow) error {
-		sort.SliceStable(rows, func(i, j int) bool { return rows[i].Weight < rows[j].Weight })
-		for _, r := range rows {
-			out.AppendRow(r.Chunk, r.Row, r.Weight)
-		}
-		if out.Len() >= delta.BatchRows {
-			chunks = append(chunks, out.Take())
-		}
-		return nil
-	})
-	s.cons.Reset()
-	if c := out.Take(); c != nil {
-		chunks = append(chunks, c)
-	}
-	return chunks, err
-}
-
 // Flush implements stream.Operator.
 func (s *sinkLog) Flush(d *state.Delta) {
 	s.d.landing.Lock()
 	defer s.d.landing.Unlock()
-	var k, v []byte
 	for _, o := range s.dirty {
-		if o.epoch != s.lastEpoch {
-			s.lastEpoch, s.lastSeq = o.epoch, 0
-		}
-		for _, c := range o.chunks {
-			for j := range c.Len() {
-				i := c.Row(j)
-				k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k[:0], o.epoch), s.lastSeq)
-				v = row.AppendImage(binary.AppendVarint(v[:0], c.Weight(i)), c.Cols, nil, i)
-				d.Put(s.table, s.vnode, k, v)
-				s.lastSeq++
-			}
-		}
+		s.put(d, o.epoch, o.chunks)
 	}
 	s.dirty = nil
 	s.mu.Lock()
@@ -217,7 +179,7 @@ func (s *sinkLog) forget(settled uint64, d *state.Delta) {
 		return
 	}
 	n := 0
-	err := s.d.scan(lo, hi, func(full, _ []byte) bool {
+	err := s.scan(lo, hi, func(full, _ []byte) bool {
 		_, _, k, _ := key.Split(full)
 		d.Delete(s.table, s.vnode, k)
 		n++
@@ -229,11 +191,6 @@ func (s *sinkLog) forget(settled uint64, d *state.Delta) {
 	if err == nil {
 		s.clean = hi
 	}
-}
-
-// at is the first key of an epoch in the actor's part of the log.
-func (s *sinkLog) at(epoch uint64) []byte {
-	return binary.BigEndian.AppendUint64(key.AppendPrefix(nil, s.table, s.vnode), epoch)
 }
 
 // Stats implements stream.Operator.
@@ -253,7 +210,7 @@ func (s *sinkLog) first(committed uint64) (epoch uint64, ok bool, err error) {
 	st := s.stored
 	s.mu.Unlock()
 	if st.high > 0 && st.low <= committed {
-		if epoch, err = s.firstStored(st.low, min(st.high, committed)); err != nil || epoch > 0 {
+		if epoch, err = s.firstFrom(st.low, min(st.high, committed)); err != nil || epoch > 0 {
 			return epoch, err == nil, err
 		}
 		s.skip(min(st.high, committed))
@@ -264,30 +221,6 @@ func (s *sinkLog) first(committed uint64) (epoch uint64, ok bool, err error) {
 		return 0, false, nil
 	}
 	return s.recent[0].epoch, true, nil
-}
-
-// firstStored finds the earliest epoch from low to high in the log, 0 for none.
-func (s *sinkLog) firstStored(low, high uint64) (epoch uint64, err error) {
-	var bad error
-	err = s.d.scan(s.at(low), s.at(high+1), func(full, _ []byte) bool {
-		epoch, bad = epochOf(full)
-		return false
-	})
-	if err == nil {
-		err = bad
-	}
-	return epoch, err
-}
-
-func epochOf(full []byte) (uint64, error) {
-	_, _, k, err := key.Split(full)
-	if err == nil && len(k) != 16 {
-		err = key.ErrCorrupt
-	}
-	if err != nil {
-		return 0, err
-	}
-	return binary.BigEndian.Uint64(k), nil
 }
 
 // skip notes that the log holds nothing that is owed up to an epoch.
@@ -332,7 +265,7 @@ func (s *sinkLog) until(epoch uint64) (rows int64, err error) {
 	}
 	s.mu.Unlock()
 	if st.high > 0 && st.low <= epoch {
-		err = s.d.scan(s.at(st.low), s.at(min(epoch, st.high)+1), func(_, _ []byte) bool { rows++; return true })
+		err = s.scan(s.at(st.low), s.at(min(epoch, st.high)+1), func(_, _ []byte) bool { rows++; return true })
 	}
 	return rows, err
 }
@@ -356,7 +289,7 @@ func (s *sinkLog) read(epoch uint64, f func(*delta.Chunk) error) (rows int64, er
 	}
 	s.mu.Unlock()
 	if st.high > 0 && st.low <= epoch && epoch <= st.high {
-		return s.readLog(epoch, f)
+		return s.readStored(epoch, f)
 	}
 	for _, c := range chunks {
 		rows += int64(c.Len())
@@ -365,35 +298,4 @@ func (s *sinkLog) read(epoch uint64, f func(*delta.Chunk) error) (rows int64, er
 		}
 	}
 	return rows, nil
-}
-
-func (s *sinkLog) readLog(epoch uint64, f func(*delta.Chunk) error) (n int64, err error) {
-	bld := delta.NewBuilder(s.d.types)
-	cols := make([]*delta.Vec, len(s.d.types))
-	var bad error
-	flush := func() {
-		if c := bld.Take(); c != nil && bad == nil {
-			n += int64(c.Rows)
-			bad = f(c)
-		}
-	}
-	err = s.d.scan(s.at(epoch), s.at(epoch+1), func(_, v []byte) bool {
-		for i := range cols {
-			cols[i] = bld.Col(i)
-		}
-		w, k := binary.Varint(v)
-		if _, bad = row.DecodeImage(v[k:], s.d.types, cols); bad != nil {
-			return false
-		}
-		bld.EndRow(w)
-		if bld.Len() >= delta.BatchRows {
-			flush()
-		}
-		return bad == nil
-	})
-	flush()
-	if err == nil {
-		err = bad
-	}
-	return n, err
 }

@@ -379,13 +379,3 @@ func (d *delivery) settle(epoch uint64, rows []int64) {
 	d.rows += total
 	d.failing = failure{}
 }
-
-// scan reads the log as of the last checkpoint.
-func (d *delivery) scan(lo, hi []byte, f func(k, v []byte) bool) error {
-	snap, err := d.e.cfg.Shard.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer snap.Close()
-	return snapshot{snap}.Scan(lo, hi, f)
-}

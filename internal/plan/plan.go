@@ -404,5 +404,7 @@ type Sink struct {
 	ForceAppendOnly bool
 	Into            catalog.ID // CREATE SINK … INTO; 0: external
 	IntoCols        []int      // target columns, in input order
-	State           int
+	// Single: one actor takes all changes, as the log of a subscription wants it.
+	Single bool
+	State  int
 }

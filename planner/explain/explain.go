@@ -501,6 +501,9 @@ func materialize(x *plan.Materialize) string {
 
 func sink(x *plan.Sink) string {
 	s := "Sink"
+	if x.Single {
+		s = "Subscription"
+	}
 	if x.Connector.Name != "" {
 		s += " " + x.Connector.Name
 	}

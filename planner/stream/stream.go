@@ -142,7 +142,9 @@ func (d *distributor) root(n plan.Node, sp spread, root Root) (plan.Node, *Facts
 	facts := &Facts{UniqueKeys: keys}
 	if root.Sink != nil {
 		s := *root.Sink
-		if len(s.Key) > 0 { // changes of one key must reach the target in one order
+		if s.Single {
+			n, _ = d.single(n, sp)
+		} else if len(s.Key) > 0 { // changes of one key must reach the target in one order
 			n, _ = d.hash(n, sp, s.Key)
 		}
 		s.Input = n
