@@ -2,6 +2,7 @@ package job
 
 import (
 	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/executor/stream"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/storage/change"
 	"github.com/millrace/millrace/storage/key"
@@ -169,9 +170,37 @@ func (m *materialize) take(c *delta.Chunk) error {
 	return nil
 }
 
-// removeStored takes back every stored row of a table without a key.
-func (m *materialize) removeStored() error {
+// bagAnew replaces all stored rows of a table without a key by those that came since it was truncated.
+func (m *materialize) bagAnew(set *change.Set) ([]*delta.Chunk, error) {
 	m.truncated = false
+	net := stream.NewConsolidator(nil) // what changes for readers
+	if err := m.removeStored(set, net); err != nil {
+		return nil, err
+	}
+	var chunks []*delta.Chunk
+	var val []byte
+	err := m.cons.Net(func(k []byte, hash uint64, rows []stream.NetRow) error {
+		r := rows[0]
+		chunks = m.emit(chunks, r)
+		return m.weighRow(set, m.layout.VNode(r.Chunk.Cols, r.Row), k, hash, r, &val)
+	})
+	m.cons.Reset()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range m.last(chunks) {
+		net.Add(c)
+	}
+	chunks = nil
+	err = net.Net(func(_ []byte, _ uint64, rows []stream.NetRow) error {
+		chunks = m.emit(chunks, rows[0])
+		return nil
+	})
+	return m.last(chunks), err
+}
+
+// removeStored removes every stored row of a table without a key, in whatever form it is stored, and adds what goes to net.
+func (m *materialize) removeStored(set *change.Set, net *stream.Consolidator) error {
 	view, err := m.tables.Latest(m.rel.ID)
 	if err != nil {
 		return err
@@ -179,13 +208,25 @@ func (m *materialize) removeStored() error {
 	defer view.Close()
 	rows := key.TableRange(uint32(m.rel.ID))
 	var bad error
-	err = view.Scan(m.rel.ID, rows.Lo, rows.Hi, func(_, val []byte) bool {
+	err = view.Scan(m.rel.ID, rows.Lo, rows.Hi, func(full, val []byte) bool {
+		_, vnode, k, err := key.Split(full)
+		if err != nil {
+			bad = err
+			return false
+		}
 		old, err := m.layout.DecodeRow(val)
 		if err != nil {
 			bad = err
 			return false
 		}
-		m.cons.Add(old.Negate())
+		s, _, err := m.counts.Upsert(key.Hash(k), vnode, k)
+		if err != nil {
+			bad = err
+			return false
+		}
+		m.counts.Delete(s)
+		set.Delete(uint32(m.rel.ID), vnode, k)
+		net.Add(old.Negate())
 		return true
 	})
 	if err == nil {

@@ -105,6 +105,16 @@ func (l *Layout) olderForm(version int, vecs []*delta.Vec, i int) ([]int, bool) 
 	return cols, true
 }
 
+// olderVNode returns the vnode of row i as it was written in an older form, whose columns olderForm gave: without a distribution key,
+// all columns of that time were hashed.
+func (l *Layout) olderVNode(cols []int, vecs []*delta.Vec, i int) uint16 {
+	if len(l.Rel.Dist) > 0 || !l.keyless {
+		return l.VNode(vecs, i)
+	}
+	l.buf = row.AppendKey(l.buf[:0], vecs, row.Cols(cols...), i)
+	return uint16(key.Hash(l.buf) % row.VNodes)
+}
+
 // Decode appends the columns of a stored value to vecs, which has an entry per column of the relation, nil
 // where the column is not wanted, and returns the row's weight. Columns added since the row was written are
 // NULL (ADD COLUMN … DEFAULT rewrites rows).

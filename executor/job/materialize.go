@@ -172,9 +172,7 @@ func (m *materialize) keyed(set *change.Set) ([]*delta.Chunk, error) {
 
 func (m *materialize) bag(set *change.Set) ([]*delta.Chunk, error) {
 	if m.truncated {
-		if err := m.removeStored(); err != nil {
-			return nil, err
-		}
+		return m.bagAnew(set)
 	}
 	var chunks []*delta.Chunk
 	var val []byte
@@ -193,7 +191,7 @@ func (m *materialize) weighRow(set *change.Set, vnode uint16, k []byte, hash uin
 	image := bagImage{int(m.rel.SchemaVersion), r.Image}
 	left, err := m.weigh(set, vnode, k, hash, image, r.Weight, val)
 	for v := int(m.rel.SchemaVersion) - 1; left < 0 && err == nil && v >= 0; v-- {
-		left, err = m.weighOlder(set, vnode, v, r, left, val)
+		left, err = m.weighOlder(set, v, r, left, val)
 	}
 	if left < 0 && err == nil {
 		err = fmt.Errorf("materialize relation %d: a row's weight is %d at the end of an epoch", m.rel.ID, left)
@@ -233,7 +231,7 @@ func (m *materialize) weigh(set *change.Set, vnode uint16, k []byte, hash uint64
 }
 
 // weighOlder takes from the row as it was stored before columns were added to the relation: then their values are NULL.
-func (m *materialize) weighOlder(set *change.Set, vnode uint16, version int, r stream.NetRow, w int64, val *[]byte) (left int64, err error) {
+func (m *materialize) weighOlder(set *change.Set, version int, r stream.NetRow, w int64, val *[]byte) (left int64, err error) {
 	cols, ok := m.layout.olderForm(version, r.Chunk.Cols, r.Row)
 	if !ok {
 		return w, nil
@@ -241,7 +239,7 @@ func (m *materialize) weighOlder(set *change.Set, vnode uint16, version int, r s
 	image := row.AppendImage(nil, r.Chunk.Cols, cols, r.Row)
 	hi, lo := key.Hash128(image)
 	k := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, hi), lo)
-	return m.weigh(set, vnode, k, key.Hash(k), bagImage{version, image}, w, val)
+	return m.weigh(set, m.layout.olderVNode(cols, r.Chunk.Cols, r.Row), k, key.Hash(k), bagImage{version, image}, w, val)
 }
 
 func (m *materialize) emit(chunks []*delta.Chunk, r stream.NetRow) []*delta.Chunk {
