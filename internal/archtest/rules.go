@@ -24,8 +24,9 @@ var layers = []layer{
 	{"internal/server", []string{"*"}, ""}, // composition: builds a node from its parts
 	{"internal/engine", []string{"planner", "executor", "storage", "meta", "connector", "internal"},
 		"the engine composes executor, storage and meta, and knows nothing of sessions and the wire: what it needs from them is a function in its Config"},
-	{"internal/e2e", []string{"*"}, ""},  // tests of the whole
-	{"internal/demo", []string{"*"}, ""}, // a server with an example in it
+	{"internal/e2e", []string{"*"}, ""},     // tests of the whole
+	{"internal/cdctest", []string{"*"}, ""}, // tests of the whole with other databases
+	{"internal/demo", []string{"*"}, ""},    // a server with an example in it
 	{"frontend", []string{"planner", "internal"},
 		"the front end speaks SQL and plans; it reaches the engine through what it declares, so that it can run on a node of its own"},
 	{"planner", []string{"internal"},
@@ -45,7 +46,7 @@ var layers = []layer{
 }
 
 // composition is what only the outermost packages may import: everything comes together there.
-var composition = []string{"internal/server", "internal/engine", "internal/e2e", "internal/demo", "cmd", "bench", "examples"}
+var composition = []string{"internal/server", "internal/engine", "internal/e2e", "internal/cdctest", "internal/demo", "cmd", "bench", "examples"}
 
 // exception allows one edge that a layer's rule forbids.
 type exception struct{ from, to, why string }

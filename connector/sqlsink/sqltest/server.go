@@ -186,11 +186,16 @@ func (s *Server) begin() {
 }
 
 // Kill ends the process with SIGKILL; nothing happens if there is none.
-func (s *Server) Kill() {
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Quit ends the process with SIGQUIT, with which PostgreSQL stops at once, and its children with it.
+func (s *Server) Quit() { s.end(syscall.SIGQUIT) }
+
+func (s *Server) end(sig syscall.Signal) {
 	if s.cmd == nil {
 		return
 	}
-	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Process.Signal(sig)
 	<-s.done
 	s.cmd = nil
 }

@@ -1,0 +1,97 @@
+package cdctest
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/millrace/millrace/connector/sqlsink/sqltest"
+	"github.com/millrace/millrace/internal/e2e/harness"
+)
+
+// pgWorld is a PostgreSQL, a server, and a session with each.
+type pgWorld struct {
+	t     *testing.T
+	pg    *sqltest.Server
+	proxy *proxy
+	mr    *harness.Server
+	there *pgx.Conn
+	here  *pgx.Conn
+}
+
+func newPgWorld(t *testing.T) *pgWorld {
+	t.Helper()
+	w := &pgWorld{t: t, pg: sqltest.Postgres(t, "-c", "wal_level=logical")}
+	w.proxy = newProxy(t, filepath.Join(w.pg.Host, ".s.PGSQL.5432"))
+	w.there = w.upstream()
+	w.mr = harness.New(t)
+	w.here = w.mr.Conn()
+	return w
+}
+
+// upstream makes a session with the PostgreSQL.
+func (w *pgWorld) upstream() *pgx.Conn {
+	w.t.Helper()
+	c, err := pgx.Connect(context.Background(), "host="+w.pg.Host+" dbname=postgres user=root")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+func (w *pgWorld) options() string {
+	return fmt.Sprintf("connector = 'postgres-cdc', hostname = '127.0.0.1', port = %d, username = 'root', database.name = 'postgres'", w.proxy.port())
+}
+
+// TestPostgres follows a few tables through their life.
+func TestPostgres(t *testing.T) {
+	w := newPgWorld(t)
+	exec(t, w.there, `CREATE TABLE customers (id int PRIMARY KEY, name text);
+		CREATE TABLE orders (id bigint PRIMARY KEY, customer int, amount numeric(10,2));
+		CREATE TABLE visits (customer int, page text);
+		ALTER TABLE visits REPLICA IDENTITY FULL;
+		INSERT INTO customers VALUES (1, 'Ann'), (2, 'Bob');
+		INSERT INTO orders SELECT g, 1 + g % 2, g FROM generate_series(1, 1000) g;
+		INSERT INTO visits SELECT g % 2, '/' FROM generate_series(1, 100) g`)
+	exec(t, w.here, "CREATE SOURCE shop WITH ("+w.options()+")")
+	exec(t, w.here, "CREATE TABLE customers (*) FROM shop TABLE 'public.customers'")
+	exec(t, w.here, "CREATE TABLE orders (*) FROM shop TABLE 'public.orders'")
+	exec(t, w.here, "CREATE TABLE visits (*) FROM shop TABLE 'public.visits'")
+	exec(t, w.here, `CREATE MATERIALIZED VIEW totals AS SELECT c.name, count(*) AS n, sum(o.amount) AS total FROM customers c JOIN orders o ON o.customer = c.id GROUP BY c.name`)
+	eventually(t, w.here, "SELECT * FROM totals", "Ann|500|250500.00", "Bob|500|250000.00")
+	eventually(t, w.here, "SELECT customer, count(*) FROM visits GROUP BY customer", "0|50", "1|50")
+
+	exec(t, w.there, `BEGIN; UPDATE orders SET customer = 1 WHERE id <= 10; DELETE FROM orders WHERE id > 990; COMMIT;
+		DELETE FROM visits WHERE customer = 0; UPDATE visits SET page = '/x'; INSERT INTO visits VALUES (1, '/x')`)
+	eventually(t, w.here, "SELECT * FROM totals", rowsOf(t, w.there, "SELECT c.name, count(*) AS n, sum(o.amount) AS total FROM customers c JOIN orders o ON o.customer = c.id GROUP BY c.name")...)
+	eventually(t, w.here, "SELECT customer, page, count(*) FROM visits GROUP BY customer, page", "1|/x|51")
+
+	// Columns come, go, and change; what a view needs stays.
+	exec(t, w.there, "ALTER TABLE visits ADD COLUMN seconds int DEFAULT 7")
+	eventually(t, w.here, "SELECT customer, page, seconds, count(*) FROM visits GROUP BY 1, 2, 3", "1|/x|7|51")
+	exec(t, w.there, "ALTER TABLE visits RENAME COLUMN page TO path; ALTER TABLE visits ALTER seconds TYPE text USING seconds || 's'; ALTER TABLE visits DROP COLUMN customer")
+	eventually(t, w.here, "SELECT path, seconds, count(*) FROM visits GROUP BY 1, 2", "/x|7s|51")
+	exec(t, w.there, "ALTER TABLE customers ADD COLUMN town text; UPDATE customers SET town = 'Ulm' WHERE id = 1")
+	eventually(t, w.here, "SELECT id, name, town FROM customers", "1|Ann|Ulm", "2|Bob|∅")
+
+	// A kill, and changes meanwhile.
+	w.mr.Kill()
+	exec(t, w.there, "INSERT INTO customers VALUES (3, 'Cem', 'Bonn'); TRUNCATE visits; ALTER TABLE visits ADD COLUMN late int DEFAULT 1; INSERT INTO visits VALUES ('/y', '1s', 2)")
+	w.mr.Start()
+	w.here = w.mr.Conn()
+	eventually(t, w.here, "SELECT id, name, town FROM customers", "1|Ann|Ulm", "2|Bob|∅", "3|Cem|Bonn")
+	eventually(t, w.here, "SELECT path, seconds, late FROM visits", "/y|1s|2")
+
+	// The single-table form, with a slot and publication of its own.
+	exec(t, w.here, "CREATE TABLE c2 (id int PRIMARY KEY, name varchar) WITH ("+w.options()+", schema.name = 'public', table.name = 'customers', slot.name = 'mine')")
+	eventually(t, w.here, "SELECT * FROM c2", "1|Ann", "2|Bob", "3|Cem")
+	eventually(t, w.there, "SELECT count(*) FROM pg_replication_slots", "2")
+
+	exec(t, w.here, "DROP TABLE c2")
+	exec(t, w.here, "DROP SOURCE shop CASCADE")
+	eventually(t, w.there, "SELECT (SELECT count(*) FROM pg_replication_slots), (SELECT count(*) FROM pg_publication)", "0|0")
+}
