@@ -14,6 +14,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
@@ -281,4 +282,11 @@ type Writer interface {
 	// After an error the writer is closed, and the epoch is delivered again to a new one.
 	Commit(ctx context.Context, epoch uint64) error
 	Close() error
+}
+
+// Gatherer is a Writer whose target is better off with few large commits. It takes several epochs before one Commit,
+// which is then that of the last of them; until then they count as not delivered.
+type Gatherer interface {
+	// Due is when what was staged wants to be committed: the zero time for now.
+	Due() time.Time
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/millrace/millrace/connector/posixfs"
 	"github.com/millrace/millrace/connector/postgres"
 	"github.com/millrace/millrace/connector/redis"
+	"github.com/millrace/millrace/connector/s3"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -39,6 +40,7 @@ func Sources() map[string]connector.Source {
 		"posix_fs":     posixfs.Source{},
 		"postgres-cdc": postgres.Source{},
 		"mqtt":         mqtt.Source{},
+		"s3":           s3.Source{},
 	}
 }
 
@@ -55,6 +57,7 @@ func Sinks() map[string]connector.Sink {
 		"posix_fs":  posixfs.Sink{},
 		"postgres":  pgsink.Sink{},
 		"redis":     redis.Sink{},
+		"s3":        s3.Sink{},
 	}
 }
 

@@ -8,12 +8,12 @@ import (
 )
 
 func TestFind(t *testing.T) {
-	for _, name := range []string{"kafka", "nexmark", "datagen", "posix_fs"} {
+	for _, name := range []string{"kafka", "nexmark", "datagen", "posix_fs", "s3"} {
 		if _, err := Source(name); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, name := range []string{"kafka", "blackhole", "posix_fs", "fs"} {
+	for _, name := range []string{"kafka", "blackhole", "posix_fs", "fs", "postgres", "mysql", "jdbc", "s3"} {
 		if _, err := Sink(name); err != nil {
 			t.Error(err)
 		}
@@ -24,8 +24,8 @@ func TestFind(t *testing.T) {
 		hint string
 	}{
 		{"kafak", sqlerr.UndefinedObject, `Perhaps you meant "kafka".`},
-		{"", sqlerr.InvalidParameterValue, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc."},
-		{"iceberg-catalog", sqlerr.UndefinedObject, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc."},
+		{"", sqlerr.InvalidParameterValue, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc, s3."},
+		{"iceberg-catalog", sqlerr.UndefinedObject, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc, s3."},
 	}
 	for _, c := range cases {
 		_, err := Source(c.name)

@@ -2,6 +2,8 @@ package codec
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
@@ -132,3 +135,45 @@ func benchmarkDecode(b *testing.B, spec *connector.SourceSpec, message []byte) {
 	}
 	b.ReportMetric(float64(b.N)/(cpuTime(b)-start).Seconds(), "records/cpu-s")
 }
+
+// BenchmarkParquetBid writes files of bids, a million rows each.
+func BenchmarkParquetBid(b *testing.B) {
+	spec := &connector.SinkSpec{Name: "s", Columns: bidColumns, Settings: sqlio.DefaultSettings()}
+	rng := rand.New(rand.NewPCG(1, 2))
+	bld := delta.NewBuilder(typesOf(bidColumns))
+	chunks := make([]*delta.Chunk, 256) // half a million bids, most of their texts different
+	for n := range chunks {
+		for i := range int64(delta.BatchRows) {
+			channel, at := rng.IntN(4000), rng.IntN(100)
+			bld.AppendDatums([]sqltypes.Datum{1000 + rng.Int64N(100_000), 2000 + rng.Int64N(100_000), 100 + rng.Int64N(10_000_000), fmt.Sprintf("channel-%d", channel),
+				fmt.Sprintf("https://www.nexmark.com/%x/item.htm?query=1&channel_id=%d", rng.Uint64(), channel), 490233600000000 + 1000*(int64(n)*delta.BatchRows+i), fmt.Sprintf("%x", rng.Uint64()) + bidJSON[at:at+50]}, 1)
+		}
+		chunks[n] = bld.Take()
+	}
+	var w *ParquetWriter
+	rows, size := 0, &counting{}
+	for b.Loop() {
+		if w == nil {
+			var err error
+			if w, err = NewParquetWriter(size, spec); err != nil {
+				b.Fatal(err)
+			}
+		}
+		c := chunks[rows/delta.BatchRows%len(chunks)]
+		if err := w.Write(c); err != nil {
+			b.Fatal(err)
+		}
+		if rows += c.Rows; rows%(1<<20) < c.Rows {
+			if err := w.Close(); err != nil {
+				b.Fatal(err)
+			}
+			w = nil
+		}
+	}
+	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(size.n)/float64(rows), "bytes/row")
+}
+
+type counting struct{ n int64 }
+
+func (c *counting) Write(b []byte) (int, error) { c.n += int64(len(b)); return len(b), nil }

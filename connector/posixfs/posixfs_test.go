@@ -173,7 +173,7 @@ func TestShrunkFile(t *testing.T) {
 
 func TestLongLine(t *testing.T) {
 	dir := t.TempDir()
-	long := strings.Repeat("x", 3*window)
+	long := strings.Repeat("x", 3*(256<<10))
 	write(t, dir, "f", fmt.Sprintf("{\"id\":1,\"name\":%q}\n{\"id\":2}\n", long))
 	rows, _ := next(t, open(t, sourceSpec(dir, "JSON"), connector.SplitOffset{Split: "f"}), 2)
 	if rows[0] != "1|"+long || rows[1] != "2|NULL" {
@@ -243,7 +243,7 @@ func TestSinkContract(t *testing.T) {
 					return fmt.Sprintf(`{"id":%d,"name":%q}`, id, name)
 				},
 			})
-			if left, _ := filepath.Glob(filepath.Join(dir, ".*")); left != nil {
+			if left, _ := filepath.Glob(filepath.Join(dir, ".*.tmp")); left != nil {
 				t.Errorf("unfinished files are left: %q", left)
 			}
 		})

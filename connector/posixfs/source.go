@@ -1,104 +1,126 @@
 // Package posixfs reads files below a folder as a source, and writes files into a folder as a sink.
 //
-// The idea of the source: a split is a file, named by its path below the root; an offset is a position in
-// bytes, for Parquet a row. Files may grow and new ones may appear; a last line without its end is left alone
-// until it is complete. What was read is never looked at again, so files must not be changed in place.
+// The idea is that of connector/filesource and connector/filesink, for which this package is a store: files may grow while
+// they are read; a staged file has a hidden name, and is renamed to be published.
 //
-// The idea of the sink: each committed epoch with rows is one file, whose name carries the epoch. It is written
-// under a hidden name, synced and renamed, so it is there as a whole or not at all, and the newest name says
-// which epoch the folder holds.
+// A Reader and a Writer belong to one goroutine each, except Close.
 //
-// A Reader and a Writer belong to one goroutine each.
-//
-// Invariants: the rows after an offset do not depend on how the file was read before; hidden files (with a dot
-// in front) are never read.
-//
-// It does not decode (connector/codec), decompress, or speak to object stores. Start at Source and Sink.
+// It does not decode (connector/codec) or speak to object stores (connector/s3). Start at Source and Sink.
 package posixfs
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/millrace/millrace/connector"
-	"github.com/millrace/millrace/connector/codec"
-	"github.com/millrace/millrace/connector/offset"
-	"github.com/millrace/millrace/internal/sqltypes"
+	"github.com/millrace/millrace/connector/filesource"
+	"github.com/millrace/millrace/connector/option"
+	"github.com/millrace/millrace/internal/sqlerr"
 )
 
 // Source implements connector.Source.
 type Source struct{}
 
-// Validate implements connector.Source.
-func (Source) Validate(_ context.Context, spec *connector.SourceSpec) (connector.Facts, error) {
-	c, err := parseSource(spec)
-	if err != nil {
-		return connector.Facts{}, err
-	}
-	if spec.Connector.Encode == "PARQUET" {
-		err = codec.CheckParquet(spec)
-	} else {
-		_, err = codec.Check(spec)
-	}
-	if err != nil {
-		return connector.Facts{}, err
-	}
-	return connector.Facts{AppendOnly: true, UniqueKeys: uniqueKeys(spec)}, checkFolder("posix_fs.root", c.root)
+func parseSource(spec *connector.SourceSpec) (root, *filesource.Options, error) {
+	o := option.New(option.Connector("posix_fs"), spec.Connector.Options)
+	at := o.Required("posix_fs.root")
+	c := filesource.Parse(o, spec, "posix_fs")
+	return root(at), c, o.Done()
 }
 
-// uniqueKeys finds file and offset among the included columns: a Parquet row has its own offset. A line of
-// JSON may hold an array, so there is no such promise for text.
-func uniqueKeys(spec *connector.SourceSpec) [][]int {
-	file, off := -1, -1
-	for i, c := range spec.Columns {
-		switch c.Include {
-		case "file":
-			file = i
-		case "offset":
-			off = i
-		}
+// Validate implements connector.Source.
+func (Source) Validate(_ context.Context, spec *connector.SourceSpec) (connector.Facts, error) {
+	at, _, err := parseSource(spec)
+	if err != nil {
+		return connector.Facts{}, err
 	}
-	if file < 0 || off < 0 || spec.Connector.Encode != "PARQUET" {
-		return nil
+	facts, err := filesource.Check(spec)
+	if err != nil {
+		return connector.Facts{}, err
 	}
-	return [][]int{{file, off}}
+	return facts, checkFolder("posix_fs.root", string(at))
 }
 
 // Splits implements connector.Source: the files that match now.
-func (Source) Splits(_ context.Context, spec *connector.SourceSpec) ([]string, error) {
-	c, err := parseSource(spec)
+func (Source) Splits(ctx context.Context, spec *connector.SourceSpec) ([]string, error) {
+	at, c, err := parseSource(spec)
 	if err != nil {
 		return nil, err
 	}
-	return c.list()
+	return c.Splits(ctx, at)
 }
 
 // Open implements connector.Source.
 func (Source) Open(_ context.Context, spec *connector.SourceSpec, splits []connector.SplitOffset) (connector.Reader, error) {
-	c, err := parseSource(spec)
+	at, c, err := parseSource(spec)
 	if err != nil {
 		return nil, err
 	}
-	types := make([]sqltypes.Type, len(spec.Cols))
-	for i, col := range spec.Cols {
-		types[i] = spec.Columns[col].Type
-	}
-	r := &Reader{config: c, spec: spec, rows: codec.NewRows(types), closed: make(chan struct{}), log: spec.Logger}
-	if spec.Connector.Encode != "PARQUET" {
-		if r.dec, _, err = codec.NewDecoder(spec); err != nil {
-			return nil, err
-		}
-		r.framer = r.dec.(codec.Framer)
-		r.header, _ = r.dec.(codec.HeaderReader)
-	}
-	for _, s := range splits {
-		f := &input{name: s.Split, size: -1}
-		if s.Offset != nil && string(s.Offset) != string(connector.FromStart) {
-			if f.next, err = offset.One(s.Offset); err != nil {
-				return nil, fmt.Errorf("open file %q: %w", s.Split, err)
-			}
-		}
-		r.files = append(r.files, f)
-	}
-	return r, nil
+	return filesource.Open(spec, c, at, splits)
 }
+
+// root implements filesource.Store: the files below a folder.
+type root string
+
+// List implements filesource.Store.
+func (r root) List(_ context.Context, f func(name string)) error {
+	top := string(r)
+	err := filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && p != top: // gone while we looked
+			return nil
+		case err != nil:
+			return err
+		case p != top && strings.HasPrefix(d.Name(), ".") && d.IsDir():
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		}
+		rel, err := filepath.Rel(top, p)
+		if err == nil && isFile(p, d) {
+			f(filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		return sqlerr.New(sqlerr.IOError, "could not list the files below %q", top).WithDetail("%v", err).WithCause(err)
+	}
+	return nil
+}
+
+func (r root) path(name string) string { return filepath.Join(string(r), filepath.FromSlash(name)) }
+
+// Stat implements filesource.Store.
+func (r root) Stat(_ context.Context, name string) (filesource.Info, error) {
+	st, err := os.Stat(r.path(name))
+	if err != nil {
+		return filesource.Info{}, err
+	}
+	return filesource.Info{Size: st.Size(), ModTime: st.ModTime()}, nil
+}
+
+// Open implements filesource.Store.
+func (r root) Open(_ context.Context, name string) (filesource.File, error) {
+	return os.Open(r.path(name))
+}
+
+// Stream implements filesource.Store.
+func (r root) Stream(_ context.Context, name string, from int64) (io.ReadCloser, error) {
+	f, err := os.Open(r.path(name))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Grows implements filesource.Store.
+func (root) Grows() bool { return true }

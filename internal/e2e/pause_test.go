@@ -57,7 +57,7 @@ func TestPausedSink(t *testing.T) {
 	s := harness.New(t)
 	c := s.Conn()
 	exec(t, c, "CREATE TABLE t (v int)")
-	exec(t, c, fmt.Sprintf("CREATE SINK k FROM t WITH (connector = 'posix_fs', posix_fs.root = '%s', force_append_only = 'true') FORMAT PLAIN ENCODE JSON", out))
+	exec(t, c, fmt.Sprintf("CREATE SINK k FROM t WITH (connector = 'posix_fs', posix_fs.root = '%s', force_append_only = 'true', rollover_seconds = '0') FORMAT PLAIN ENCODE JSON", out))
 	exec(t, c, "ALTER SINK k PAUSE")
 	exec(t, c, "INSERT INTO t VALUES (1), (2); FLUSH; CHECKPOINT")
 	files := func() (lines int) {

@@ -204,23 +204,28 @@ func (s *sinkLog) Stats() state.Stats {
 	return st
 }
 
-// first returns the earliest epoch that is owed and committed; ok is false for none.
-func (s *sinkLog) first(committed uint64) (epoch uint64, ok bool, err error) {
+// first returns the earliest epoch after another that is owed and committed; ok is false for none.
+func (s *sinkLog) first(after, committed uint64) (epoch uint64, ok bool, err error) {
 	s.mu.Lock()
 	st := s.stored
 	s.mu.Unlock()
-	if st.high > 0 && st.low <= committed {
-		if epoch, err = s.firstFrom(st.low, min(st.high, committed)); err != nil || epoch > 0 {
+	low, high := max(st.low, after+1), min(st.high, committed)
+	if st.high > 0 && low <= high {
+		if epoch, err = s.firstFrom(low, high); err != nil || epoch > 0 {
 			return epoch, err == nil, err
 		}
-		s.skip(min(st.high, committed))
+		if low == st.low {
+			s.skip(high)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stored.high > 0 || len(s.recent) == 0 || s.recent[0].epoch > committed {
-		return 0, false, nil
+	for _, o := range s.recent {
+		if o.epoch > after {
+			return o.epoch, o.epoch <= committed, nil
+		}
 	}
-	return s.recent[0].epoch, true, nil
+	return 0, false, nil
 }
 
 // skip notes that the log holds nothing that is owed up to an epoch.
@@ -284,8 +289,10 @@ func (s *sinkLog) read(epoch uint64, f func(*delta.Chunk) error) (rows int64, er
 	s.mu.Lock()
 	st := s.stored
 	var chunks []*delta.Chunk
-	if len(s.recent) > 0 && s.recent[0].epoch == epoch {
-		chunks = s.recent[0].chunks
+	for _, o := range s.recent {
+		if o.epoch == epoch {
+			chunks = o.chunks
+		}
 	}
 	s.mu.Unlock()
 	if st.high > 0 && st.low <= epoch && epoch <= st.high {

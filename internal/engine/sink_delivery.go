@@ -34,6 +34,7 @@ type delivery struct {
 	mu        sync.Mutex
 	committed uint64
 	delivered uint64
+	staged    uint64           // taken by the writer, which waits for more before it commits
 	rows      int64            // delivered since the start
 	upToDate  time.Time        // when the target last held all that was committed; zero: it does
 	failing   failure          // of the attempts since the last success
@@ -162,10 +163,10 @@ func (e *Engine) settle(ctx context.Context) {
 	for _, d := range ds {
 		for {
 			d.mu.Lock()
-			failing := d.failing.err != ""
+			failing, staged := d.failing.err != "", d.staged
 			d.mu.Unlock()
 			limit, _ := e.rate(catalog.SinkRate, d.rel.ID)
-			if _, ok, err := d.next(); !ok || err != nil || failing || limit == 0 {
+			if _, ok, err := d.next(staged); !ok || err != nil || failing || limit == 0 {
 				break
 			}
 			select {
@@ -240,6 +241,7 @@ func (d *delivery) fail(err error) {
 	if d.failing.err == "" {
 		d.failing = failure{since: time.Now()}
 	}
+	d.staged = 0
 	d.failing.err = err.Error()
 	var e *sqlerr.Error
 	if errors.As(err, &e) && e.Detail != "" { // what the target's own library says
@@ -274,26 +276,45 @@ func (d *delivery) session(ctx context.Context) error {
 			return err
 		}
 	}
+	return d.deliverAll(ctx, w)
+}
+
+// deliverAll delivers what there is, and what comes.
+func (d *delivery) deliverAll(ctx context.Context, w connector.Writer) error {
+	staged := stage{rows: make([]int64, len(d.logs))}
 	for {
-		for {
-			epoch, ok, err := d.next()
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
-			if err := d.deliver(ctx, w, epoch); err != nil {
-				return err
-			}
+		epoch, ok, err := d.next(staged.epoch)
+		if err != nil {
+			return err
 		}
-		d.rest()
+		if ok {
+			if err := d.deliver(ctx, w, epoch, &staged); err != nil {
+				return err
+			}
+			continue
+		}
+		var due <-chan time.Time
+		if staged.epoch > 0 {
+			due = time.After(time.Until(w.(connector.Gatherer).Due()))
+		} else {
+			d.rest()
+		}
 		select {
 		case <-d.wake:
+		case <-due:
+			if err := d.commitStaged(ctx, w, &staged); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// stage is what a writer has taken and not committed: up to epoch, rows by actor. epoch 0: nothing.
+type stage struct {
+	epoch uint64
+	rows  []int64
 }
 
 // rest notes that the target holds everything.
@@ -318,13 +339,11 @@ func (d *delivery) found(epoch uint64) error {
 	return nil
 }
 
-// deliver brings an epoch to the target.
-func (d *delivery) deliver(ctx context.Context, w connector.Writer, epoch uint64) error {
+// deliver brings an epoch to the target; a Gatherer may want to wait for more before it is committed.
+func (d *delivery) deliver(ctx context.Context, w connector.Writer, epoch uint64, staged *stage) error {
 	var chunks []*delta.Chunk
-	rows := make([]int64, len(d.logs))
 	for i, s := range d.logs {
-		var err error
-		rows[i], err = s.read(epoch, func(c *delta.Chunk) error {
+		n, err := s.read(epoch, func(c *delta.Chunk) error {
 			if err := d.slow.Pass(ctx, c.Len()); err != nil {
 				return err
 			}
@@ -337,25 +356,45 @@ func (d *delivery) deliver(ctx context.Context, w connector.Writer, epoch uint64
 		if err != nil {
 			return err
 		}
+		staged.rows[i] += n
 	}
+	staged.epoch = epoch
+	d.setStaged(epoch)
 	if w == nil {
-		return d.e.sinkInto(ctx, d, epoch, rows, chunks)
-	}
-	if err := w.Commit(ctx, epoch); err != nil {
+		err := d.e.sinkInto(ctx, d, epoch, staged.rows, chunks)
+		*staged = stage{rows: make([]int64, len(d.logs))}
 		return err
 	}
-	d.settle(epoch, rows)
+	if g, ok := w.(connector.Gatherer); ok && time.Now().Before(g.Due()) {
+		return nil
+	}
+	return d.commitStaged(ctx, w, staged)
+}
+
+// commitStaged makes what the writer has taken visible.
+func (d *delivery) commitStaged(ctx context.Context, w connector.Writer, staged *stage) error {
+	if err := w.Commit(ctx, staged.epoch); err != nil {
+		return err
+	}
+	d.settle(staged.epoch, staged.rows)
+	*staged = stage{rows: make([]int64, len(d.logs))}
 	return nil
 }
 
-// next returns the earliest committed epoch that is owed, over all actors; ok is false for none.
-func (d *delivery) next() (epoch uint64, ok bool, err error) {
+func (d *delivery) setStaged(epoch uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.staged = epoch
+}
+
+// next returns the earliest committed epoch after another that is owed, over all actors; ok is false for none.
+func (d *delivery) next(after uint64) (epoch uint64, ok bool, err error) {
 	d.mu.Lock()
 	committed := d.committed
 	d.mu.Unlock()
 	epoch = ^uint64(0)
 	for _, s := range d.logs {
-		first, has, err := s.first(committed)
+		first, has, err := s.first(after, committed)
 		if err != nil {
 			return 0, false, err
 		}

@@ -1,11 +1,10 @@
-package posixfs
+package filesource
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"io"
-	"os"
 	"strconv"
 
 	"github.com/millrace/millrace/connector"
@@ -16,14 +15,19 @@ import (
 var parquetMagic = []byte("PAR1")
 
 // openParquet opens a file that has both its ends, and reads a first batch. One that has not is being written.
-func (r *Reader) openParquet(ctx context.Context, f *input, st os.FileInfo) (*connector.Batch, error) {
-	file, err := os.Open(r.path(f))
+func (r *Reader) openParquet(ctx context.Context, f *input, st Info) (*connector.Batch, error) {
+	file, err := r.store.Open(r.life, f.name)
 	if err != nil {
 		return nil, ioError(f, err)
 	}
-	size := st.Size()
+	size := st.Size
 	if !complete(file, size) {
 		f.size = size
+		if f.sealed {
+			f.next, f.gone = done, true
+			return r.batch(f, &connector.Batch{EndOfTxn: true, Errors: []connector.RecordError{{Split: f.name, Offset: "0",
+				Err: sqlerr.New(sqlerr.DataCorrupted, "file %q is no Parquet file", f.name)}}}, size, 0), file.Close()
+		}
 		return nil, file.Close()
 	}
 	p, err := codec.NewParquetReader(ctx, file, r.spec, f.next)
@@ -34,16 +38,19 @@ func (r *Reader) openParquet(ctx context.Context, f *input, st os.FileInfo) (*co
 			return nil, err
 		}
 		f.gone = true // a damaged file must not keep the others from being read
-		return &connector.Batch{EndOfTxn: true, Errors: []connector.RecordError{{
+		if f.sealed {
+			f.next = done
+		}
+		return r.batch(f, &connector.Batch{EndOfTxn: true, Errors: []connector.RecordError{{
 			Split: f.name, Offset: strconv.FormatInt(f.next, 10), Err: err,
-		}}}, nil
+		}}}, -1, f.next), nil
 	}
 	f.file, f.parquet, f.size = file, p, size
 	return r.readParquet(f)
 }
 
 // complete reports whether a file begins and ends as Parquet files do.
-func complete(file *os.File, size int64) bool {
+func complete(file File, size int64) bool {
 	var head, tail [4]byte
 	if size < 12 {
 		return false
@@ -62,7 +69,11 @@ func (r *Reader) readParquet(f *input) (*connector.Batch, error) {
 	if err != nil {
 		cerr := f.closeParquet()
 		if errors.Is(err, io.EOF) {
-			return nil, cerr
+			if !f.sealed {
+				return nil, cerr
+			}
+			f.next, f.gone = done, true
+			return r.batch(f, b, 0, start), cerr
 		}
 		f.size = -1
 		return nil, ioError(f, err)
