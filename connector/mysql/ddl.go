@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,8 +67,19 @@ var (
 	alterIgnore = regexp.MustCompile(`(?i)^(SET\s+STATEMENT\s.*\sFOR\s+)?ALTER\s+(ONLINE\s+|OFFLINE\s+)*IGNORE\b`)
 )
 
-// effects says what a statement did to tables. mentioned lists captured tables; for a statement that cannot be read, those that
-// it mentions are the ones it may have changed.
+// collapse leaves of what happened to each table what counts: when it came or went, only that, and the last of it.
+func collapse(list []effect) []effect {
+	var out []effect
+	for i, e := range list {
+		over := slices.ContainsFunc(list[i+1:], func(l effect) bool { return l.table == e.table && (l.kind == effGone || l.kind == effMade) })
+		if !over {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// effects says what a statement did to tables. One that cannot be read may have changed those of the captured tables that it mentions.
 func (s *statements) effects(q binlog.Query, captured []tableName) []effect {
 	text := comments.ReplaceAllString(q.Text, "")
 	ddl, dml := changesTables.MatchString(text), writesRows.MatchString(text)
@@ -128,7 +138,7 @@ func (s *statements) effects(q binlog.Query, captured []tableName) []effect {
 			}
 		}
 	}
-	return out
+	return collapse(out)
 }
 
 func (s *statements) folded(name string) string {
@@ -337,111 +347,4 @@ func lookUp(info *tableInfo, name string, def column) column {
 		}
 	}
 	return def
-}
-
-// fromLog makes the columns that a table map with names describes, with what else is known of them where that agrees.
-func fromLog(m *binlog.TableMap, charsetOf func(collation uint64) string, known ...[]column) []column {
-	out := make([]column, len(m.Columns))
-next:
-	for i := range m.Columns {
-		b := &m.Columns[i]
-		for _, list := range known {
-			if k := indexOf(list, b.Name); k >= 0 && list[k].Decl != "" && list[k].fits(b, true, m.Signed) {
-				out[i] = list[k]
-				continue next
-			}
-		}
-		out[i] = column{Name: b.Name, Decl: declOf(b, charsetOf), NotNull: b.NoNulls, Charset: charsetOf(b.Collation)}
-		if out[i].Charset == "binary" {
-			out[i].Charset = ""
-		}
-		out[i].parse()
-	}
-	return out
-}
-
-// declOf writes the type that a table map describes.
-func declOf(b *binlog.Column, charsetOf func(uint64) string) string {
-	unsigned := ""
-	if b.Unsigned {
-		unsigned = " unsigned"
-	}
-	bytes := charsetOf(b.Collation) == "binary"
-	pick := func(text, binary string) string {
-		if bytes {
-			return binary
-		}
-		return text
-	}
-	switch b.Kind {
-	case binlog.KindTiny:
-		return "tinyint" + unsigned
-	case binlog.KindShort:
-		return "smallint" + unsigned
-	case binlog.KindInt24:
-		return "mediumint" + unsigned
-	case binlog.KindLong:
-		return "int" + unsigned
-	case binlog.KindLongLong:
-		return "bigint" + unsigned
-	case binlog.KindYear:
-		return "year"
-	case binlog.KindFloat:
-		return "float" + unsigned
-	case binlog.KindDouble:
-		return "double" + unsigned
-	case binlog.KindDecimal:
-		return fmt.Sprintf("decimal(%d,%d)%s", b.Size, b.Scale, unsigned)
-	case binlog.KindBit:
-		return fmt.Sprintf("bit(%d)", b.Size)
-	case binlog.KindDate, binlog.KindNewDate:
-		return "date"
-	case binlog.KindDatetime, binlog.KindDatetime2:
-		return withDigits("datetime", b.Size)
-	case binlog.KindTimestamp, binlog.KindTimestamp2:
-		return withDigits("timestamp", b.Size)
-	case binlog.KindTime, binlog.KindTime2:
-		return withDigits("time", b.Size)
-	case binlog.KindEnum, binlog.KindSet:
-		word := "enum"
-		if b.Kind == binlog.KindSet {
-			word = "set"
-		}
-		labels := make([]string, len(b.Labels))
-		for i, l := range b.Labels {
-			labels[i] = "'" + strings.ReplaceAll(string(l), "'", "''") + "'"
-		}
-		return word + "(" + strings.Join(labels, ",") + ")"
-	case binlog.KindString, binlog.KindVarString:
-		return fmt.Sprintf("%s(%d)", pick("char", "binary"), b.Size)
-	case binlog.KindVarchar, binlog.KindVarcharZ:
-		return fmt.Sprintf("%s(%d)%s", pick("varchar", "varbinary"), b.Size, compressedWord(b.Kind))
-	case binlog.KindBlob, binlog.KindBlobZ:
-		for _, word := range []string{"tiny", "", "medium", "long"} {
-			if blobSizes[word+"text"] == b.Size {
-				return word + pick("text", "blob") + compressedWord(b.Kind)
-			}
-		}
-	case binlog.KindJSON:
-		return "json"
-	case binlog.KindGeometry:
-		return "geometry"
-	case binlog.KindVector:
-		return "vector"
-	}
-	return ""
-}
-
-func compressedWord(k binlog.Kind) string {
-	if k == binlog.KindVarcharZ || k == binlog.KindBlobZ {
-		return " compressed"
-	}
-	return ""
-}
-
-func withDigits(word string, n int) string {
-	if n == 0 {
-		return word
-	}
-	return fmt.Sprintf("%s(%d)", word, n)
 }

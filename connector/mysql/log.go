@@ -101,7 +101,7 @@ func errOtherKind(p *point) error {
 // next returns the next event, valid until the following call. Rotations are its own business, too.
 func (r *binlogReader) next(ctx context.Context) (binlog.Event, error) {
 	// A server with nothing to say sends heartbeats.
-	raw, err := r.conn.Event(ctx, 3*r.cfg.heartbeat+5*time.Second)
+	raw, err := r.conn.Event(ctx, 3*r.cfg.heartbeat+2*time.Second)
 	if err != nil {
 		if ctx.Err() != nil {
 			return binlog.Event{}, err

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -28,6 +29,8 @@ type tableInfo struct {
 	kind          string // BASE TABLE, VIEW …
 	// filled lists the columns that give old rows a value when they are added: a default, NOT NULL, an expression.
 	filled map[string]bool
+	// cascades are foreign keys that change rows of the table.
+	cascades []string
 }
 
 // uniqueKey is an index that tells rows apart.
@@ -67,10 +70,12 @@ func describe(ctx context.Context, c *wire.Conn, n tableName) (*tableInfo, error
 		info.filled[strings.ToLower(col.Name)] = r[4] == "1"
 		info.columns = append(info.columns, col)
 	}
-	if c.MariaDB {
-		if err := markJSON(ctx, c, n, info); err != nil {
-			return nil, err
+	if info.kind == "BASE TABLE" {
+		rows, err := c.Rows(ctx, "SHOW CREATE TABLE "+n.sql())
+		if err != nil {
+			return nil, fmt.Errorf("read the definition of %s: %w", n, err)
 		}
+		info.readDefinition(rows[0][1])
 	}
 	// A key of prefixes, of expressions or with a NULL in it does not tell rows apart.
 	rows, err = c.Rows(ctx, "SELECT index_name, column_name, sub_part, nullable FROM information_schema.statistics"+where+
@@ -91,21 +96,23 @@ func describe(ctx context.Context, c *wire.Conn, n tableName) (*tableInfo, error
 	return info, nil
 }
 
-// markJSON finds the columns that MariaDB holds to be JSON: its JSON is a LONGTEXT with a constraint.
-func markJSON(ctx context.Context, c *wire.Conn, n tableName, info *tableInfo) error {
-	rows, err := c.Rows(ctx, "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = "+quote(n.schema)+
-		" AND table_name = "+quote(n.table))
-	if err != nil {
-		return fmt.Errorf("read the constraints of %s: %w", n, err)
-	}
-	for i := range info.columns {
-		col := &info.columns[i]
-		clause := "json_valid(" + ident(col.Name) + ")"
-		if col.base == "longtext" && slices.ContainsFunc(rows, func(r []string) bool { return strings.EqualFold(r[0], clause) }) {
-			col.JSON = true
+var cascade = regexp.MustCompile(`ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)`)
+
+// readDefinition takes from SHOW CREATE TABLE what information_schema does not show to everybody who may read the table: which foreign keys change
+// rows, and which texts are JSON (that of MariaDB is a LONGTEXT with a constraint).
+func (t *tableInfo) readDefinition(create string) {
+	for line := range strings.Lines(create) {
+		line = strings.TrimSpace(line)
+		if name, rule, ok := strings.Cut(line, " FOREIGN KEY "); ok && strings.HasPrefix(line, "CONSTRAINT ") && cascade.MatchString(rule) {
+			t.cascades = append(t.cascades, strings.TrimPrefix(name, "CONSTRAINT ")+": "+strings.Join(cascade.FindAllString(rule, -1), ", "))
+		}
+		for i := range t.columns {
+			name := ident(t.columns[i].Name)
+			if t.columns[i].base == "longtext" && strings.HasPrefix(line, name+" ") && strings.Contains(line, "json_valid("+name+")") {
+				t.columns[i].JSON = true
+			}
 		}
 	}
-	return nil
 }
 
 // key finds the key of the given columns, in any order; nil columns: the primary key, or else the first that there is. nil: none.

@@ -241,30 +241,12 @@ func (c *config) capturable(ctx context.Context, conn *wire.Conn, n tableName, i
 			}
 		}
 	}
-	if c.cascades {
-		return nil
-	}
-	rows, err := conn.Rows(ctx, "SELECT constraint_name, delete_rule, update_rule FROM information_schema.referential_constraints "+
-		"WHERE constraint_schema = "+quote(n.schema)+" AND table_name = "+quote(n.table))
-	if err != nil {
-		return c.explain("read the constraints of "+n.String(), err)
-	}
-	for _, r := range rows {
-		if changesRows(r[1]) || changesRows(r[2]) {
-			return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "rows of %s are changed by its foreign key %q, which the binary log does not say", n, r[0]).
-				WithDetail("ON DELETE %s, ON UPDATE %s.", r[1], r[2]).
-				WithHint("Change the foreign key to RESTRICT; or, if no row is ever changed by it, set the option \"allow.cascades\" to true.")
-		}
+	if len(info.cascades) > 0 && !c.cascades {
+		return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "rows of %s are changed by a foreign key, which the binary log does not say", n).
+			WithDetail("%s.", strings.Join(info.cascades, "; ")).
+			WithHint("Change the foreign key to RESTRICT; or, if no row is ever changed by it, set the option \"allow.cascades\" to true.")
 	}
 	return nil
-}
-
-func changesRows(rule string) bool {
-	switch strings.ToUpper(rule) {
-	case "CASCADE", "SET NULL", "SET DEFAULT":
-		return true
-	}
-	return false
 }
 
 // facts says what a table looks like here.

@@ -59,26 +59,34 @@ func (s *Stream) effect(ctx context.Context, c *capture, e *effect) error {
 			return nil
 		}
 	}
-	info, err := s.up.describe(ctx, c.name)
-	if err != nil && !errors.Is(err, errNoTable) {
-		return err
-	}
 	if e.kind == effAlter {
-		m, keys, ok := c.shape.alter(e, info)
-		if ok {
-			return s.follow(c, m, info, keys)
+		info, err := s.up.describe(ctx, c.name)
+		if err != nil && !errors.Is(err, errNoTable) {
+			return err
+		}
+		if m, keys, ok := c.shape.alter(e, info); ok {
+			return s.move(c, m, info, keys, s.behind())
 		}
 	}
-	// Made anew, or altered in a way that we cannot read: it is what it is now.
-	if info == nil {
+	return s.renew(ctx, c)
+}
+
+// renew takes a table for what it is now, and has it read anew: it was made, or altered in a way that we cannot follow. What the log says of
+// it until now is in what is read.
+func (s *Stream) renew(ctx context.Context, c *capture) error {
+	info, now, err := s.up.describeAt(ctx, c.name)
+	if errors.Is(err, errNoTable) {
 		if c.shape.Gone {
 			return nil
 		}
-		return s.effect(ctx, c, &effect{kind: effGone, table: e.table})
+		return s.effect(ctx, c, &effect{kind: effGone, table: c.name})
+	}
+	if err != nil {
+		return err
 	}
 	m := c.shape.sameNamed(info)
 	m.recopy, m.clear = true, true
-	return s.follow(c, m, info, true)
+	return s.move(c, m, info, true, now)
 }
 
 // behind is the point after the statement that is being read.
@@ -91,11 +99,6 @@ func (s *Stream) behind() *point {
 	p.pass(&s.txn)
 	p.File, p.Pos, p.Server = s.log.file, s.log.pos, s.up.server
 	return p
-}
-
-// follow makes a move of a table's shape, behind the statement that is being read.
-func (s *Stream) follow(c *capture, m *move, info *tableInfo, keys bool) error {
-	return s.move(c, m, info, keys, s.behind())
 }
 
 // move makes a table's shape another, and tells what that means here.
@@ -131,54 +134,6 @@ func (s *Stream) move(c *capture, m *move, info *tableInfo, keys bool, since *po
 	return nil
 }
 
-// reconcile finds out what a table looks like when the log describes it otherwise than it should be: a change that we did not see, or
-// that went on after the log we are reading.
-func (s *Stream) reconcile(ctx context.Context, c *capture, m *binlog.TableMap) error {
-	info, err := s.up.describe(ctx, c.name)
-	if err != nil && !errors.Is(err, errNoTable) {
-		return err
-	}
-	var now []column
-	if info != nil {
-		now = info.columns
-	}
-	var columns []column
-	switch {
-	case m.Named:
-		charsets, err := s.up.collations(ctx)
-		if err != nil {
-			return err
-		}
-		columns = fromLog(m, charsets, now, c.shape.Columns)
-	case columnsFit(now, m):
-		columns = now
-	default:
-		return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL describes %s in a way that fits neither what it was nor what it is", c.name).
-			WithDetail("The log has %d columns at %s, the table has %d now, and was known with %d.", len(m.Columns), s.at, len(now), len(c.shape.Columns)).
-			WithHint("Set binlog_row_metadata to FULL at the server, so that the log says what columns its rows have; " +
-				"drop the table here and create it again to go on.")
-	}
-	next := &tableInfo{columns: columns, filled: map[string]bool{}}
-	if info != nil {
-		next.filled = info.filled
-	}
-	mv := c.shape.sameNamed(next)
-	mv.recopy = true
-	since := s.at.copy()
-	since.Prepared = nil
-	if err := since.parse(); err != nil {
-		return err
-	}
-	if err := s.move(c, mv, nil, false, since); err != nil {
-		return err
-	}
-	if n := len(s.queue); n > 0 && s.queue[n-1].Change == nil {
-		// Only to be read anew: the rows that follow have their shape.
-		s.queue[n-1].Resume = s.at.resume(s.sofar())
-	}
-	return nil
-}
-
 // describe reads what a table looks like now; errNoTable.
 func (u *Upstream) describe(ctx context.Context, n tableName) (info *tableInfo, err error) {
 	err = u.with(ctx, func(c *wire.Conn) (err error) {
@@ -211,28 +166,8 @@ func (u *Upstream) describeAt(ctx context.Context, n tableName) (*tableInfo, *po
 		}
 		before = after
 	}
-	if errors.Is(err, errNoTable) {
-		return nil, nil, sqlerr.New(sqlerr.UndefinedTable, "the table %s of MySQL does not exist", n)
-	}
 	if err == nil {
 		err = fmt.Errorf("the table %s changes all the time", n)
 	}
 	return nil, nil, err
-}
-
-// collations returns what tells the character set of a collation by its number.
-func (u *Upstream) collations(ctx context.Context) (func(uint64) string, error) {
-	names := map[string]string{}
-	err := u.with(ctx, func(c *wire.Conn) error {
-		sql := "SELECT id, character_set_name FROM information_schema.collations"
-		if c.MariaDB {
-			sql += " WHERE id IS NOT NULL"
-		}
-		rows, err := c.Rows(ctx, sql)
-		for _, r := range rows {
-			names[r[0]] = r[1]
-		}
-		return err
-	})
-	return func(id uint64) string { return names[fmt.Sprint(id)] }, u.cfg.explain("read the collations", err)
 }

@@ -120,6 +120,9 @@ func (s *Stream) begin(ctx context.Context, c *capture) (err error) {
 		return nil
 	}
 	info, since, err := s.up.describeAt(ctx, c.name)
+	if errors.Is(err, errNoTable) {
+		return sqlerr.New(sqlerr.UndefinedTable, "the table %s of MySQL does not exist", c.name)
+	}
 	if err != nil {
 		return err
 	}
@@ -240,15 +243,13 @@ func (s *Stream) notify() cdc.Event {
 		s.queue = s.queue[1:]
 		e := s.event()
 		e.Recopy = n.Recopy
-		if len(s.queue) > 0 || n.Resume != nil {
+		if n.Resume != nil {
 			e.Resume = n.Resume
 		}
 		return e
 	}
 	if s.rows > 0 {
-		e := s.event()
-		e.Resume = n.Resume
-		return e
+		return s.event()
 	}
 	s.ended = true
 	return n.Event
@@ -450,12 +451,15 @@ func (s *Stream) tableMap(ctx context.Context, e binlog.Event) error {
 		}
 	}
 	if !c.shape.fits(m) {
-		if err := s.reconcile(ctx, c, m); err != nil {
+		// A change that we did not see, or that went on after the log we are reading.
+		s.maps[id] = nil
+		if err := s.renew(ctx, c); err != nil {
 			return err
 		}
-		if n := len(s.queue); n > 0 && s.queue[n-1].Change != nil {
-			return nil
+		if n := len(s.queue); n > 0 {
+			s.queue[n-1].Resume = nil // it comes within the transaction
 		}
+		return nil
 	}
 	b, err := s.bind(ctx, c, m)
 	if err != nil {

@@ -79,7 +79,7 @@ func (s *Stream) again(c *capture) error {
 	for _, col := range c.shape.Columns {
 		m.next = append(m.next, nextColumn{column: col, from: col.Name})
 	}
-	return s.follow(c, m, nil, false)
+	return s.move(c, m, nil, false, s.behind())
 }
 
 // replay begins to read the transaction after a point again, as another replica.

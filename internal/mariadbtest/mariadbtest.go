@@ -25,23 +25,27 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // for DB
+	"github.com/go-sql-driver/mysql"
 )
 
 // ErrMissing says that MariaDB is not installed.
 var ErrMissing = errors.New("there is no MariaDB (apt-get install mariadb-server)")
 
+// noSync leaves it to the operating system when to write: it outlives what is killed.
+const noSync = "--innodb-flush-method=nosync"
+
 // Server is a MariaDB of a test. Its user root has no password.
 type Server struct {
 	Port int
+	// Args are given to mariadbd when it starts, behind those that make it log rows in full.
+	Args []string
 	dir  string
-	args []string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
 	db   *sql.DB
 }
 
-// New makes and starts a server. args are given to mariadbd, behind those that make it log rows in full.
+// New makes and starts a server with Args.
 func New(args ...string) (*Server, error) {
 	install, err1 := exec.LookPath("mariadb-install-db")
 	_, err2 := find()
@@ -52,13 +56,13 @@ func New(args ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, args: args}
+	s := &Server{dir: dir, Args: args}
 	me, err := user.Current()
 	if err != nil {
 		return nil, err
 	}
 	out, err := exec.Command(install, "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal", "--skip-test-db",
-		"--skip-name-resolve", "--innodb-log-file-size=8M", "--user="+me.Username).CombinedOutput()
+		"--skip-name-resolve", "--innodb-log-file-size=8M", noSync, "--user="+me.Username).CombinedOutput()
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
@@ -131,9 +135,9 @@ func (s *Server) Start() error {
 	defer log.Close()
 	args := []string{"--no-defaults", "--datadir=" + s.data(), "--socket=" + filepath.Join(s.dir, "sock"), "--port=" + strconv.Itoa(s.Port),
 		"--bind-address=127.0.0.1", "--skip-name-resolve", "--user=" + me.Username, "--pid-file=" + filepath.Join(s.dir, "pid"),
-		"--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=64M",
+		"--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=64M", noSync,
 		"--character-set-server=utf8mb4", "--skip-log-error"}
-	cmd := exec.Command(bin, append(args, s.args...)...)
+	cmd := exec.Command(bin, append(args, s.Args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	dieWithParent(cmd)
 	if err := cmd.Start(); err != nil {
@@ -145,10 +149,14 @@ func (s *Server) Start() error {
 		close(s.done)
 	}()
 	if s.db == nil {
-		s.db, err = sql.Open("mysql", "root@tcp("+s.Addr()+")/?multiStatements=true&interpolateParams=true")
+		cfg := mysql.NewConfig()
+		cfg.User, cfg.Net, cfg.Addr, cfg.MultiStatements, cfg.InterpolateParams = "root", "tcp", s.Addr(), true, true
+		cfg.Logger = &mysql.NopLogger{} // that a connection is gone after a kill needs no words
+		c, err := mysql.NewConnector(cfg)
 		if err != nil {
 			return err
 		}
+		s.db = sql.OpenDB(c)
 	}
 	for end := time.Now().Add(30 * time.Second); ; {
 		if err = s.db.Ping(); err == nil {
