@@ -107,19 +107,33 @@ func TestPurged(t *testing.T) {
 	m.is(0, "1")
 	m.close()
 	s.Exec(t, "INSERT INTO "+db+".t VALUES (2)", "FLUSH LOGS", "FLUSH LOGS")
-	var last string
-	rows, err := s.DB().Query("SHOW BINARY LOGS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for rows.Next() {
-		var size int64
-		if err := rows.Scan(&last, &size); err != nil {
+	logs := func() (names []string) {
+		rows, err := s.DB().Query("SHOW BINARY LOGS")
+		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			var size int64
+			if err := rows.Scan(&name, &size); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, name)
+		}
+		return names
 	}
-	rows.Close()
-	s.Exec(t, "PURGE BINARY LOGS TO '"+last+"'")
+	last := logs()
+	for end := time.Now().Add(10 * time.Second); ; {
+		s.Exec(t, "PURGE BINARY LOGS TO '"+last[len(last)-1]+"'")
+		if len(logs()) == 1 {
+			break
+		}
+		if time.Now().After(end) { // the server still sends them to a reader that has gone
+			t.Fatalf("the logs are not purged: %v", logs())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 	wantError(t, m, "55000", "cannot go on with its binary log")
 }
 

@@ -102,11 +102,12 @@ type txn struct {
 	has   bool         // one of the two
 	end   cdc.Position // of its last event
 	void  bool         // it changes nothing: a part of an ALTER logged in two phases
+	again bool         // it was given before: a replica that lags behind begins with what it has
 }
 
 // pass moves the point behind a transaction.
 func (p *point) pass(t *txn) {
-	if !t.has {
+	if !t.has || t.again {
 		return
 	}
 	switch p.By {
@@ -115,6 +116,17 @@ func (p *point) pass(t *txn) {
 	case byMaria:
 		p.maria.Add(t.maria)
 	}
+}
+
+// gave reports whether a transaction was given before the point, for certain: numbers of one server rise.
+func (p *point) gave(t *txn) bool {
+	switch {
+	case p.By == byGTID && t.has:
+		return p.set.Has(t.gtid)
+	case p.By == byMaria && t.has:
+		return p.maria.Passed(t.maria)
+	}
+	return false
 }
 
 // covers reports whether a transaction lies before the point. server is where it was read.

@@ -13,7 +13,7 @@ import (
 
 // statement follows a statement of the log that is none of a transaction.
 func (s *Stream) statement(ctx context.Context, q binlog.Query) error {
-	if s.txn.void {
+	if s.txn.void || s.txn.again {
 		return nil
 	}
 	for _, e := range s.stmts.effects(q, s.names) {

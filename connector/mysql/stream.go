@@ -355,6 +355,7 @@ func (s *Stream) moved() {
 
 func (s *Stream) beginTxn(t txn) {
 	s.txn = t
+	s.txn.again = s.at.gave(&t)
 	s.open, s.alone, s.xa = false, false, false
 }
 
@@ -436,7 +437,7 @@ func (s *Stream) tableMap(ctx context.Context, e binlog.Event) error {
 		s.maps[id] = nil
 		return nil
 	}
-	if s.past(c) {
+	if s.txn.again || s.past(c) {
 		s.maps[id] = nil
 		return nil
 	}

@@ -28,6 +28,10 @@ func (s *Stream) prepared(ctx context.Context, e binlog.Event) error {
 		s.endTxn()
 		return err
 	}
+	if s.txn.again {
+		s.endTxn()
+		return nil
+	}
 	if binlog.XAPrepare(e) {
 		return s.replay(ctx, s.at, "")
 	}
@@ -51,6 +55,10 @@ func (s *Stream) prepared(ctx context.Context, e binlog.Event) error {
 
 // xaCommit gives the rows of an XA transaction that was prepared before.
 func (s *Stream) xaCommit(ctx context.Context, text string) error {
+	if s.txn.again {
+		s.endTxn()
+		return nil
+	}
 	key := xidOf(text)
 	from, ok := s.at.Prepared[key]
 	if !ok {

@@ -113,3 +113,9 @@ func (p *MariaPosition) Covers(g MariaGTID) bool {
 	last, ok := p.last[g.Domain]
 	return ok && g.Number <= last.Number
 }
+
+// Passed reports whether a transaction is the last one of its domain, or an earlier one of the same server.
+func (p *MariaPosition) Passed(g MariaGTID) bool {
+	last, ok := p.last[g.Domain]
+	return ok && g.Server == last.Server && g.Number <= last.Number
+}
