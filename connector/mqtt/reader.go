@@ -85,6 +85,9 @@ func (r *Reader) start(ctx context.Context, known bool) error {
 	if known && !ack.SessionPresent && !r.config.clean {
 		r.log.Warn("the MQTT broker has forgotten the session: messages published meanwhile are lost", "source", r.spec.Name, "client", r.config.clientID(id))
 	}
+	if known && ack.SessionPresent {
+		return nil // a position comes after a subscription, which is part of the session
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	return r.config.subscribe(ctx, cl)

@@ -198,7 +198,7 @@ func (w *Writer) answer(p packets.ControlPacket) error {
 	case code == 0x87:
 		return sqlerr.New(sqlerr.InsufficientPrivilege, "permission denied by MQTT broker %s to publish", w.config.at())
 	case code >= 0x80:
-		return sqlerr.New(sqlerr.ExternalRoutineException, "MQTT broker %s refuses a message", w.config.at()).WithDetail("Reason code 0x%02x.", code)
+		return sqlerr.New(sqlerr.ExternalRoutineException, "MQTT broker %s refuses a message with reason code 0x%02x", w.config.at(), code)
 	}
 	return nil
 }

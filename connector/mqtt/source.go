@@ -144,7 +144,7 @@ func (c *sourceConfig) subscribe(ctx context.Context, cl *paho.Client) error {
 			case code == 0x87:
 				return sqlerr.New(sqlerr.InsufficientPrivilege, "permission denied by MQTT broker %s to subscribe to %q", c.at(), c.topics[i])
 			case code >= 0x80:
-				return sqlerr.New(sqlerr.ExternalRoutineException, "MQTT broker %s refuses the subscription to %q", c.at(), c.topics[i]).WithDetail("Reason code 0x%02x.", code)
+				return sqlerr.New(sqlerr.ExternalRoutineException, "MQTT broker %s refuses the subscription to %q with reason code 0x%02x", c.at(), c.topics[i], code)
 			}
 		}
 	}
