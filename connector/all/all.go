@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/blackhole"
 	"github.com/millrace/millrace/connector/datagen"
+	"github.com/millrace/millrace/connector/httpsink"
 	"github.com/millrace/millrace/connector/jdbc"
 	"github.com/millrace/millrace/connector/kafka"
 	"github.com/millrace/millrace/connector/mqtt"
@@ -26,6 +27,7 @@ import (
 	"github.com/millrace/millrace/connector/postgres"
 	"github.com/millrace/millrace/connector/redis"
 	"github.com/millrace/millrace/connector/s3"
+	"github.com/millrace/millrace/connector/socket"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -39,6 +41,7 @@ func Sources() map[string]connector.Source {
 		"nexmark":      nexmark.Source{},
 		"posix_fs":     posixfs.Source{},
 		"postgres-cdc": postgres.Source{},
+		"socket":       socket.Source{},
 		"mqtt":         mqtt.Source{},
 		"s3":           s3.Source{},
 	}
@@ -49,6 +52,7 @@ func Sinks() map[string]connector.Sink {
 	return map[string]connector.Sink{
 		"blackhole": blackhole.Sink{},
 		"fs":        posixfs.Sink{}, // RisingWave's name for it
+		"http":      httpsink.Sink{},
 		"jdbc":      jdbc.Sink{},
 		"kafka":     kafka.Sink{},
 		"mysql":     mysqlsink.Sink{},
