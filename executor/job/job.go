@@ -398,24 +398,29 @@ func (b *builder) read(n *plan.Share, t *target) {
 	s.to = append(s.to, t)
 }
 
-// width returns how many actors a fragment runs as.
 func (b *builder) width(n plan.Node) int {
+	return RootWidth(n, b.cfg.Parallelism, func(id catalog.ID) int { return len(b.cfg.Upstreams[id].Logs) })
+}
+
+// RootWidth returns how many actors the fragment of a plan's root runs as, and so how many partitions its relation has. parts tells it of
+// an upstream relation.
+func RootWidth(n plan.Node, parallelism int, parts func(id catalog.ID) int) int {
 	w := 1
 	var visit func(n plan.Node)
 	visit = func(n plan.Node) {
 		switch x := n.(type) {
 		case *plan.Exchange:
 			if x.Kind == plan.ExchangeHash {
-				w = b.cfg.Parallelism
+				w = parallelism
 			}
 			return
 		case *plan.Share:
-			w = max(w, b.width(x.Input))
+			w = max(w, RootWidth(x.Input, parallelism, parts))
 			return
 		case *plan.SourceScan:
-			w = b.cfg.Parallelism
+			w = parallelism
 		case *plan.TableScan:
-			w = max(w, len(b.cfg.Upstreams[x.Table].Logs))
+			w = max(w, parts(x.Table))
 		}
 		for _, c := range n.Children() {
 			visit(c)

@@ -29,6 +29,7 @@ type materialize struct {
 	mode    materializeMode
 	counts  *state.Map // bag: weight per row hash
 	nextRow uint64     // numbered: next row number
+	vnodes  []uint16   // numbered: this actor's, which take turns
 	cmds    commands
 	// captured: input rows have a control column behind those of the relation.
 	captured  bool
@@ -59,6 +60,11 @@ func newMaterialize(n *plan.Materialize, rel *catalog.Relation, cfg *Config, env
 	case len(n.Key) == 0 && appendOnly:
 		m.mode = numbered
 		m.nextRow = uint64(env.StartEpoch) << 20
+		for v := range uint16(row.VNodes) {
+			if env.Owns(v) {
+				m.vnodes = append(m.vnodes, v)
+			}
+		}
 	case len(n.Key) == 0:
 		m.mode = bag
 		m.cons = stream.NewConsolidator(nil)
@@ -123,19 +129,26 @@ func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	return nil
 }
 
+// vnodeRun is how many numbered rows in a row lie in one vnode: they reach the store as they came, in long runs, and are still spread over
+// all vnodes.
+const vnodeRun = 4096
+
 func (m *materialize) passOn(set *change.Set) []*delta.Chunk {
 	var k, val []byte
 	for _, c := range m.pass {
 		for j := range c.Len() {
 			i := c.Row(j)
+			var vnode uint16
 			if m.mode == numbered {
+				vnode = m.vnodes[m.nextRow/vnodeRun%uint64(len(m.vnodes))]
 				k = binary.BigEndian.AppendUint64(k[:0], m.nextRow)
 				m.nextRow++
 			} else {
+				vnode = m.layout.VNode(c.Cols, i)
 				k = row.AppendKey(k[:0], c.Cols, m.layout.Key, i)
 			}
 			val = m.layout.AppendValue(val[:0], c.Cols, i, 1)
-			set.Put(uint32(m.rel.ID), m.layout.VNode(c.Cols, i), k, val)
+			set.Put(uint32(m.rel.ID), vnode, k, val)
 		}
 	}
 	out := m.pass

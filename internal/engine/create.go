@@ -30,11 +30,7 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 	}
 	r := &running{rel: rel, acks: map[uint64]int{}, logs: logs}
 	if logs == nil {
-		parts := rel.Parallelism
-		if m, ok := n.(*plan.Materialize); ok && (m.Captured || len(m.Key) > 0 && len(m.Dist) == 0) {
-			parts = 1
-		}
-		for range parts {
+		for range job.RootWidth(n, rel.Parallelism, e.parts) {
 			r.logs = append(r.logs, changelog.New())
 		}
 	}
@@ -76,6 +72,14 @@ func (e *Engine) rootOf(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (st
 		return e.subscriptionRoot(rel)
 	}
 	return e.sinkRoot(rel)
+}
+
+// parts is how many partitions a running relation has.
+func (e *Engine) parts(id catalog.ID) int {
+	if r := e.jobs[id]; r != nil {
+		return len(r.logs)
+	}
+	return 0
 }
 
 // snapshotInterval is how often a job that reads its snapshot saves what it has.

@@ -487,9 +487,12 @@ func materialize(x *plan.Materialize) string {
 	} else {
 		s += " key (" + order(x.Input, x.Key) + ")"
 	}
-	if len(x.Dist) == 0 {
+	switch {
+	case len(x.Dist) == 0 && len(x.Key) == 0 && plan.AppendOnly(x.Input):
+		s += " numbered"
+	case len(x.Dist) == 0:
 		s += " single"
-	} else {
+	default:
 		s += " dist (" + cols(x.Input, x.Dist) + ")"
 	}
 	s += optional(x.Commands, " upserts")

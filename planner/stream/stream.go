@@ -188,6 +188,10 @@ func ascending(cols []int) []plan.SortKey { return withKey(nil, cols) }
 // storage chooses key and distribution of a view's table so that rows need not move once more, if that can be.
 func (d *distributor) storage(m *plan.Materialize, n plan.Node, sp spread, keys [][]int) {
 	switch {
+	case len(keys) == 0 && plan.AppendOnly(n): // rows are numbered where they come: none has to meet another
+		if sp.kind == byHash {
+			m.Dist = sp.cols
+		}
 	case len(keys) == 0: // a bag: equal rows must meet
 		if sp.kind != byHash {
 			n, sp = d.hash(n, sp, comparable(n))
