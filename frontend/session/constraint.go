@@ -337,11 +337,7 @@ func (s *Session) addTableConstraint(ctx context.Context, r *catalog.Relation, a
 	case parser.ConForeignKey:
 		err = s.addForeign(r, c.Name, c.Columns, c.Ref, parts)
 	default:
-		if len(r.PrimaryKey) > 0 {
-			return nil, sqlerr.New(sqlerr.InvalidTableDefinition, "multiple primary keys for table %q are not allowed", r.Name).At(c.Pos)
-		}
-		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "a primary key cannot be added to table %q", r.Name).At(c.Pos).
-			WithHint("Rows are stored by it: give it in CREATE TABLE, or add a UNIQUE constraint.")
+		return s.addPrimaryKey(ctx, r, c)
 	}
 	if err != nil {
 		return nil, err

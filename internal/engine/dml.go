@@ -24,6 +24,7 @@ type dml struct {
 	recent  map[catalog.ID]map[string]uint64 // key → position of its last write, while not visible everywhere
 	queue   []recentKey                      // the same in log order
 	large   []*largeWrite                    // large transactions that are not visible everywhere
+	closed  map[catalog.ID]bool              // tables that take no more writes
 	kept    map[uint64]uint64                // by first piece in the log: commit mark of a large transaction, open until it has one
 	pins    map[uint64]int                   // log positions that transactions under way have read at
 }
@@ -49,6 +50,7 @@ func (d *dml) init(epoch, pos uint64) {
 	d.recent = map[catalog.ID]map[string]uint64{}
 	d.pins = map[uint64]int{}
 	d.kept = map[uint64]uint64{}
+	d.closed = map[catalog.ID]bool{}
 }
 
 // conflictError says that a row was written by somebody else, at log position pos, after the statement had
@@ -162,12 +164,32 @@ func (d *dml) readConflictLocked(reads []*readSet) error {
 	return nil
 }
 
-// stricterNow fails when a table has got constraints since the definition that was written by.
+// stricterNow fails when a table has got constraints since the definition that was written by, or takes no more writes. d.mu is held.
 func (e *Engine) stricterNow(rel *catalog.Relation) error {
+	if e.dml.closed[rel.ID] {
+		return sqlerr.New(sqlerr.SerializationFailure, "could not serialize access due to concurrent ALTER TABLE of table %q", rel.Name).
+			WithHint("The transaction might succeed if retried.")
+	}
 	if stricter(e.cfg.Catalog.Snapshot().Relations[rel.ID], rel) {
 		return sqlerr.New(sqlerr.SerializationFailure, "could not serialize access due to a new constraint of table %q", rel.Name)
 	}
 	return nil
+}
+
+// CloseToWriters refuses commits that write to a table, until open is called; what is logged before it is all there will be. If the table is
+// gone by then it stays closed, to those who still know it.
+func (e *Engine) CloseToWriters(id catalog.ID) (open func()) {
+	d := &e.dml
+	d.mu.Lock()
+	d.closed[id] = true
+	d.mu.Unlock()
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if e.cfg.Catalog.Snapshot().Relations[id] != nil {
+			delete(d.closed, id)
+		}
+	}
 }
 
 // stricter reports whether a table has got constraints since what was written by its older definition was computed.

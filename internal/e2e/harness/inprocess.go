@@ -54,6 +54,9 @@ func (n *Node) Stop() {
 	n.s = nil
 }
 
+// Addr returns host and port; they change with every Start.
+func (n *Node) Addr() string { return n.s.Addr().String() }
+
 // URL returns the connection string; it changes with every Start.
 func (n *Node) URL() string { return url(n.s.Addr().String()) }
 
