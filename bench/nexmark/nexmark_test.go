@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -12,11 +13,21 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/bench/limit"
+	"github.com/millrace/millrace/bench/peer"
 	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/server"
 )
 
-// TestMain lets Run start this test binary as its child: child|limit, query, events, sink.
+// TestMain lets Run start this test binary as its child: child|limit, query, events, sink. It is also the server of peer.Millrace.
 func TestMain(m *testing.M) {
+	if peer.IsServer() {
+		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		if err := peer.Serve(context.Background(), server.Config{Logger: log}); err != nil {
+			log.Error("serve", "err", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) == 5 && (os.Args[1] == "child" || os.Args[1] == "limit") {
 		events, _ := strconv.ParseInt(os.Args[3], 10, 64)
 		o := options(os.Args[4], events, os.Args[2])

@@ -90,7 +90,7 @@ stage_postgres() {
 		skip "comparison with PostgreSQL: there is no PostgreSQL 15 (apt-get install postgresql-15, as root)"
 		return 0
 	fi
-	MILLRACE_TEST_POSTGRES=1 CGO_ENABLED=0 go test -count=1 -timeout 5m -run 'TestPostgres' ./sqllogictest ./bench/tpch || return 1
+	MILLRACE_TEST_POSTGRES=1 CGO_ENABLED=0 go test -count=1 -timeout 5m -run 'TestPostgres' ./sqllogictest ./bench/tpch ./bench/nexmark || return 1
 	# Statements of the files, and generated expressions and queries of one seed: all that a client sees is compared.
 	MILLRACE_TEST_POSTGRES=1 CGO_ENABLED=0 go test -count=1 -timeout 5m ./internal/pgdiff
 }
