@@ -52,8 +52,9 @@ func (f *nodeFlags) config(data string) (server.Config, error) {
 }
 
 type startCmd struct {
-	Listen string `help:"Address for Postgres clients." default:"127.0.0.1:4566"`
-	Data   string `help:"Data folder." default:"./millrace-data" type:"path"`
+	Listen        string `help:"Address for Postgres clients." default:"127.0.0.1:4566"`
+	WebhookListen string `help:"Address for webhooks: tables that take rows by HTTP. Default: none are taken." placeholder:"ADDRESS" env:"MILLRACE_WEBHOOK_LISTEN"`
+	Data          string `help:"Data folder." default:"./millrace-data" type:"path"`
 	nodeFlags
 }
 
@@ -67,6 +68,7 @@ func (c *startCmd) Run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	cfg.Webhooks = c.WebhookListen
 	s, err := server.Start(ctx, cfg, c.Listen)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ import (
 	"github.com/millrace/millrace/connector/redis"
 	"github.com/millrace/millrace/connector/s3"
 	"github.com/millrace/millrace/connector/socket"
+	"github.com/millrace/millrace/connector/webhook"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -42,6 +43,7 @@ func Sources() map[string]connector.Source {
 		"posix_fs":     posixfs.Source{},
 		"postgres-cdc": postgres.Source{},
 		"socket":       socket.Source{},
+		"webhook":      webhook.Source{},
 		"mqtt":         mqtt.Source{},
 		"s3":           s3.Source{},
 	}

@@ -24,8 +24,8 @@ func TestFind(t *testing.T) {
 		hint string
 	}{
 		{"kafak", sqlerr.UndefinedObject, `Perhaps you meant "kafka".`},
-		{"", sqlerr.InvalidParameterValue, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc, s3, socket."},
-		{"iceberg-catalog", sqlerr.UndefinedObject, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc, s3, socket."},
+		{"", sqlerr.InvalidParameterValue, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc, s3, socket, webhook."},
+		{"iceberg-catalog", sqlerr.UndefinedObject, "Known are: datagen, kafka, mqtt, mysql-cdc, nats, nexmark, posix_fs, postgres-cdc, s3, socket, webhook."},
 	}
 	for _, c := range cases {
 		_, err := Source(c.name)

@@ -280,6 +280,13 @@ type TableElements struct {
 	StarAt int
 }
 
+// ValidateClause is VALIDATE [SECRET name] AS expression: which requests a webhook takes.
+type ValidateClause struct {
+	Loc
+	Secret Name // zero: none
+	Expr   Expr
+}
+
 // CreateTableStmt is CREATE TABLE.
 type CreateTableStmt struct {
 	Source
@@ -302,6 +309,7 @@ type CreateTableStmt struct {
 	Includes       []IncludeClause
 	Options        []Option
 	Format         *ConnectorFormat
+	Validate       *ValidateClause
 	// FromSource and ExternalTable are FROM src TABLE 'public.t'.
 	FromSource    Name
 	ExternalTable string

@@ -51,6 +51,8 @@ func (p *parser) tableClause(s *CreateTableStmt) bool {
 		s.Includes = append(s.Includes, p.include())
 	case p.is("format"):
 		s.Format = p.connectorFormat()
+	case p.is("validate"):
+		s.Validate = p.validate()
 	case p.is("from"):
 		p.advance()
 		s.FromSource = p.qualifiedName()
@@ -60,6 +62,18 @@ func (p *parser) tableClause(s *CreateTableStmt) bool {
 		return false
 	}
 	return true
+}
+
+// validate parses VALIDATE [SECRET name] AS expression.
+func (p *parser) validate() *ValidateClause {
+	c := &ValidateClause{Loc: p.loc()}
+	p.advance()
+	if p.take("secret") {
+		c.Secret = p.qualifiedName()
+	}
+	p.expect("as")
+	c.Expr = p.expr()
+	return c
 }
 
 // conflictPolicy parses what follows ON CONFLICT of a table.

@@ -103,6 +103,16 @@ func (f *formatter) createTable(s *CreateTableStmt) {
 	f.includes(s.Includes)
 	f.withOptions(s.Options)
 	f.connectorFormat(s.Format)
+	if v := s.Validate; v != nil {
+		f.add(" VALIDATE ")
+		if !v.Secret.IsZero() {
+			f.add("SECRET ")
+			f.name(v.Secret)
+			f.add(" ")
+		}
+		f.add("AS ")
+		f.expr(v.Expr)
+	}
 	if !s.FromSource.IsZero() {
 		f.add(" FROM ")
 		f.name(s.FromSource)

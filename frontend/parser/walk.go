@@ -302,6 +302,9 @@ func createChildren(s Stmt, w walker) {
 	switch s := s.(type) {
 	case *CreateTableStmt:
 		w.elements(&s.TableElements)
+		if s.Validate != nil {
+			w.expr(s.Validate.Expr)
+		}
 		w.query(s.Query)
 	case *CreateSourceStmt:
 		w.elements(&s.TableElements)

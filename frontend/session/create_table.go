@@ -57,6 +57,9 @@ func (s *Session) createTable(ctx context.Context, x *parser.CreateTableStmt) (s
 			return "", err
 		}
 	}
+	if err := s.webhook(r, x); err != nil {
+		return "", err
+	}
 	if len(r.Columns) == 0 && r.Connector != nil {
 		return "", sqlerr.New(sqlerr.InvalidTableDefinition, "table %q has no columns", r.Name).At(x.Name.Pos)
 	}
@@ -458,6 +461,9 @@ func (s *Session) describeRecords(ctx context.Context, r *catalog.Relation, opts
 
 // connect asks the connector about the relation, and takes over what it promises.
 func (s *Session) connect(ctx context.Context, r *catalog.Relation, pos int) error {
+	if r.Connector.Name == catalog.WebhookConnector && r.Kind != catalog.Table {
+		return sqlerr.New(sqlerr.FeatureNotSupported, "connector %q is for tables", r.Connector.Name).At(pos).WithHint("CREATE TABLE %s (…) WITH (connector = 'webhook')", r.Name)
+	}
 	facts, err := s.m.Engine.DescribeSource(ctx, r)
 	if err != nil {
 		return err

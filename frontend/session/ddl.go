@@ -247,7 +247,7 @@ func (s *Session) createWith(ctx context.Context, snap *catalog.Snapshot, r *cat
 	}
 	r.ID = id
 	dependOnTypes(snap, r)
-	r.DependsOn = append(r.DependsOn, r.Connector.SecretIDs()...)
+	r.DependsOn = append(r.DependsOn, r.SecretIDs()...)
 	for _, d := range r.DependsOn {
 		if up := snap.Relations[d]; up != nil && up.IsStored() {
 			r.Parallelism = up.Parallelism

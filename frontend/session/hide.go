@@ -54,13 +54,16 @@ func nameSecrets(st parser.Stmt, snap *catalog.Snapshot, r *catalog.Relation) {
 		return
 	}
 	for i, opts := range optionLists(st) {
-		refs := r.Connector.Secrets
+		refs, prefix := r.Connector.Secrets, ""
 		if i > 0 {
 			refs = r.Connector.FormatSecrets
 		}
+		if i == 2 {
+			prefix = "key."
+		}
 		for _, o := range opts {
 			ref, ok := o.Value.(*parser.SecretRef)
-			if x := snap.Secrets[refs[o.Name].ID]; ok && x != nil {
+			if x := snap.Secrets[refs[prefix+o.Name].ID]; ok && x != nil {
 				ref.Name.Parts = []string{x.Schema, x.Name}
 			}
 		}

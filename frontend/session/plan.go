@@ -38,7 +38,7 @@ func (s *Session) setTableJob(r *catalog.Relation) (int, error) {
 		return setJob(r, n, f)
 	}
 	var src plan.Node
-	if r.Connector != nil {
+	if r.Connector != nil && r.Webhook == nil {
 		var err error
 		if src, err = bind.Source(s.env(nil), r); err != nil {
 			return 0, err

@@ -96,6 +96,11 @@ func (s *Session) alterSecret(ctx context.Context, x *parser.AlterStmt) error {
 			n.Version++
 		case parser.AlterRename, parser.AlterSetSchema:
 			if a.Kind == parser.AlterRename {
+				for _, r := range snap.Dependants(n.ID) {
+					if r.Webhook != nil && r.Webhook.Secret == n.ID {
+						return sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot rename secret %s because table %s names it in VALIDATE", n.Name, r.Name).At(a.Pos)
+					}
+				}
 				n.Name = a.NewName
 			} else {
 				n.Schema = a.NewName

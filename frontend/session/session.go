@@ -51,6 +51,7 @@ type Catalog interface {
 // Vault encrypts the values of secrets.
 type Vault interface {
 	Seal(id catalog.ID, value string) []byte
+	ValueOf(id catalog.ID) (string, error)
 }
 
 // SystemTables computes pg_catalog, information_schema and millrace_catalog.
@@ -120,11 +121,7 @@ func (m *Manager) Open(ctx context.Context, p pgwire.Startup) (pgwire.Session, e
 		return nil, sqlerr.New(sqlerr.InvalidCatalogName, "database %q does not exist", p.Database).
 			WithHint("The database is called %q.", snap.Database)
 	}
-	s := &Session{m: m, start: p, settings: newSettings(), opened: time.Now(), stmts: map[string]*named{}, cursors: map[string]*cursor{}}
-	s.settings.io.RegName = func(k sqltypes.Kind, oid int64) (string, bool) { return m.System.RegName(s, k, oid) }
-	s.settings.io.RegOID = func(k sqltypes.Kind, name string) (int64, error) { return m.System.RegOID(s, k, name) }
-	s.settings.vals["session_authorization"] = p.User
-	s.settings.vals["application_name"] = p.AppName
+	s := m.newSession(p)
 	if !u.Super {
 		s.settings.vals["is_superuser"] = "off"
 	}
@@ -146,6 +143,16 @@ func (m *Manager) Open(ctx context.Context, p pgwire.Startup) (pgwire.Session, e
 	}
 	m.sessions[p.PID] = s
 	return s, nil
+}
+
+// newSession makes a session that others do not see.
+func (m *Manager) newSession(p pgwire.Startup) *Session {
+	s := &Session{m: m, start: p, settings: newSettings(), opened: time.Now(), stmts: map[string]*named{}, cursors: map[string]*cursor{}}
+	s.settings.io.RegName = func(k sqltypes.Kind, oid int64) (string, bool) { return m.System.RegName(s, k, oid) }
+	s.settings.io.RegOID = func(k sqltypes.Kind, name string) (int64, error) { return m.System.RegOID(s, k, name) }
+	s.settings.vals["session_authorization"] = p.User
+	s.settings.vals["application_name"] = p.AppName
+	return s
 }
 
 // Activity describes one session for pg_stat_activity and SHOW PROCESSLIST.

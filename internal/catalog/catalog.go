@@ -191,6 +191,7 @@ type Relation struct {
 	Connector  *Connector `json:",omitempty"`
 	// Captured: the table's rows come from another database; nobody else may change them.
 	Captured *Captured `json:",omitempty"`
+	Webhook  *Webhook  `json:",omitempty"`
 	// Plan is the encoded stream plan (plan.Encode) of a job: table, materialized view, index, sink.
 	Plan []byte `json:",omitempty"`
 	// StateBase is the id of the job's first operator state table; StateCount how many there are.

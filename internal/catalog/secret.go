@@ -40,6 +40,28 @@ func (c *Connector) SecretIDs() []ID {
 	return slices.Compact(out)
 }
 
+// Webhook is what VALIDATE said of a table with connector webhook: whose requests are taken.
+type Webhook struct {
+	// Check is the SQL text of a condition over headers (jsonb), payload (bytea) and the secret; "": everybody's.
+	Check string `json:",omitempty"`
+	// Secret is known to Check as SecretName. 0: none.
+	Secret     ID     `json:",omitempty"`
+	SecretName string `json:",omitempty"`
+}
+
+// WebhookConnector is the connector whose rows come by HTTP and are written as INSERT writes them.
+const WebhookConnector = "webhook"
+
+// SecretIDs lists the secrets that a relation names, each once, by id.
+func (r *Relation) SecretIDs() []ID {
+	out := r.Connector.SecretIDs()
+	if r.Webhook != nil && r.Webhook.Secret != 0 {
+		out = append(out, r.Webhook.Secret)
+		slices.Sort(out)
+	}
+	return slices.Compact(out)
+}
+
 // FindSecret looks a secret up by schema and name.
 func (s *Snapshot) FindSecret(schema, name string) (*Secret, bool) {
 	for _, x := range s.Secrets {

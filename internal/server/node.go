@@ -44,6 +44,7 @@ type Config struct {
 	// SecretKey encrypts secrets: 32 bytes, in hexadecimal or base64. Default: the file secret.key in DataDir,
 	// made at the first start.
 	SecretKey string
+	Webhooks  string // address for webhooks; default: none are taken
 	Epochs    epoch.Config
 	Logger    *slog.Logger // default slog.Default
 }

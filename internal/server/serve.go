@@ -27,6 +27,7 @@ type Server struct {
 	Sessions *session.Manager
 	listener net.Listener
 	cancel   context.CancelFunc
+	hooks    *hooks // nil: no webhooks
 	served   chan error
 }
 
@@ -66,6 +67,11 @@ func Start(ctx context.Context, cfg Config, addr string) (*Server, error) {
 	go func() { // Stop waits
 		s.served <- pgwire.Serve(serve, l, s.Sessions, pgwire.Options{Logger: n.cfg.Logger})
 	}()
+	if cfg.Webhooks != "" {
+		if err := s.startHooks(cfg.Webhooks); err != nil {
+			return nil, errors.Join(err, s.Stop(ctx))
+		}
+	}
 	return s, nil
 }
 
@@ -103,6 +109,14 @@ func (s *Server) Done() <-chan error { return s.served }
 // Stop ends sessions, takes a last checkpoint within ctx and closes the node.
 func (s *Server) Stop(ctx context.Context) error {
 	var err error
+	if s.hooks != nil {
+		half, cancel := context.WithTimeout(ctx, time.Second)
+		err = s.hooks.stop(half)
+		cancel()
+		if err != nil {
+			s.cfg.Logger.Warn("requests of webhooks did not end in time", "err", err)
+		}
+	}
 	if s.cancel != nil {
 		s.cancel()
 		select {

@@ -15,6 +15,8 @@ CREATE TABLE t (*) FROM src TABLE 'public.t'
 CREATE TABLE IF NOT EXISTS t (a int, *, b int AS a) INCLUDE timestamp AS ts FROM src TABLE 'db.t'
 CREATE TABLE t WITH (connector = 'kafka') FORMAT PLAIN ENCODE PROTOBUF (message = 'm')
 CREATE TABLE t (a int, watermark int, include int, PRIMARY KEY (a)) WITH (connector = 'webhook')
+CREATE TABLE t (data jsonb) INCLUDE header 'x-event' AS event WITH (connector = 'webhook') VALIDATE SECRET s AS secure_compare(headers->>'x-hub-signature-256', 'sha256=' || encode(hmac(s, payload, 'sha256'), 'hex'))
+CREATE TABLE t (data jsonb) WITH (connector = 'webhook', is_batched = true) VALIDATE AS headers->>'authorization' = 'x'
 CREATE TABLE t (a int) APPEND ONLY AS SELECT 1
 CREATE OR REPLACE TABLE t (a int)
 CREATE MATERIALIZED VIEW v AS SELECT a, count(*) FROM TUMBLE(bid, date_time, INTERVAL '10 seconds') GROUP BY a, window_start EMIT ON WINDOW CLOSE
