@@ -130,6 +130,8 @@ type Batch struct {
 	Errors []RecordError
 	// Backlog estimates how many records lie ahead in the splits of this batch; −1: unknown.
 	Backlog int64
+	// Lags says the same of each split of Offsets; nil: unknown.
+	Lags []int64
 	// Runs says which split the rows of Chunk came from, in their order; nil: all from that of Offsets[0].
 	Runs []Run
 	// Resting: the splits of this batch have been read to their end and may never get more. They do not hold

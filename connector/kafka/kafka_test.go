@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,6 +156,10 @@ func TestStartModes(t *testing.T) {
 		{"latest, new partition", []string{"scan.startup.mode", "latest"}, connector.FromStart, []string{"0|NULL", "1|NULL", "2|NULL", "3|NULL", "9|NULL"}},
 		{"timestamp", []string{"scan.startup.timestamp.millis", "1500"}, nil, []string{"2|NULL", "3|NULL", "9|NULL"}},
 		{"timestamp ahead", []string{"scan.startup.timestamp.millis", "8000"}, nil, []string{"9|NULL"}},
+		{"specific offset", []string{"scan.startup.specific-offsets", "partition:0,offset:3;partition:1,offset:9"}, nil, []string{"3|NULL", "9|NULL"}},
+		{"specific offset, shorter", []string{"scan.startup.specific-offsets", "0:2"}, nil, []string{"2|NULL", "3|NULL", "9|NULL"}},
+		{"specific offset beyond the end", []string{"scan.startup.specific-offsets", "0:99"}, nil, []string{"9|NULL"}},
+		{"specific offsets of others", []string{"scan.startup.specific-offsets", "1:7", "scan.startup.mode", "specific-offsets"}, nil, []string{"0|NULL", "1|NULL", "2|NULL", "3|NULL", "9|NULL"}},
 		{"offset", []string{"scan.startup.mode", "latest"}, offset.Encode(3), []string{"3|NULL", "9|NULL"}},
 	}
 	var readers []connector.Reader
@@ -623,5 +628,95 @@ func TestSinkMistakes(t *testing.T) {
 				t.Errorf("Validate: %v", err)
 			}
 		})
+	}
+}
+
+// TestIsolation: records of aborted and open transactions are not seen, unless asked for.
+func TestIsolation(t *testing.T) {
+	_, addr := cluster(t)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.TransactionalID("x"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for id, end := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit} {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "events", Value: fmt.Appendf(nil, `{"id":%d}`, id)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.EndTransaction(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		options []string
+		want    []string
+	}{
+		{nil, []string{"1|NULL"}},
+		{[]string{"properties.isolation.level", "read_committed"}, []string{"1|NULL"}},
+		{[]string{"properties.isolation.level", "read_uncommitted"}, []string{"0|NULL", "1|NULL"}},
+	} {
+		rows, _, _ := next(t, open(t, sourceSpec(addr, c.options...), connector.SplitOffset{Split: "0"}), len(c.want))
+		if !slices.Equal(rows, c.want) {
+			t.Errorf("%q: got %q, want %q", c.options, rows, c.want)
+		}
+	}
+}
+
+// TestLags: a batch says of each of its splits how far behind it is.
+func TestLags(t *testing.T) {
+	_, addr := cluster(t)
+	produce(t, addr, jsonRecords(100)...)
+	produce(t, addr, &kgo.Record{Topic: "events", Partition: 1, Value: []byte(`{"id":1}`)})
+	r := open(t, sourceSpec(addr), connector.SplitOffset{Split: "0"}, connector.SplitOffset{Split: "1"})
+	b, err := r.Next(t.Context())
+	if err != nil || b.Chunk != nil || !slices.Equal(b.Lags, []int64{50, 51}) || b.Backlog != 101 {
+		t.Errorf("at the start: lags %v, backlog %d, %v", b.Lags, b.Backlog, err)
+	}
+	last := map[string]int64{}
+	for rows := 0; rows < 101; rows += b.Chunk.Len() {
+		if b, err = r.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range b.Offsets {
+			last[o.Split] = b.Lags[i]
+		}
+	}
+	if last["0"] != 0 || last["1"] != 0 || len(last) != 2 {
+		t.Errorf("at the end: lags %v", last)
+	}
+}
+
+// TestBackPressure: a reader that nobody asks for batches stops fetching: at most one answer lies ahead.
+func TestBackPressure(t *testing.T) {
+	c, addr := cluster(t)
+	large := bytes.Repeat([]byte("x"), 100_000)
+	for range 4 {
+		var recs []*kgo.Record
+		for i := range 25 {
+			recs = append(recs, &kgo.Record{Topic: "events", Partition: int32(i % 2), Value: fmt.Appendf(nil, `{"id":%d,"name":%q}`, i, large)})
+		}
+		produce(t, addr, recs...)
+	}
+	var fetched atomic.Int64
+	c.ControlKey(1, func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		fetched.Add(1)
+		return nil, nil, false
+	})
+	r := open(t, sourceSpec(addr, "properties.fetch.max.bytes", "300000"), connector.SplitOffset{Split: "0"}, connector.SplitOffset{Split: "1"})
+	for deadline := time.Now().Add(10 * time.Second); fetched.Load() == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is fetched")
+		}
+	}
+	time.Sleep(300 * time.Millisecond) // time enough to fetch all 10 MB
+	if n := fetched.Load(); n > 3 {
+		t.Errorf("%d answers were fetched ahead", n)
+	}
+	if rows, _, _ := next(t, r, 100); len(rows) != 100 {
+		t.Errorf("%d rows", len(rows))
 	}
 }

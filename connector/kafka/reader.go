@@ -119,6 +119,9 @@ func (r *Reader) poll(ctx context.Context) error {
 			return
 		}
 		part.end = max(part.end, p.LastStableOffset)
+		if r.config.isolation == kgo.ReadUncommitted() {
+			part.end = max(part.end, p.HighWatermark)
+		}
 		r.pending = append(r.pending, p.Records...)
 	})
 	if failed != nil {
@@ -225,6 +228,7 @@ func (r *Reader) batch() *connector.Batch {
 		if p.moved {
 			p.moved = false
 			b.Offsets = append(b.Offsets, connector.SplitOffset{Split: p.name, Offset: offset.Encode(p.next)})
+			b.Lags = append(b.Lags, max(p.end-p.next, 0))
 			b.Backlog += max(p.end-p.next, 0)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -38,8 +39,10 @@ type Source struct{}
 // sourceConfig is the options of a source.
 type sourceConfig struct {
 	connection
-	mode      string // earliest, latest, timestamp
+	mode      string // earliest, latest, timestamp, specific-offsets
 	millis    int64
+	offsets   map[int32]int64 // where to start, by partition
+	isolation kgo.IsolationLevel
 	group     string // consumer group to commit offsets to; "": none
 	fetchWait time.Duration
 	fetchMax  int32 // bytes an answer
@@ -53,7 +56,21 @@ func parseSource(spec *connector.SourceSpec) (*sourceConfig, error) {
 	if c.millis >= 0 {
 		def = "timestamp"
 	}
-	c.mode = o.Enum("scan.startup.mode", def, "earliest", "latest", "timestamp")
+	var err error
+	if c.offsets, err = parseOffsets(o.String("scan.startup.specific-offsets", "")); err != nil {
+		o.Fail("%v", err)
+	}
+	if c.offsets != nil {
+		def = "specific-offsets"
+	}
+	c.mode = o.Enum("scan.startup.mode", def, "earliest", "latest", "timestamp", "specific-offsets")
+	if c.mode == "specific-offsets" && c.offsets == nil {
+		o.Fail("scan.startup.mode = 'specific-offsets' needs the option \"scan.startup.specific-offsets\"")
+	}
+	c.isolation = kgo.ReadCommitted()
+	if o.Enum("properties.isolation.level", "read_committed", "read_committed", "read_uncommitted") == "read_uncommitted" {
+		c.isolation = kgo.ReadUncommitted()
+	}
 	if c.mode == "timestamp" && c.millis < 0 {
 		o.Fail("scan.startup.mode = 'timestamp' needs the option \"scan.startup.timestamp.millis\"")
 	}
@@ -69,6 +86,25 @@ func parseSource(spec *connector.SourceSpec) (*sourceConfig, error) {
 		}
 	}
 	return c, o.Done()
+}
+
+// parseOffsets reads partition:0,offset:42;partition:1,offset:7 or, shorter, 0:42;1:7.
+func parseOffsets(text string) (map[int32]int64, error) {
+	if text == "" {
+		return nil, nil
+	}
+	out := map[int32]int64{}
+	for _, part := range strings.Split(strings.TrimSuffix(text, ";"), ";") {
+		part = strings.NewReplacer("partition:", "", ",offset:", ":", " ", "").Replace(part)
+		number, at, _ := strings.Cut(part, ":")
+		p, err := strconv.ParseInt(number, 10, 32)
+		n, err2 := strconv.ParseInt(at, 10, 64)
+		if err != nil || err2 != nil || p < 0 || n < 0 {
+			return nil, fmt.Errorf("option \"scan.startup.specific-offsets\" must be like 'partition:0,offset:42;partition:1,offset:7', not %q", text)
+		}
+		out[int32(p)] = n
+	}
+	return out, nil
 }
 
 // Validate implements connector.Source.
@@ -202,7 +238,7 @@ func (Source) Open(ctx context.Context, spec *connector.SourceSpec, splits []con
 	if r.client, err = c.client(&r.mon,
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.KeepRetryableFetchErrors(), // or else a deleted topic would be silence
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchIsolationLevel(c.isolation),
 		kgo.FetchMaxWait(c.fetchWait), kgo.FetchMaxBytes(c.fetchMax),
 	); err != nil {
 		return nil, err
@@ -248,7 +284,7 @@ func (c *sourceConfig) limits(ctx context.Context, adm *kadm.Client) (l limits, 
 	if err != nil {
 		return l, c.explain("read the topic's first offsets", err)
 	}
-	if l.ends, err = adm.ListCommittedOffsets(ctx, c.topic); err == nil {
+	if l.ends, err = c.listEnds(ctx, adm); err == nil {
 		err = l.ends.Error()
 	}
 	if err != nil {
@@ -261,6 +297,14 @@ func (c *sourceConfig) limits(ctx context.Context, adm *kadm.Client) (l limits, 
 		}
 	}
 	return l, nil
+}
+
+// listEnds returns the offsets up to which the source may read.
+func (c *sourceConfig) listEnds(ctx context.Context, adm *kadm.Client) (kadm.ListedOffsets, error) {
+	if c.isolation == kgo.ReadUncommitted() {
+		return adm.ListEndOffsets(ctx, c.topic)
+	}
+	return adm.ListCommittedOffsets(ctx, c.topic)
 }
 
 // openSplit decides where a split begins.
@@ -286,6 +330,9 @@ func (c *sourceConfig) openSplit(s connector.SplitOffset, l limits) (*partition,
 		p.next = begin.Offset
 	case c.mode == "latest":
 		p.next = end.Offset
+	case c.mode == "specific-offsets":
+		// A partition that is not named begins where it begins; one that has not come so far, or is past it, at its nearest.
+		p.next = min(max(c.offsets[p.number], begin.Offset), end.Offset)
 	default:
 		p.next = end.Offset
 		if at, ok := l.stamped.Lookup(c.topic, p.number); ok && at.Offset >= 0 {

@@ -31,6 +31,7 @@ type sourceScan struct {
 	lastErr string // of the last record that did not decode
 	failure string // of the outside world, while it lasts
 	backlog int64
+	splits  map[string]*SplitStatus
 	report  func([]connector.RecordError)
 	policy  string           // what happens to records that do not decode: quarantine, skip or fail
 	fatal   error            // policy fail: the record that ends the job at the next barrier
@@ -46,7 +47,7 @@ type savedOffsets struct {
 }
 
 func newSourceScan(cfg state.Config) (*sourceScan, error) {
-	s := &sourceScan{cfg: cfg, offsets: map[string][]byte{}, dirty: map[string]struct{}{}, resting: map[string]bool{}}
+	s := &sourceScan{cfg: cfg, offsets: map[string][]byte{}, dirty: map[string]struct{}{}, resting: map[string]bool{}, splits: map[string]*SplitStatus{}}
 	if cfg.Store == nil {
 		return s, nil
 	}
@@ -72,6 +73,7 @@ func (s *sourceScan) OnMeta(meta any) {
 		s.resting[o.Split] = b.Resting
 	}
 	s.backlog = b.Backlog
+	s.count(b)
 	if n := len(b.Errors); n > 0 {
 		s.errs += int64(n)
 		s.lastErr = b.Errors[n-1].Err.Error()
@@ -82,6 +84,38 @@ func (s *sourceScan) OnMeta(meta any) {
 			s.report(b.Errors)
 		}
 	}
+}
+
+// count adds what a batch says of each of its splits.
+func (s *sourceScan) count(b *connector.Batch) {
+	for i, o := range b.Offsets {
+		if st := s.split(o.Split); b.Lags != nil {
+			st.Lag = b.Lags[i]
+		}
+	}
+	switch {
+	case b.Chunk == nil:
+	case b.Runs != nil:
+		for _, r := range b.Runs {
+			s.split(r.Split).Rows += int64(r.Rows)
+		}
+	case len(b.Offsets) > 0:
+		s.split(b.Offsets[0].Split).Rows += int64(b.Chunk.Len())
+	}
+	for _, e := range b.Errors {
+		st := s.split(e.Split)
+		st.Errors++
+		st.LastError = e.Err.Error()
+	}
+}
+
+func (s *sourceScan) split(name string) *SplitStatus {
+	st := s.splits[name]
+	if st == nil {
+		st = &SplitStatus{Lag: -1}
+		s.splits[name] = st
+	}
+	return st
 }
 
 // OnDelta implements stream.Operator.
@@ -173,8 +207,18 @@ func splitVNode(split string) uint16 { return uint16(key.Hash([]byte(split)) & 2
 // SourceStatus is what SHOW and the system catalog tell of a source inside a job.
 type SourceStatus struct {
 	Rows, Errors, Backlog int64
-	LastError             string
+	LastError             string // Failure, or else that of the last record that did not decode
+	Failure               string // what is wrong with the outside world now
 	Offsets               map[string]string
+	// Splits say how each split that has been read goes.
+	Splits map[string]SplitStatus
+}
+
+// SplitStatus is what has been read of a split since the server was started.
+type SplitStatus struct {
+	Rows, Errors int64
+	Lag          int64  // records ahead, as of the last batch; −1: unknown
+	LastError    string // of the last record that did not decode
 }
 
 func (s *sourceScan) status() SourceStatus {
@@ -182,10 +226,14 @@ func (s *sourceScan) status() SourceStatus {
 	defer s.mu.Unlock()
 	st := SourceStatus{Rows: s.rows, Errors: s.errs, Backlog: s.backlog, LastError: s.lastErr, Offsets: map[string]string{}}
 	if s.failure != "" {
-		st.LastError = s.failure
+		st.LastError, st.Failure = s.failure, s.failure
 	}
+	st.Splits = make(map[string]SplitStatus, len(s.mine))
 	for k := range s.mine {
 		st.Offsets[k] = string(s.offsets[k])
+		if one := s.splits[k]; one != nil {
+			st.Splits[k] = *one
+		}
 	}
 	return st
 }

@@ -181,22 +181,29 @@ func connectorRow(r *catalog.Relation) row {
 	return v
 }
 
-// splitRows lists the splits of each job's sources. Counts belong to the reader, which may own several splits:
-// they stand in its first row.
+// splitRows lists the splits of each job's sources. Where nothing is known of each split, the counts of their reader stand in
+// its first row.
 func splitRows(w *writer, f *facts) {
 	for _, j := range f.sortedJobs() {
 		for _, s := range j.Sources {
-			first := true
+			known := len(s.Splits) > 0
+			first := row{"rows": s.Rows, "errors": s.Errors, "backlog": s.Backlog, "last_error": orNil(s.LastError)}
 			for _, split := range slices.Sorted(maps.Keys(s.Offsets)) {
 				v := row{"job": j.ID, "split": split, "position": printable(s.Offsets[split])}
-				if first {
-					v["rows"], v["errors"], v["backlog"], v["last_error"] = s.Rows, s.Errors, s.Backlog, orNil(s.LastError)
+				if one, ok := s.Splits[split]; ok {
+					v["rows"], v["errors"], v["backlog"], v["last_error"] = one.Rows, one.Errors, one.Lag, orNil(one.LastError)
+					if s.Failure != "" {
+						v["last_error"] = s.Failure
+					}
+				} else if first != nil && !known {
+					maps.Copy(v, first)
 				}
-				first = false
+				first = nil
 				w.add(v)
 			}
-			if first {
-				w.add(row{"job": j.ID, "rows": s.Rows, "errors": s.Errors, "backlog": s.Backlog, "last_error": orNil(s.LastError)})
+			if first != nil {
+				first["job"] = j.ID
+				w.add(first)
 			}
 		}
 	}
