@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
@@ -105,4 +106,13 @@ func FuzzChanges(f *testing.F) {
 			decodeAll(t, spec, Record{Value: b})
 		}
 	})
+}
+
+// TestFormatsThatChangeRows: the planner knows by the format alone what a decoder's rows are.
+func TestFormatsThatChangeRows(t *testing.T) {
+	for _, f := range formats {
+		if c := (&catalog.Connector{Format: f.format}); c.ChangesRows() != f.upsert {
+			t.Errorf("FORMAT %s ENCODE %s: the catalog says %v, the codec %v", f.format, f.encode, c.ChangesRows(), f.upsert)
+		}
+	}
 }

@@ -254,22 +254,15 @@ func (b *binder) sourceScan(r *catalog.Relation, pos int) plan.Node {
 	if !b.env.Streaming {
 		fail(unsupported(pos, "Create a materialized view on the source and query that.", "source %q cannot be queried directly", r.Name))
 	}
-	if f := format(r); f == "UPSERT" || f == "DEBEZIUM" {
+	if r.Connector.ChangesRows() {
 		fail(unsupported(pos, "Use CREATE TABLE with the same connector instead: a table keeps the rows that later records change.",
-			"source %q has FORMAT %s, whose records change earlier ones", r.Name, f))
+			"source %q has FORMAT %s, whose records change earlier ones", r.Name, r.Connector.Format))
 	}
 	n := b.sourceRows(r)
 	for _, w := range b.watermarks(r) {
 		n = w.WithChildren([]plan.Node{n})
 	}
 	return n
-}
-
-func format(r *catalog.Relation) string {
-	if r.Connector == nil {
-		return ""
-	}
-	return r.Connector.Format
 }
 
 // Source is the plan that reads all columns of a relation with a connector: what the connector delivers, and generated
@@ -305,8 +298,7 @@ func (b *binder) sourceRows(r *catalog.Relation) plan.Node {
 			n.UniqueKeys = append(n.UniqueKeys, k)
 		}
 	}
-	switch format(r) {
-	case "UPSERT", "DEBEZIUM":
+	if r.Connector.ChangesRows() {
 		n.Upsert, n.AppendOnly = true, false
 		n.UpsertKey, _ = renumber(r.PrimaryKey, at)
 	}

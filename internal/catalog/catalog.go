@@ -111,8 +111,8 @@ type SortKey struct {
 type Connector struct {
 	Name          string            // value of the option "connector"
 	Options       map[string]string // without "connector"
-	Format        string            // upper case: PLAIN, UPSERT, DEBEZIUM, NATIVE; "" if not given
-	Encode        string            // upper case: JSON, CSV, BYTES, NATIVE, PARQUET
+	Format        string            // upper case: PLAIN, UPSERT, DEBEZIUM, MAXWELL, CANAL, NATIVE; "" if not given
+	Encode        string            // upper case: JSON, AVRO, PROTOBUF, CSV, BYTES, NATIVE, PARQUET
 	FormatOptions map[string]string
 	// Secrets and FormatSecrets are the options whose values are secrets: they are in neither of the maps above.
 	Secrets       map[string]SecretRef `json:",omitempty"`
@@ -142,6 +142,11 @@ func (r *Relation) UpstreamColumns() []Column {
 		}
 	}
 	return cols
+}
+
+// ChangesRows reports whether the records are commands by primary key, by the connector's format. A nil Connector has none.
+func (c *Connector) ChangesRows() bool {
+	return c != nil && slices.Contains([]string{"UPSERT", "DEBEZIUM", "MAXWELL", "CANAL"}, c.Format)
 }
 
 // OldColumn is a column as an earlier schema version stored it.

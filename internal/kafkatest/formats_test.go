@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -203,4 +205,111 @@ func TestAvroDebezium(t *testing.T) {
 	w.restart()
 	w.produce(event("d", 1, "ulm", ""), event("c", 4, "", "bonn"))
 	w.await("SELECT * FROM cities ORDER BY city", "bonn|2|1970-01-05 00:00:00")
+}
+
+// TestProtobuf reads messages of a registered schema and of a file, and follows the schema as it evolves.
+func TestProtobuf(t *testing.T) {
+	w := newWorld(t)
+	one := `syntax = "proto3"; package shop; import "google/protobuf/timestamp.proto"; message Order { int32 id = 1; repeated string tags = 2; google.protobuf.Timestamp at = 3; optional double price = 4; }`
+	two := `syntax = "proto3"; package shop; import "google/protobuf/timestamp.proto"; message Order { int64 id = 1; repeated string labels = 2; google.protobuf.Timestamp at = 3; string more = 9; }`
+	first := w.register("in-value", one, sr.TypeProtobuf)
+	w.run(fmt.Sprintf("CREATE SOURCE s (*) %s FORMAT PLAIN ENCODE PROTOBUF (schema.registry = '%s', message = 'shop.Order')", w.with(), w.registry.URL()))
+	w.fails(fmt.Sprintf("CREATE SOURCE x %s FORMAT PLAIN ENCODE PROTOBUF (schema.registry = '%s', message = 'shop.Ordre')", w.with(), w.registry.URL()), "does not exist")
+	w.fails(fmt.Sprintf("CREATE SOURCE x %s FORMAT PLAIN ENCODE PROTOBUF (schema.location = 'file:///nowhere.proto', message = 'a')", w.with()), "cannot be read")
+	w.run("CREATE MATERIALIZED VIEW v AS SELECT * FROM s")
+	// The wire format, by hand: id 1, tags a and b, at 86400 s, price 1.5.
+	body := func(id byte) []byte { return []byte{8, id, 18, 1, 'a', 18, 1, 'b', 26, 4, 8, 0x80, 0xa3, 0x05} }
+	w.produce(&kgo.Record{Value: append(append([]byte{0, 0, 0, 0, byte(first), 0}, body(1)...), 0x21, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f)}, &kgo.Record{Value: []byte{0, 0, 0, 0, 99, 0}})
+	w.await("SELECT id, tags, at AT TIME ZONE 'UTC', price FROM v", "1|{a,b}|1970-01-02 00:00:00|1.5")
+	w.await("SELECT DISTINCT error LIKE '%no schema with the id 99%' FROM millrace_catalog.quarantine", "t")
+	second := w.register("in-value", two, sr.TypeProtobuf)
+	w.restart()
+	w.produce(&kgo.Record{Value: append(append([]byte{0, 0, 0, 0, byte(second), 0}, body(2)...), 74, 1, 'x')})
+	w.await("SELECT id, tags, at AT TIME ZONE 'UTC', price FROM v ORDER BY id", "1|{a,b}|1970-01-02 00:00:00|1.5", "2|{a,b}|1970-01-02 00:00:00|NULL")
+	file := filepath.Join(t.TempDir(), "order.proto")
+	if err := os.WriteFile(file, []byte(one), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run(fmt.Sprintf("CREATE TABLE l (PRIMARY KEY (id)) WITH (connector = 'kafka', topic = 'out', properties.bootstrap.server = '%s') FORMAT UPSERT ENCODE PROTOBUF (schema.location = 'file://%s', message = 'shop.Order')", w.addr, file))
+	if err := w.client.ProduceSync(context.Background(), &kgo.Record{Topic: "out", Key: []byte("5"), Value: body(5)}, &kgo.Record{Topic: "out", Key: []byte("6"), Value: body(6)},
+		&kgo.Record{Topic: "out", Key: []byte("5")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	w.await("SELECT id, tags FROM l", "6|{a,b}")
+}
+
+// TestChangeFormats reads what Debezium, Canal and Maxwell write of one table's changes.
+func TestChangeFormats(t *testing.T) {
+	for format, messages := range map[string][]string{
+		"DEBEZIUM": {`{"before":null,"after":{"id":1,"name":"a","price":1.5},"op":"r"}`, `{"before":null,"after":{"id":2,"name":"b","price":2},"op":"c"}`,
+			`{"schema":{"type":"struct","fields":[{"type":"struct","fields":[{"type":"int32","field":"id"},{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"},"field":"price"}],"field":"after"}]},
+				"payload":{"before":null,"after":{"id":1,"name":"A","price":"AK8="},"op":"u"}}`, `{"before":{"id":2},"after":null,"op":"d"}`},
+		"CANAL": {`{"type":"INSERT","isDdl":false,"data":[{"id":"1","name":"a","price":"1.5"},{"id":"2","name":"b","price":"2"}],"old":null}`,
+			`{"type":"UPDATE","data":[{"id":"1","name":"A","price":"1.75"}],"old":[{"name":"a","price":"1.5"}]}`, `{"type":"DELETE","data":[{"id":"2","name":"b","price":"2"}]}`,
+			`{"type":"CREATE","isDdl":true,"sql":"create table"}`},
+		"MAXWELL": {`{"type":"insert","data":{"id":1,"name":"a","price":1.5}}`, `{"type":"insert","data":{"id":2,"name":"b","price":2}}`,
+			`{"type":"update","data":{"id":1,"name":"A","price":1.75},"old":{"name":"a"}}`, `{"type":"delete","data":{"id":2,"name":"b","price":2}}`},
+	} {
+		t.Run(format, func(t *testing.T) {
+			w := newWorld(t)
+			w.run(fmt.Sprintf("CREATE TABLE t (id int PRIMARY KEY, name varchar, price numeric) %s FORMAT %s ENCODE JSON", w.with(), format))
+			for _, m := range messages {
+				w.produce(&kgo.Record{Value: []byte(m)})
+			}
+			w.await("SELECT * FROM t", "1|A|1.75")
+			w.await("SELECT count(*) FROM millrace_catalog.quarantine", "0")
+			w.restart()
+			w.await("SELECT * FROM t", "1|A|1.75")
+		})
+	}
+}
+
+// TestCSVAndBytes reads the formats without a schema.
+func TestCSVAndBytes(t *testing.T) {
+	w := newWorld(t)
+	w.run("CREATE TABLE c (id int, name varchar) INCLUDE partition AS p " + w.with() + " FORMAT PLAIN ENCODE CSV (without_header = 'true', delimiter = ';')")
+	w.run("CREATE TABLE b (raw bytea) INCLUDE key AS k " + w.with() + " FORMAT PLAIN ENCODE BYTES")
+	w.produce(&kgo.Record{Key: []byte("k"), Value: []byte("1;\"a;b\""), Partition: 1})
+	w.await("SELECT id, name, p FROM c", "1|a;b|1")
+	w.await("SELECT convert_from(raw, 'UTF8'), convert_from(k, 'UTF8') FROM b", "1;\"a;b\"|k")
+}
+
+// TestSplitStatus shows of each split where it is, how far behind, and what went wrong.
+func TestSplitStatus(t *testing.T) {
+	w := newWorld(t)
+	w.run("CREATE TABLE c (id int) " + w.with() + " FORMAT PLAIN ENCODE JSON")
+	w.produce(&kgo.Record{Value: []byte(`{"id":1}`)}, &kgo.Record{Value: []byte(`{"id":2}`)}, &kgo.Record{Value: []byte(`{"id":3}`), Partition: 1}, &kgo.Record{Value: []byte(`no`), Partition: 1})
+	w.await("SELECT split, position, rows, errors, backlog, last_error IS NOT NULL FROM millrace_catalog.splits ORDER BY split", "0|1/2|2|0|0|f", "1|1/2|1|1|0|t")
+}
+
+// TestSinks writes a view into a topic in each format, and reads it back from there, over restarts.
+func TestSinks(t *testing.T) {
+	proto := `syntax = "proto3"; message Row { string city = 1; int64 n = 2; } message Key { string city = 1; }
+		message Event { Row before = 1; Row after = 2; string op = 3; int64 ts_ms = 4; }`
+	for _, c := range []struct{ name, sink, source string }{
+		{"UPSERT AVRO", "FORMAT UPSERT ENCODE AVRO (schema.registry = '%s')", "FORMAT UPSERT ENCODE AVRO (schema.registry = '%s')"},
+		{"DEBEZIUM AVRO", "FORMAT DEBEZIUM ENCODE AVRO (schema.registry = '%s')", "FORMAT DEBEZIUM ENCODE AVRO (schema.registry = '%s')"},
+		{"DEBEZIUM JSON", "FORMAT DEBEZIUM ENCODE JSON -- %s", "FORMAT DEBEZIUM ENCODE JSON -- %s"},
+		{"UPSERT PROTOBUF", "FORMAT UPSERT ENCODE PROTOBUF (schema.registry = '%s', message = 'Row') KEY ENCODE TEXT", "FORMAT UPSERT ENCODE PROTOBUF (schema.registry = '%s', message = 'Row')"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.register("out-value-proto", proto, sr.TypeProtobuf)
+			if strings.Contains(c.name, "PROTOBUF") {
+				w.register("out-value", proto, sr.TypeProtobuf)
+			}
+			w.run("CREATE TABLE people (id int PRIMARY KEY, city varchar)")
+			w.run("CREATE MATERIALIZED VIEW cities AS SELECT city, count(*) AS n FROM people GROUP BY city")
+			out := fmt.Sprintf("WITH (connector = 'kafka', topic = 'out', properties.bootstrap.server = '%s', primary_key = 'city') ", w.addr)
+			w.run("CREATE SINK s FROM cities " + out + fmt.Sprintf(c.sink, w.registry.URL()))
+			w.run("INSERT INTO people VALUES (1, 'ulm'), (2, 'ulm'), (3, 'bonn')")
+			w.run(fmt.Sprintf("CREATE TABLE back (city varchar PRIMARY KEY, n bigint) WITH (connector = 'kafka', topic = 'out', properties.bootstrap.server = '%s') ", w.addr) + fmt.Sprintf(c.source, w.registry.URL()))
+			w.await("SELECT * FROM back ORDER BY city", "bonn|1", "ulm|2")
+			w.restart()
+			w.run("DELETE FROM people WHERE id = 3")
+			w.run("UPDATE people SET city = 'jena' WHERE id = 1")
+			w.await("SELECT * FROM back ORDER BY city", "jena|1", "ulm|1")
+			w.await("SELECT count(*) FROM millrace_catalog.quarantine", "0")
+		})
+	}
 }
