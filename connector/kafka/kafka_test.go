@@ -22,11 +22,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hamba/avro/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/conntest"
@@ -435,13 +437,29 @@ func messages(t *testing.T, addr string) []string { t.Helper(); return messagesO
 // messagesOf reads all committed messages of a topic.
 func messagesOf(t *testing.T, addr, topic string) []string {
 	t.Helper()
+	var out []string
+	for _, r := range recordsOf(t, addr, topic) {
+		v := "tombstone"
+		if r.Value != nil {
+			v = string(r.Value)
+		}
+		if r.Key != nil {
+			v = string(r.Key) + " " + v
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func recordsOf(t *testing.T, addr, topic string) []*kgo.Record {
+	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	var out []string
+	var out []*kgo.Record
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		f := cl.PollFetches(ctx)
@@ -449,16 +467,7 @@ func messagesOf(t *testing.T, addr, topic string) []string {
 		if f.NumRecords() == 0 {
 			return out
 		}
-		f.EachRecord(func(r *kgo.Record) {
-			v := "tombstone"
-			if r.Value != nil {
-				v = string(r.Value)
-			}
-			if r.Key != nil {
-				v = string(r.Key) + " " + v
-			}
-			out = append(out, v)
-		})
+		out = append(out, f.Records()...)
 	}
 }
 
@@ -479,6 +488,44 @@ func TestSinkContract(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAvroSinkContract is the same with a schema: what the topic has, the library reads by the registered schema.
+func TestAvroSinkContract(t *testing.T) {
+	reg := srfake.New()
+	t.Cleanup(reg.Close)
+	_, addr := cluster(t)
+	spec := sinkSpec(addr, "UPSERT")
+	spec.Connector.Encode, spec.Connector.FormatOptions = "AVRO", map[string]string{"schema.registry": reg.URL()}
+	decode := func(subject, b string) any {
+		s, ok := reg.GetSchema(subject, 1)
+		if !ok || len(b) < 5 {
+			t.Fatalf("no schema for the message %q", b)
+		}
+		parsed, err := avro.ParseWithCache(s.Schema.Schema, "", &avro.SchemaCache{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v any
+		if err := avro.Unmarshal(parsed, []byte(b[5:]), &v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	conntest.Sink(t, conntest.SinkCase{
+		Sink: Sink{}, Spec: spec, ExactlyOnce: true,
+		Visible: func(t *testing.T) (out []string) {
+			for _, r := range recordsOf(t, addr, "events") {
+				value := "tombstone"
+				if r.Value != nil {
+					value = fmt.Sprint(decode("events-value", string(r.Value)))
+				}
+				out = append(out, fmt.Sprint(decode("events-key", string(r.Key)), " ", value))
+			}
+			return out
+		},
+		Row: func(id int64, name string) string { return fmt.Sprintf("map[id:%d] map[id:%d name:%s]", id, id, name) },
+	})
 }
 
 // TestFencing: a second writer makes the first one's commit fail.

@@ -1,10 +1,14 @@
 package kafkatest
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/hamba/avro/v2"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/millrace/millrace/internal/e2e/harness"
 )
@@ -12,13 +16,40 @@ import (
 // TestSinkExactlyOnce writes a topic's records into another one, over kills of the server and the broker: a
 // reader of committed records sees each once.
 func TestSinkExactlyOnce(t *testing.T) {
+	t.Run("JSON", func(t *testing.T) {
+		sinkExactlyOnce(t, "ENCODE JSON", func(b []byte) (v kept, err error) { return v, json.Unmarshal(b, &v) })
+	})
+	t.Run("AVRO", func(t *testing.T) {
+		reg := srfake.New()
+		defer reg.Close()
+		schema := avro.MustParse(`{"type":"record","name":"kept","fields":[{"name":"id","type":["null","long"]},{"name":"twice","type":["null","long"]}]}`)
+		sinkExactlyOnce(t, fmt.Sprintf("ENCODE AVRO (schema.registry = '%s')", reg.URL()), func(b []byte) (v kept, err error) {
+			var row struct {
+				ID    *int64 `avro:"id"`
+				Twice *int64 `avro:"twice"`
+			}
+			if len(b) < 5 || binary.BigEndian.Uint32(b[1:]) != 1 {
+				return v, fmt.Errorf("not of the registered schema")
+			}
+			if err = avro.Unmarshal(schema, b[5:], &row); err == nil {
+				v.ID, v.Twice = *row.ID, *row.Twice
+			}
+			return v, err
+		})
+	})
+}
+
+// kept is a row of the target.
+type kept struct{ ID, Twice int64 }
+
+func sinkExactlyOnce(t *testing.T, encode string, read func([]byte) (kept, error)) {
 	b := broker(t)
 	rnd := seed(t)
 	from, to := newTopic(t, b, 2), newTopic(t, b, 3)
 	load := startLoad(t, b, from, 2)
 	s := harness.New(t)
 	run(t, s, bidSource(b, "bids", from))
-	run(t, s, "CREATE SINK kept AS SELECT id, price * 2 AS twice FROM bids WHERE id % 4 = 1 "+with(b, to, "")+" FORMAT PLAIN ENCODE JSON")
+	run(t, s, "CREATE SINK kept AS SELECT id, price * 2 AS twice FROM bids WHERE id % 4 = 1 "+with(b, to, "")+" FORMAT PLAIN "+encode)
 	kills := *killsFlag / 2
 	for i := range kills {
 		time.Sleep(500*time.Millisecond + time.Duration(rnd.IntN(2000))*time.Millisecond) // the moment of the kill is the test
@@ -36,9 +67,9 @@ func TestSinkExactlyOnce(t *testing.T) {
 	eventually(t, 2*time.Minute, "all rows in the target", func() error {
 		ids = map[int64]int{}
 		for _, r := range consume(t, b, to) {
-			var v struct{ ID, Twice int64 }
-			if err := json.Unmarshal(r.Value, &v); err != nil {
-				t.Fatalf("%s: %v", r.Value, err)
+			v, err := read(r.Value)
+			if err != nil {
+				t.Fatalf("%q: %v", r.Value, err)
 			}
 			if v.Twice != v.ID%10007*2 {
 				t.Errorf("wrong message %s", r.Value)
