@@ -32,9 +32,12 @@ type Config struct {
 	SmallRows     int
 	// CheckpointInterval is the time between checkpoints while anything changes. Default 1 s.
 	CheckpointInterval time.Duration
-	// MaxInFlight bounds the epochs that the slowest job may be behind before no more are issued; it bounds
-	// memory and what recovery replays. Unit: epochs. Default 8.
+	// MaxInFlight bounds the epochs that the slowest job may be behind before sources have to wait, and no more are issued for them; it
+	// bounds memory and what recovery replays. Unit: epochs. Default 8.
 	MaxInFlight int
+	// MaxOnDemand is the same bound for epochs that somebody waits for: a job that is busy with much does not hold up the writes and reads of
+	// others. Default 256.
+	MaxOnDemand int
 }
 
 // Barrier is a decision to end an epoch.
@@ -97,6 +100,9 @@ func New(cfg Config, last uint64) *Machine {
 	}
 	if cfg.MaxInFlight == 0 {
 		cfg.MaxInFlight = 8
+	}
+	if cfg.MaxOnDemand == 0 {
+		cfg.MaxOnDemand = 256
 	}
 	return &Machine{cfg: cfg, last: last, jobs: map[catalog.ID]*job{}}
 }
@@ -250,7 +256,7 @@ func (m *Machine) decide(now time.Time, done []Completed) Decisions {
 }
 
 func (m *Machine) issue(now time.Time) (Barrier, bool) {
-	if m.held || len(m.issued) >= m.cfg.MaxInFlight {
+	if m.held || len(m.issued) >= m.cfg.MaxInFlight && !(m.demand && len(m.issued) < m.cfg.MaxOnDemand) {
 		return Barrier{}, false
 	}
 	due := m.checkpoint == 0 && (m.force || (m.dirty || m.activity) && now.Sub(m.lastCheckpoint) >= m.cfg.CheckpointInterval)
