@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/connector/blackhole"
 	"github.com/millrace/millrace/connector/datagen"
 	"github.com/millrace/millrace/connector/httpsink"
+	"github.com/millrace/millrace/connector/iceberg"
 	"github.com/millrace/millrace/connector/jdbc"
 	"github.com/millrace/millrace/connector/kafka"
 	"github.com/millrace/millrace/connector/mqtt"
@@ -54,6 +55,7 @@ func Sinks() map[string]connector.Sink {
 	return map[string]connector.Sink{
 		"blackhole": blackhole.Sink{},
 		"fs":        posixfs.Sink{}, // RisingWave's name for it
+		"iceberg":   iceberg.Sink{},
 		"http":      httpsink.Sink{},
 		"jdbc":      jdbc.Sink{},
 		"kafka":     kafka.Sink{},

@@ -13,7 +13,7 @@ func TestFind(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, name := range []string{"kafka", "blackhole", "posix_fs", "fs", "postgres", "mysql", "jdbc", "s3"} {
+	for _, name := range []string{"kafka", "blackhole", "posix_fs", "fs", "postgres", "mysql", "jdbc", "s3", "iceberg"} {
 		if _, err := Sink(name); err != nil {
 			t.Error(err)
 		}
