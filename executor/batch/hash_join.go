@@ -15,7 +15,8 @@ import (
 // all build rows are one group, which is the nested loop.
 //
 // The build side is the right one for semi and anti joins, and otherwise the one that ends first when both are read in
-// turn, so that the smaller input is the one in memory, without any statistics.
+// turn, so that the smaller input is the one in memory, without any statistics. A semi or anti join with all of a large
+// relation on its right reads the left side before it: if that turns out to be small, its keys are all that is wanted of the right.
 //
 // When memory runs short before a side has ended, both inputs are spread over files by key and joined file by file.
 type hashJoin struct {
@@ -47,6 +48,8 @@ type hashJoin struct {
 	unmatched  int          // next build row to look at after the probe side's end
 	collected  []*collector // while the build side is being chosen
 	level      int          // how often the inputs have been spread over files
+	leftFirst  int          // see query.leftFirst
+	leftRead   bool         // all of the left side has been read before the right one
 	disk       *diskJoin    // nil: the build side fits
 	shared     *sharedBuild // nil: the build side is this join's own
 	candidates [2][]int32
@@ -69,6 +72,9 @@ func newHashJoinOver(q *query, n *plan.Join, left, right Operator, level int) (*
 	var err error
 	j := &hashJoin{q: q, n: n, left: left, right: right, level: level, leftTypes: plan.Types(n.Left), rightTypes: plan.Types(n.Right)}
 	j.probe.held.mem, j.build.held.mem = q.mem, q.mem
+	if level == 0 {
+		j.leftFirst = q.leftFirst(n)
+	}
 	if n.Cond != nil {
 		j.condCols = make([]bool, len(j.leftTypes)+len(j.rightTypes))
 		expr.Columns(n.Cond, func(i int) { j.condCols[i] = true })

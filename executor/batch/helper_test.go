@@ -73,9 +73,12 @@ func (r blockRelations) Blocks(ctx context.Context, id catalog.ID, cols []int, n
 }
 
 // sharedRelations are all worth sharing out.
-type sharedRelations struct{ blockRelations }
+type sharedRelations struct {
+	blockRelations
+	rows float64 // that they say they have
+}
 
-func (r sharedRelations) RowCount(catalog.ID) float64 { return worthSharing }
+func (r sharedRelations) RowCount(catalog.ID) float64 { return r.rows }
 
 type blockList struct{ blocks []Block }
 
@@ -234,6 +237,10 @@ type world struct {
 	workers int
 	// shared: all relations are shared out among the workers.
 	shared bool
+	// rows is what relations say that they have, when shared.
+	rows float64
+	// leftFirst is that of semi and anti joins at the top, when not 0.
+	leftFirst int
 	// queries counts them: every second one reads blocks.
 	queries int
 	// spills counts the files that queries have made.
@@ -252,7 +259,7 @@ func newWorld(t *testing.T, seed uint64, sizes ...int) *world {
 }
 
 // share makes three workers do what can be shared out.
-func (w *world) share() { w.workers, w.shared = 3, true }
+func (w *world) share() { w.workers, w.shared, w.rows = 3, true, worthSharing }
 
 func (w *world) scan(id catalog.ID, cols ...int) *plan.TableScan {
 	if cols == nil {
@@ -267,7 +274,7 @@ func (w *world) query() *query {
 		rel = blockRelations{w.rel}
 	}
 	if w.shared {
-		rel = sharedRelations{blockRelations{w.rel}}
+		rel = sharedRelations{blockRelations{w.rel}, w.rows}
 	}
 	q := newQuery(rel, Options{MemoryBytes: w.mem, TempDir: w.dir, Parallelism: w.workers})
 	q.aggBySig = func(sig string) (*expr.AggFunc, bool) { f, ok := testAggs[sig]; return f, ok }
@@ -281,6 +288,9 @@ func (w *world) run(n plan.Node) ([]row, error) {
 	op, err := q.buildPlain(n)
 	if err != nil {
 		return nil, err
+	}
+	if j, ok := op.(*hashJoin); ok && j.leftFirst > 0 && w.leftFirst > 0 {
+		j.leftFirst = w.leftFirst
 	}
 	defer func() {
 		op.Close()

@@ -54,7 +54,9 @@ func (j *hashJoin) prepare(ctx context.Context) error {
 // finishBuild makes the table over the collected side.
 func (j *hashJoin) finishBuild(ctx context.Context, rows *collector) (err error) {
 	buildTypes, buildKeys, probeKeys := j.rightTypes, j.n.RightKeys, j.n.LeftKeys
-	j.probe.op = j.left
+	if j.probe.op = j.left; j.leftRead {
+		j.probe.op = &concatOp{}
+	}
 	if j.leftBuilt {
 		buildTypes, buildKeys, probeKeys = j.leftTypes, j.n.LeftKeys, j.n.RightKeys
 		j.probe.op = j.right
@@ -81,6 +83,11 @@ func (j *hashJoin) finishBuild(ctx context.Context, rows *collector) (err error)
 func (j *hashJoin) choose(ctx context.Context) (*collector, error) {
 	right, left := newCollector(j.q, j.rightTypes), newCollector(j.q, j.leftTypes)
 	j.collected = []*collector{right, left}
+	if j.leftFirst > 0 {
+		if done, err := j.readLeft(ctx, left); err != nil || done && left.rows == 0 {
+			return right, err
+		}
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -105,6 +112,69 @@ func (j *hashJoin) choose(ctx context.Context) (*collector, error) {
 			return nil, j.spread(ctx, left, right)
 		}
 	}
+}
+
+// leftFirst is how many rows of its left side a join reads before the right one; 0: none, for joins whose right side is not
+// known to be large, or needed as a whole.
+func (q *query) leftFirst(n *plan.Join) int {
+	if n.Kind != plan.Semi && n.Kind != plan.Anti || len(n.LeftKeys) == 0 {
+		return 0
+	}
+	if rows := q.scanned(n.Right); rows >= largeRight {
+		return int(rows) / 4
+	}
+	return 0
+}
+
+// largeRight is the number of rows from which a relation is worth not being built whole.
+const largeRight = 100_000
+
+// scanned is how many rows there are about in the relation that a node reads row by row; 0: it does something else.
+func (q *query) scanned(n plan.Node) float64 {
+	switch x := n.(type) {
+	case *plan.Filter:
+		return q.scanned(x.Input)
+	case *plan.Project:
+		return q.scanned(x.Input)
+	case *plan.TableScan:
+		if c, ok := q.rel.(RowCounter); ok && x.Lookup == nil {
+			return c.RowCount(x.Table)
+		}
+	}
+	return 0
+}
+
+// readLeft reads the left side, up to leftFirst rows. If that is all, the right side is told whose matches are wanted.
+func (j *hashJoin) readLeft(ctx context.Context, left *collector) (done bool, err error) {
+	for left.rows <= j.leftFirst {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		ch, err := j.left.Next(ctx)
+		if err != nil {
+			return false, err
+		}
+		if ch != nil {
+			if err := left.add(ch); err != nil {
+				return false, err
+			}
+			if j.q.crowded(left.held.bytes, left.held.bytes) {
+				return false, nil
+			}
+			continue
+		}
+		if err := left.mergeSmall(); err != nil {
+			return false, err
+		}
+		keys := newGrouper(j.leftTypes, j.n.LeftKeys, j.strict())
+		for _, ch := range left.kept {
+			keys.assign(ch)
+		}
+		restrict(j.right, restriction{cols: j.n.RightKeys, keys: keys})
+		j.leftRead = true
+		return true, j.build.held.set(keys.sizeBytes())
+	}
+	return false, nil
 }
 
 // rightFirst is how many rows of the right side, which the planner takes to be the smaller one, are read before any of the left: so

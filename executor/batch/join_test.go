@@ -44,6 +44,10 @@ func TestJoins(t *testing.T) {
 						w.same(n, refJoin(n, w.rowsOf(1), w.rowsOf(2), name), false)
 						w.share()
 						w.same(n, refJoin(n, w.rowsOf(1), w.rowsOf(2), name), false)
+						for _, w.leftFirst = range []int{0, 30} { // the right side is large: the left one is read before it
+							w.rows = largeRight
+							w.same(n, refJoin(n, w.rowsOf(1), w.rowsOf(2), name), false)
+						}
 					})
 				}
 			}

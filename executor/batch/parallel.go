@@ -150,7 +150,7 @@ func (q *query) forkScan(n *plan.TableScan, cond expr.Expr, w *workers) ([]Opera
 
 // forkJoin shares out the probing of a join whose right side is built once, for all.
 func (q *query) forkJoin(n *plan.Join, w *workers) ([]Operator, error) {
-	if n.Kind == plan.Right || n.Kind == plan.Full || !shareable(n.Cond) {
+	if n.Kind == plan.Right || n.Kind == plan.Full || !shareable(n.Cond) || q.leftFirst(n) > 0 {
 		return nil, nil
 	}
 	left, err := q.forkNode(n.Left, w)

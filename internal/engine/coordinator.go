@@ -75,8 +75,9 @@ func (e *Engine) whenQuiescent(f func()) {
 // issue sends an epoch's barrier, and the DML that belongs to it, into every job.
 func (e *Engine) issue(b epoch.Barrier, now time.Time) {
 	e.lastNow = e.clock(now)
-	pos, chunks, large := e.dml.take(b.Epoch, e.cfg.Log.Durable())
-	e.more = !e.dml.idle()
+	durable := e.cfg.Log.Durable()
+	pos, chunks, large := e.dml.take(b.Epoch, durable)
+	e.more = e.dml.committed(durable) > pos
 	if b.Checkpoint {
 		e.tables.Cut(b.Epoch)
 		e.ckpt = checkpoint{epoch: b.Epoch, now: e.lastNow, logPos: pos, deltas: e.early}
