@@ -14,7 +14,7 @@ import (
 var duckScript string
 
 // runDuckDB times the queries on DuckDB, where its Python module is installed.
-func runDuckDB(ctx context.Context, o Options, files map[string]string) (map[int]float64, error) {
+func runDuckDB(ctx context.Context, o Options, files map[string]string) (map[int]Times, error) {
 	type table struct {
 		Name    string `json:"name"`
 		Columns string `json:"columns"`
@@ -48,6 +48,6 @@ func runDuckDB(ctx context.Context, o Options, files map[string]string) (map[int
 		}
 		return nil, fmt.Errorf("not measured: %w", err)
 	}
-	out := map[int]float64{}
+	out := map[int]Times{}
 	return out, json.Unmarshal(text, &out)
 }

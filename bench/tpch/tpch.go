@@ -66,7 +66,9 @@ type Result struct {
 	Wrong    int           `json:"wrong"`
 	PeakRSS  int64         `json:"peak_rss_bytes"`
 	DuckDB   float64       `json:"duckdb_seconds,omitempty"`
-	Duck     float64       `json:"duckdb_ratio,omitempty"` // our time over DuckDB's
+	DuckCPU  float64       `json:"duckdb_cpu_seconds,omitempty"`
+	Duck     float64       `json:"duckdb_ratio,omitempty"`     // our time over DuckDB's, wall clock
+	CPUDuck  float64       `json:"duckdb_cpu_ratio,omitempty"` // likewise, processor time
 }
 
 // Times are seconds of the wall clock and of processor time.
@@ -95,6 +97,7 @@ type QueryResult struct {
 	Right    bool    `json:"right"`
 	Error    string  `json:"error,omitempty"`
 	DuckDB   float64 `json:"duckdb_seconds,omitempty"`
+	DuckCPU  float64 `json:"duckdb_cpu_seconds,omitempty"`
 }
 
 //go:embed queries
@@ -198,7 +201,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		say("load %-9s %d rows in %.1f s (%.1f s of processor), lineitem %.0f rows/s; then %.1f s; peak %.0f MB\n", l.Server, l.Rows,
 			l.Copy.Seconds, l.Copy.CPU, l.Lineitem, l.Settle.Seconds, float64(l.PeakRSS)/1e6)
 	}
-	duck := map[int]float64{}
+	duck := map[int]Times{}
 	if o.DuckDB {
 		if duck, err = runDuckDB(ctx, o, files); err != nil {
 			say("duckdb: %v\n", err)
@@ -216,7 +219,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		q.DuckDB = duck[n]
+		q.DuckDB, q.DuckCPU = duck[n].Seconds, duck[n].CPU
 		res.add(q)
 		say("%s\n", q.line())
 	}
@@ -229,7 +232,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	say("%5s %10.3f %10.3f %10.3f %10.3f %7.2f %7.2f  %d wrong, peak %.0f MB\n", "total", res.Total.Seconds, res.Total.CPU,
 		res.Peer.Seconds, res.Peer.CPU, res.Ratio, res.CPURatio, res.Wrong, float64(res.PeakRSS)/1e6)
 	if res.DuckDB > 0 {
-		say("duckdb: %.3f s, ratio %.2f\n", res.DuckDB, res.Duck)
+		say("duckdb: %.3f s, ratio %.2f; %.3f s of processor, ratio %.2f\n", res.DuckDB, res.Duck, res.DuckCPU, res.CPUDuck)
 	}
 	if res.Wrong > 0 {
 		return fmt.Errorf("%d answers are wrong", res.Wrong)
@@ -476,7 +479,7 @@ func (r *Result) add(q QueryResult) {
 	}
 	r.Total.Seconds += q.Ours.Seconds
 	r.Total.CPU += q.Ours.CPU
-	r.DuckDB += q.DuckDB
+	r.DuckDB, r.DuckCPU = r.DuckDB+q.DuckDB, r.DuckCPU+q.DuckCPU
 	if q.Postgres != nil {
 		r.Peer.Seconds += q.Postgres.Seconds
 		r.Peer.CPU += q.Postgres.CPU
@@ -491,7 +494,7 @@ func (r *Result) sum(ours *side) {
 		r.CPURatio = r.Total.CPU / r.Peer.CPU
 	}
 	if r.DuckDB > 0 {
-		r.Duck = r.Total.Seconds / r.DuckDB
+		r.Duck, r.CPUDuck = r.Total.Seconds/r.DuckDB, r.Total.CPU/r.DuckCPU
 	}
 	r.PeakRSS = ours.PeakRSS()
 }
@@ -507,7 +510,7 @@ func (q *QueryResult) line() string {
 	}
 	s += fmt.Sprintf(" %6d", q.Rows)
 	if q.DuckDB > 0 {
-		s += fmt.Sprintf("  duckdb %.3f", q.DuckDB)
+		s += fmt.Sprintf("  duckdb %.3f, cpu %.3f", q.DuckDB, q.DuckCPU)
 	}
 	if q.Error != "" {
 		s += "  WRONG: " + q.Error
