@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/executor/changelog"
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/executor/throttle"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/plan"
@@ -102,6 +103,8 @@ type capturePump struct {
 	activity func(rows int)
 	current  current
 	quiet    time.Time // when activity was told last
+	slow     *throttle.Throttle
+	inTxn    bool // the last batch ended within a transaction
 }
 
 // quietEach is how often a log that moves on without a change for any table is worth a barrier.
@@ -139,6 +142,7 @@ func (p *capturePump) session(parent context.Context) (progressed bool, err erro
 		return false, err
 	}
 	p.current.set(r)
+	p.inTxn = false
 	defer p.current.set(nil)
 	p.scan.fail("")
 	defer func() { _ = r.Close() }()
@@ -218,6 +222,12 @@ func (p *capturePump) pass(ctx context.Context, b *connector.Batch) error {
 
 // send hands a batch to the actor; rows −1: nobody needs to see it soon.
 func (p *capturePump) send(ctx context.Context, b *connector.Batch, rows int) error {
+	if p.inTxn { // a barrier waits for the transaction's end
+		p.slow.Charge(max(rows, 0))
+	} else if err := p.slow.Pass(ctx, max(rows, 0)); err != nil {
+		return err
+	}
+	p.inTxn = !b.EndOfTxn
 	if err := p.edge.Send(ctx, actor.Message{Meta: b, Open: !b.EndOfTxn}); err != nil {
 		return err
 	}
@@ -272,7 +282,7 @@ func (b *builder) capture(n *plan.Capture) error {
 	node := a.AddNode(&captureRoot{sourceScan: scan, captures: b.cfg.Capture.Captures, pending: map[catalog.ID][]*delta.Chunk{}}, nil, 0)
 	edge := a.AddInput(a.AddLeaf(node, 0))
 	b.job.direct = append(b.job.direct, edge)
-	b.job.captures = append(b.job.captures, &capturePump{src: capture, scan: scan, edge: edge, cfg: b.cfg.Capture, activity: b.cfg.Activity,
+	b.job.captures = append(b.job.captures, &capturePump{slow: b.throttle(n.Source), src: capture, scan: scan, edge: edge, cfg: b.cfg.Capture, activity: b.cfg.Activity,
 		sent: map[string][]byte{}, spec: connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Settings: b.cfg.Settings,
 			Logger: b.cfg.Logger, Instance: b.cfg.Instance}})
 	return nil

@@ -106,6 +106,10 @@ func (s *Session) alterRate(ctx context.Context, snap *catalog.Snapshot, old *ca
 // limited refuses limits of a relation through which nothing comes from outside or goes there.
 func limited(snap *catalog.Snapshot, r *catalog.Relation, name string, pos int) error {
 	switch {
+	case r.Kind == catalog.Sink && r.Connector != nil && r.Connector.Name == "blackhole":
+		return sqlerr.New(sqlerr.FeatureNotSupported, "a sink into a black hole cannot be paused or slowed down").At(pos)
+	case r.Captured != nil:
+		return sqlerr.New(sqlerr.WrongObjectType, "table %q is fed by a source that feeds several", r.Name).At(pos).WithHint("ALTER SOURCE … PAUSE pauses all of them.")
 	case r.Kind == catalog.Sink && name == catalog.SinkRate:
 		return nil
 	case name == catalog.SinkRate:
