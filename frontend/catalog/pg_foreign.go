@@ -61,11 +61,7 @@ func options(r *catalog.Relation) []string {
 	}
 	out := []string{}
 	for _, name := range slices.Sorted(maps.Keys(r.Connector.Options)) {
-		value := r.Connector.Options[name]
-		if catalog.HidesOption(name) {
-			value = catalog.Hidden
-		}
-		out = append(out, name+"="+value)
+		out = append(out, name+"="+catalog.ShownOption(name, r.Connector.Options[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Connector.Secrets)) {
 		out = append(out, name+"="+catalog.Hidden)

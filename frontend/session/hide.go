@@ -39,8 +39,9 @@ func optionLists(st parser.Stmt) [][]parser.Option {
 func hideOptions(st parser.Stmt) (any bool) {
 	for _, opts := range optionLists(st) {
 		for i := range opts {
-			if _, ok := opts[i].Text(); ok && catalog.HidesOption(opts[i].Name) {
-				opts[i].Value, opts[i].Word = &parser.StringLit{Value: catalog.Hidden}, false
+			text, ok := opts[i].Text()
+			if shown := catalog.ShownOption(opts[i].Name, text); ok && shown != text {
+				opts[i].Value, opts[i].Word = &parser.StringLit{Value: shown}, false
 				any = true
 			}
 		}

@@ -18,6 +18,10 @@ func TestShownStatementsHideSecrets(t *testing.T) {
 		{"create table t (v   int)", "create table t (v   int)"},
 		{"CREATE SINK k FROM t WITH (connector = 'kafka') FORMAT PLAIN ENCODE AVRO (schema.registry.password = 'hush')",
 			"CREATE SINK k FROM t WITH (connector = 'kafka') FORMAT PLAIN ENCODE AVRO (schema.registry.password = '[hidden]')"},
+		{"CREATE SINK k FROM t WITH (connector = 'redis', redis.url = 'redis://u:hush@h:1/0')", "CREATE SINK k FROM t WITH (connector = 'redis', redis.url = 'redis://u:[hidden]@h:1/0')"},
+		{"CREATE SINK k FROM t WITH (redis.url = '[\"redis://:hush@a\",\"redis://b\"]')", "CREATE SINK k FROM t WITH (redis.url = '[\"redis://:[hidden]@a\",\"redis://b\"]')"},
+		{"CREATE SINK k FROM t WITH (jdbc.url = 'jdbc:postgresql://h/d?user=u&password=hush&x=1')", "CREATE SINK k FROM t WITH (jdbc.url = 'jdbc:postgresql://h/d?user=u&password=[hidden]&x=1')"},
+		{"CREATE SINK k FROM t WITH (url = 'http://h:80/a@b')", "CREATE SINK k FROM t WITH (url = 'http://h:80/a@b')"},
 		{"SELECT 'password'", "SELECT 'password'"},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -91,3 +92,26 @@ func HidesOption(name string) bool {
 
 // Hidden stands where a value is left out.
 const Hidden = "[hidden]"
+
+// urlPassword is a password in a URL, before the host or among the parameters.
+var urlPassword = regexp.MustCompile(`(?i)(://[^/@:\s"]*:)([^/@\s"]+)(@)|([?&;](?:password|passwd|pwd|token|secret|api_?key|access_?key)=)([^&;\s"]+)`)
+
+// ShownOption is an option's value as it may be shown: without what only who wrote it may know.
+func ShownOption(name, value string) string {
+	if HidesOption(name) {
+		return Hidden
+	}
+	return urlPassword.ReplaceAllString(value, "${1}${4}"+Hidden+"${3}")
+}
+
+// HiddenIn lists the parts of an option's value that ShownOption leaves out.
+func HiddenIn(name, value string) []string {
+	if HidesOption(name) {
+		return []string{value}
+	}
+	var out []string
+	for _, m := range urlPassword.FindAllStringSubmatch(value, -1) {
+		out = append(out, m[2]+m[5]) // one of them is empty
+	}
+	return out
+}

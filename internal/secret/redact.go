@@ -25,8 +25,10 @@ func NewRedactor(values []string, c catalog.Connector) *Redactor {
 	var all []string
 	for _, m := range []map[string]string{c.Options, c.FormatOptions} {
 		for name, v := range m {
-			if catalog.HidesOption(name) && len(v) >= shortest {
-				all = append(all, v)
+			for _, part := range catalog.HiddenIn(name, v) {
+				if len(part) >= shortest {
+					all = append(all, part)
+				}
 			}
 		}
 	}

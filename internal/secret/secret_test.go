@@ -123,10 +123,12 @@ func TestReveal(t *testing.T) {
 }
 
 func TestRedactor(t *testing.T) {
-	r := NewRedactor([]string{"h&sh"}, catalog.Connector{Options: map[string]string{"password": "longpassword", "username": "somebody", "token": "abc"}})
+	r := NewRedactor([]string{"h&sh"}, catalog.Connector{Options: map[string]string{"password": "longpassword", "username": "somebody", "token": "abc",
+		"url": "redis://u:urlpassword@h"}})
 	for in, want := range map[string]string{
 		"login with h&sh failed":        "login with [hidden] failed",
 		"redis://:h%26sh@host":          "redis://:[hidden]@host",
+		"redis://u:urlpassword@h":       "redis://u:[hidden]@h",
 		"bad longpassword of somebody":  "bad [hidden] of somebody",
 		"abc is too short to look for":  "abc is too short to look for",
 		"nothing of interest (h & sh).": "nothing of interest (h & sh).",
