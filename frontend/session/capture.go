@@ -92,7 +92,7 @@ func (s *Session) captureSource(ctx context.Context, snap *catalog.Snapshot, r *
 		}
 		return source, err
 	}
-	if s.txn.block {
+	if s.staging() {
 		return nil, notInBlock("CREATE TABLE with a connector that captures tables")
 	}
 	text, options := map[string]string{}, []parser.Option(nil)

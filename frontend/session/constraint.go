@@ -349,7 +349,7 @@ func (s *Session) addTableConstraint(ctx context.Context, r *catalog.Relation, a
 // all writes from the moment they are in the catalog; then the rows there are looked at, and the constraints are taken
 // back if some violate them. They are looked at before, too, where most violations show.
 func (s *Session) enforce(ctx context.Context, r *catalog.Relation, parts *tableParts, first int) error {
-	if s.txn.block {
+	if s.staging() {
 		return s.enforceStaged(ctx, r, parts, first)
 	}
 	snap, added := s.snapshot(), r.Constraints[first:]

@@ -112,7 +112,7 @@ func (s *Session) createTableAs(ctx context.Context, snap *catalog.Snapshot, r *
 		}
 		return res.Count, nil
 	})
-	if s.txn.block {
+	if s.staging() {
 		return fmt.Sprintf("SELECT %d", n), err
 	}
 	if err == nil {

@@ -28,8 +28,9 @@ func isDDL(ast parser.Stmt) bool {
 // ddlTries bounds how often a statement starts again because another session changed the catalog.
 const ddlTries = 20
 
-// ddl runs a statement that changes the catalog. In a block it takes effect when the block commits (see stage);
-// outside, at once: what was written before it in the same script is committed first.
+// ddl runs a statement that changes the catalog. In a block it takes effect when the block commits (see stage), in a script of several
+// statements when the script has ended; alone, at once. What a script cannot do together is done at once, too, behind a commit of what
+// came before it.
 func (s *Session) ddl(ctx context.Context, st statement) (string, error) {
 	if err := s.mayWrite(ddlName(st.ast)); err != nil {
 		return "", err
@@ -37,10 +38,35 @@ func (s *Session) ddl(ctx context.Context, st statement) (string, error) {
 	if what := standsAlone(st.ast); what != "" && s.txn.block {
 		return "", notInBlock(what)
 	}
-	if err := s.commitBefore(ctx); err != nil {
-		return "", err
+	if !s.txn.script || standsAlone(st.ast) != "" {
+		if err := s.commitBefore(ctx); err != nil {
+			return "", err
+		}
 	}
-	s.txn.queried = s.txn.block
+	s.txn.queried = s.staging()
+	before := s.txn.stage
+	tag, err := s.ddlTried(ctx, st)
+	if s.txn.script && onlyAlone(err) {
+		s.txn.stage = before
+		if err := s.commitBefore(ctx); err != nil {
+			return "", err
+		}
+		return s.ddlTried(ctx, st)
+	}
+	return tag, err
+}
+
+// onlyAlone reports whether a statement has failed because of the transaction that it is part of. In a script, what came before it is
+// committed then.
+func onlyAlone(err error) bool {
+	switch sqlerr.CodeOf(err) {
+	case sqlerr.FeatureNotSupported, sqlerr.ObjectInUse, sqlerr.ActiveSQLTransaction:
+		return true
+	}
+	return false
+}
+
+func (s *Session) ddlTried(ctx context.Context, st statement) (string, error) {
 	for try := 0; ; try++ {
 		tag, err := s.ddlOnce(ctx, st)
 		if !errors.Is(err, catalog.ErrConflict) || try == ddlTries {

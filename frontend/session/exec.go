@@ -75,7 +75,7 @@ func (s *Session) Prepare(ctx context.Context, st pgwire.Statement, oids []uint3
 	if err := s.mayRun(p.st.ast); err != nil {
 		return nil, err
 	}
-	return p, p.bind()
+	return p, s.unsafe(p.bind())
 }
 
 func (s *Session) env(params []sqltypes.Type) *bind.Env {
@@ -282,17 +282,19 @@ func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
 		return nil, err
 	}
 	s.running(shown(p.p.st.ast), "active")
+	s.txn.script, s.txn.more = p.p.st.script && !s.txn.block, p.p.st.more
 	limit := s.settings.often().statementTimeout
 	s.stmt = ctx
 	if limit <= 0 {
-		return s.execute(ctx, p)
+		rows, err := s.execute(ctx, p)
+		return rows, s.unsafe(err)
 	}
 	end := time.Now().Add(limit)
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	rows, err := s.execute(ctx, p)
 	if err != nil {
-		return nil, err
+		return nil, s.unsafe(err)
 	}
 	return &timed{rows, s, end}, nil
 }
@@ -364,6 +366,9 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 	if err := s.mayWrite(b.verb()); err != nil {
 		return nil, err
 	}
+	if err := s.settle(ctx, b); err != nil {
+		return nil, err
+	}
 	run := func(ctx context.Context, txn *engine.Txn) (*engine.Result, error) {
 		if b.changes != nil {
 			return s.m.Engine.Modify(ctx, txn, b.changes, b.change(), b.query, s.query2())
@@ -374,7 +379,7 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 	s.txn.queried = true
 	// Rows that RETURNING has shown cannot be taken back, so such a statement, when it is the first of an implicit
 	// transaction, commits at once: a conflict then runs it again before anybody sees its rows.
-	alone := !s.txn.block && s.txn.writes == nil && b.returns()
+	alone := !s.txn.block && !s.txn.more && s.txn.stage == nil && s.txn.writes == nil && b.returns()
 	var res *engine.Result
 	for {
 		var err error

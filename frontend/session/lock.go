@@ -36,6 +36,9 @@ func (s *Session) lock(ctx context.Context, x *parser.LockStmt) error {
 // runQuery starts a query in the running transaction. What SELECT FOR UPDATE and its kin read must be the same when the
 // transaction commits.
 func (s *Session) runQuery(ctx context.Context, b bound) (*engine.Rows, error) {
+	if err := s.settle(ctx, b); err != nil {
+		return nil, err
+	}
 	q, txn := s.query2(), s.reads()
 	if b.verify != nil {
 		s.asStream(q, b.verify)

@@ -76,7 +76,7 @@ func (s *Session) prepareNamed(ctx context.Context, st statement, x *parser.Prep
 		}
 		oids = append(oids, ty.OID())
 	}
-	p, err := s.Prepare(ctx, statement{st.text, x.Stmt}, oids)
+	p, err := s.Prepare(ctx, statement{text: st.text, ast: x.Stmt}, oids)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func (s *Session) alterRate(ctx context.Context, snap *catalog.Snapshot, old *ca
 	if err := s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{&r}}); err != nil {
 		return nil, err
 	}
-	if !s.txn.block {
+	if !s.staging() {
 		s.m.Engine.RatesChanged()
 	}
 	return &r, nil

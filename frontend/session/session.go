@@ -223,6 +223,8 @@ type Session struct {
 type statement struct {
 	text string // of the whole script: error positions count from its start
 	ast  parser.Stmt
+	// script: the text has other statements, too; more: some of them follow.
+	script, more bool
 }
 
 // Text implements pgwire.Statement.
@@ -244,7 +246,7 @@ func (s *Session) Parse(sql string) ([]pgwire.Statement, error) {
 	}
 	out := make([]pgwire.Statement, len(asts))
 	for i, a := range asts {
-		out[i] = statement{sql, a}
+		out[i] = statement{text: sql, ast: a, script: len(asts) > 1, more: i < len(asts)-1}
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -37,6 +38,41 @@ func (s *Session) Snapshot() *catalog.Snapshot {
 
 func (s *Session) snapshot() *catalog.Snapshot { return s.Snapshot() }
 
+// staging reports whether DDL waits for the end of the transaction: in a block, and in a script of several statements.
+func (s *Session) staging() bool { return s.txn.block || s.txn.script }
+
+// settle commits what a script has done so far when the next statement reads a view that the script has created: its rows are
+// computed when it is committed.
+func (s *Session) settle(ctx context.Context, b bound) error {
+	if !s.txn.script || s.txn.stage == nil {
+		return nil
+	}
+	reads := false
+	look := func(n plan.Node) {
+		if n == nil {
+			return
+		}
+		plan.Walk(n, func(n plan.Node) bool {
+			if x, ok := n.(*plan.TableScan); ok && s.txn.stage.created[x.Table] {
+				r := s.txn.stage.snap.Relations[x.Table]
+				reads = reads || r != nil && r.Kind != catalog.Table && !r.Unique
+			}
+			return !reads
+		})
+	}
+	look(b.query)
+	for _, c := range b.changes {
+		look(c.Source())
+	}
+	if c := b.change(); c != nil {
+		look(c.Source())
+	}
+	if !reads {
+		return nil
+	}
+	return s.commit(ctx)
+}
+
 // nextStage copies the block's stage.
 func (s *Session) nextStage() *stage {
 	old := s.txn.stage
@@ -50,7 +86,7 @@ func (s *Session) nextStage() *stage {
 
 // apply changes the catalog: at once, or in a block when it commits.
 func (s *Session) apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change) error {
-	if !s.txn.block {
+	if !s.staging() {
 		return s.m.Catalog.Apply(ctx, base, c)
 	}
 	next := s.nextStage()
@@ -59,7 +95,7 @@ func (s *Session) apply(ctx context.Context, base *catalog.Snapshot, c catalog.C
 	}
 	next.snap = c.On(base)
 	next.snap.Revision = -staged.Add(1)
-	next.snap.Index()
+	next.snap.IndexOver(next.base)
 	for _, r := range c.Put {
 		if next.base.Relations[r.ID] == nil {
 			next.created[r.ID] = true
@@ -86,7 +122,7 @@ func (s *Session) startJob(ctx context.Context, r *catalog.Relation) error {
 
 // replaceJob plans the job of a changed relation anew. Nothing in the old form may be left in the log.
 func (s *Session) replaceJob(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation) error {
-	if s.txn.block {
+	if s.staging() {
 		if s.txn.writes != nil && s.txn.writes.Wrote(r.ID) {
 			return sqlerr.New(sqlerr.ObjectInUse, "cannot ALTER TABLE %q because it was written to in this transaction", r.Name)
 		}

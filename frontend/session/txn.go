@@ -14,6 +14,9 @@ import (
 // together.
 type txnState struct {
 	block   bool
+	// script: the statement that runs is one of several that were sent together, outside of a block; they take effect together.
+	// more: it is not the last one.
+	script, more bool
 	failed  bool
 	queried bool  // a statement has read or written: too late for another isolation level
 	began   int64 // µs since 2000-01-01; 0: none

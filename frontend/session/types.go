@@ -330,6 +330,30 @@ func (s *Session) alterType(ctx context.Context, x *parser.AlterStmt) error {
 	return nil
 }
 
+// unsafe words the error about a label that the transaction itself has added: nobody knows it before COMMIT.
+func (s *Session) unsafe(err error) error {
+	st := s.txn.stage
+	if st == nil || sqlerr.CodeOf(err) != sqlerr.InvalidTextRepresentation {
+		return err
+	}
+	e := sqlerr.From(err)
+	for id, t := range st.snap.Types {
+		if st.base.Types[id] == nil {
+			continue
+		}
+		for _, l := range t.Labels {
+			if e.Message == fmt.Sprintf(`invalid input value for enum %s: "%s"`, t.SQL(), l.Name) {
+				return sqlerr.New(unsafeNewLabel, "unsafe use of new value %q of enum type %s", l.Name, t.Name).
+					WithHint("New enum values must be committed before they can be used.")
+			}
+		}
+	}
+	return err
+}
+
+// unsafeNewLabel is SQLSTATE 55P04.
+const unsafeNewLabel sqlerr.Code = "55P04"
+
 // addLabel puts a label between its neighbours. The others keep their places, so that stored values and keys stay.
 func (s *Session) addLabel(ctx context.Context, t *catalog.Type, a parser.AlterAction) error {
 	if err := checkLabel(a.Text); err != nil {

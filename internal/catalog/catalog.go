@@ -414,7 +414,11 @@ type Snapshot struct {
 type name struct{ schema, rel string }
 
 // Index builds the look-up tables and defines the types; call it once, before publishing.
-func (s *Snapshot) Index() {
+func (s *Snapshot) Index() { s.IndexOver(nil) }
+
+// IndexOver is Index of a snapshot that only one session sees. What a type of base means is left as it is, for everybody's values
+// are read by it.
+func (s *Snapshot) IndexOver(base *Snapshot) {
 	s.byName = make(map[name]*Relation, len(s.Relations))
 	for _, r := range s.Relations {
 		s.byName[name{r.Schema, r.Name}] = r
@@ -432,6 +436,9 @@ func (s *Snapshot) Index() {
 	for _, t := range s.Types {
 		s.typeNames[name{t.Schema, t.Name}] = t
 		s.byStamp[t.Stamp] = t
+		if base != nil && base.byStamp[t.Stamp] != nil {
+			continue
+		}
 		t.SQL().Define(&sqltypes.Def{Name: t.Name, Schema: t.Schema, OID: uint32(t.ID), ArrayOID: uint32(t.ArrayID),
 			Fields: t.Fields, Labels: t.Labels})
 	}
