@@ -1,6 +1,9 @@
 package catalog
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -49,6 +52,16 @@ func (l *advisoryLocks) try(k lockKey, pid int32, alive func(pid int32) bool) bo
 	h.times++
 	l.held[k] = h
 	return true
+}
+
+// each calls f for every lock, in the order of keys.
+func (l *advisoryLocks) each(f func(k lockKey, pid int32)) {
+	l.mu.Lock()
+	held := maps.Clone(l.held)
+	l.mu.Unlock()
+	for _, k := range slices.SortedFunc(maps.Keys(held), func(x, y lockKey) int { return cmp.Or(cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b)) }) {
+		f(k, held[k].pid)
+	}
 }
 
 func (l *advisoryLocks) unlock(k lockKey, pid int32) bool {

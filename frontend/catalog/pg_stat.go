@@ -28,6 +28,32 @@ func activityRows(w *writer, f *facts) {
 	}
 }
 
+// lockRows fills pg_locks: what transactions claim, which nobody waits for, and advisory locks.
+func lockRows(w *writer, f *facts) {
+	for _, a := range f.activity() {
+		if a.XactStart.IsZero() {
+			continue
+		}
+		vxid := strconv.Itoa(int(a.PID)) + "/1"
+		w.add(row{"locktype": "virtualxid", "virtualxid": vxid, "virtualtransaction": vxid, "pid": a.PID, "mode": "ExclusiveLock", "granted": true, "fastpath": true})
+		for _, l := range a.Locks {
+			w.add(row{"locktype": "relation", "database": oidDatabase, "relation": l.Relation, "virtualtransaction": vxid, "pid": a.PID, "mode": l.Mode,
+				"granted": true, "fastpath": false})
+		}
+	}
+	f.y.locks.each(func(k lockKey, pid int32) {
+		if !f.alive(pid) {
+			return
+		}
+		class, object, sub := k.a>>32&0xffffffff, k.a&0xffffffff, 1
+		if k.pair {
+			class, object, sub = k.a&0xffffffff, k.b&0xffffffff, 2
+		}
+		w.add(row{"locktype": "advisory", "database": oidDatabase, "classid": class, "objid": object, "objsubid": sub, "virtualtransaction": strconv.Itoa(int(pid)) + "/1",
+			"pid": pid, "mode": "ExclusiveLock", "granted": true, "fastpath": false})
+	})
+}
+
 func cursorRows(w *writer, f *facts) {
 	for _, c := range f.cursors() {
 		w.add(row{"name": c.Name, "statement": c.Statement, "is_holdable": c.Holdable, "is_binary": c.Binary, "is_scrollable": c.Scroll, "creation_time": c.Created})

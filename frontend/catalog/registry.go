@@ -48,6 +48,7 @@ var pgContents = []filled{
 	{"pg_index", nil, indexRows},
 	{"pg_indexes", nil, indexesRows},
 	{"pg_language", fixedLanguage, nil},
+	{"pg_locks", nil, lockRows},
 	{"pg_matviews", nil, matviewsRows},
 	{"pg_namespace", fixedNamespace, namespaceRows},
 	{"pg_opclass", fixedOpclass, nil},

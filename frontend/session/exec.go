@@ -317,6 +317,9 @@ func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 	if err := s.mayAccess(p.p.access); err != nil {
 		return nil, err
 	}
+	if s.txn.block {
+		s.noteLocks(p)
+	}
 	if p.p.point.q != nil {
 		if r := s.lookup(p); r != nil {
 			return r, nil

@@ -117,7 +117,7 @@ func (m *Manager) Open(ctx context.Context, p pgwire.Startup) (pgwire.Session, e
 	if u == nil || !u.Login {
 		return nil, sqlerr.New(sqlerr.InvalidAuthorization, "role %q does not exist", p.User)
 	}
-	if p.Database != snap.Database {
+	if p.Database != snap.Database && p.Database != maintenance {
 		return nil, sqlerr.New(sqlerr.InvalidCatalogName, "database %q does not exist", p.Database).
 			WithHint("The database is called %q.", snap.Database)
 	}
@@ -155,6 +155,10 @@ func (m *Manager) newSession(p pgwire.Startup) *Session {
 	return s
 }
 
+// maintenance is the name of the database that tools connect to when they want to know which there are, psql -l among them. It leads
+// to the one that there is.
+const maintenance = "postgres"
+
 // Activity describes one session for pg_stat_activity and SHOW PROCESSLIST.
 type Activity struct {
 	PID                        uint32
@@ -162,6 +166,7 @@ type Activity struct {
 	Query, State               string
 	Opened, QueryStart, Change time.Time
 	XactStart                  time.Time // zero: in no transaction
+	Locks                      []HeldLock
 }
 
 // Activity lists the open sessions by pid.
@@ -173,7 +178,7 @@ func (m *Manager) Activity() []Activity {
 		s.mu.Lock()
 		out = append(out, Activity{PID: s.start.PID, User: s.start.User, AppName: s.appName, Remote: s.start.Remote,
 			Query: s.query, State: s.state, Opened: s.opened, QueryStart: s.queryStart, Change: s.change,
-			XactStart: s.xactStart})
+			XactStart: s.xactStart, Locks: s.locks})
 		s.mu.Unlock()
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].PID < out[j].PID })
@@ -217,6 +222,7 @@ type Session struct {
 	queryStart, change time.Time
 	xactStart          time.Time
 	followers          map[string]*follower // changed by the session alone
+	locks              []HeldLock // never changed, only replaced
 }
 
 // statement is one parsed statement of a script.
@@ -420,7 +426,7 @@ func (s *Session) running(query, state string) {
 	s.state, s.change = state, now
 	switch {
 	case state == "idle":
-		s.xactStart = time.Time{}
+		s.xactStart, s.locks = time.Time{}, nil
 	case s.xactStart.IsZero():
 		s.xactStart = now
 	}
