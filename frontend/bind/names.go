@@ -106,9 +106,11 @@ func (x *exprCtx) expandStar(s *parser.Star) []target {
 
 func (x *exprCtx) expandTable(s *parser.Star) []target {
 	it, at := x.starTable(s)
-	out := make([]target, len(it.cols))
-	for i, c := range it.cols {
-		out[i] = target{c.name, x.ref(x.sc, at, match{c.idx, c.name, it}, s.Pos), s.Pos}
+	var out []target
+	for _, c := range it.cols {
+		if !hides(c.name) {
+			out = append(out, target{c.name, x.ref(x.sc, at, match{c.idx, c.name, it}, s.Pos), s.Pos})
+		}
 	}
 	return out
 }

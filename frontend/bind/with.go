@@ -42,6 +42,7 @@ func (b *binder) cte(c *cteList, pos int) *frame {
 	}
 	f := newFrame(c.node, c.name, "")
 	f.items[0].self = c.self
+	f.cols = slices.DeleteFunc(f.cols, func(v visible) bool { return hides(v.name) })
 	return f
 }
 
@@ -65,6 +66,8 @@ func (b *binder) with(w *parser.With, outer *scope, top bool) *scope {
 			out.node, out.noRows = b.changeInWith(c, &in, top)
 		case w.Recursive && refersToName(c.Query, c.Name) != nil:
 			out.node = b.share(b.recursive(c, &in), c, true)
+		case c.Search != nil || c.Cycle != nil:
+			fail(sqlerr.New(sqlerr.SyntaxError, "WITH query is not recursive").At(c.Pos))
 		default:
 			out.node = b.share(b.query(c.Query, &in, true).node, c, false)
 		}
@@ -206,11 +209,23 @@ func (b *binder) recursive(c parser.CTE, outer *scope) plan.Node {
 	}
 	left := b.resolveOutputs(b.body(u.Left, outer, true))
 	checkColumnNames(c, left)
+	var t *traced
+	if c.Search != nil || c.Cycle != nil {
+		t = b.trace(c, u, renamed(left, c.Columns))
+		left = t.begin(renamed(left, c.Columns))
+	}
 	b.recursions++
 	work := &plan.WorkTable{ID: b.recursions, Out: renamed(left, c.Columns).Columns()}
+	step := u.Right
+	if t != nil {
+		step = t.step(u.Right.(*parser.Select))
+	}
 	in := *outer
 	in.ctes = &cteList{name: c.Name, node: work, self: true, next: outer.ctes}
-	right := b.body(u.Right, &in, false)
+	right := b.body(step, &in, false)
+	if t != nil && len(right.Columns()) == len(left.Columns()) {
+		right = t.next(right)
+	}
 	b.sameWidth("UNION", left, right, columnPos(u.Right, 0))
 	right = b.stepColumns(c, u, left, right)
 	if !u.All {
@@ -218,7 +233,11 @@ func (b *binder) recursive(c parser.CTE, outer *scope) plan.Node {
 			b.mustBeComparable(col.Type, u.Pos)
 		}
 	}
-	return &plan.Recursive{ID: work.ID, Init: left, Step: right, Distinct: !u.All}
+	out := plan.Node(&plan.Recursive{ID: work.ID, Init: left, Step: right, Distinct: !u.All})
+	if t != nil {
+		out = t.end(out)
+	}
+	return out
 }
 
 // stepColumns converts the recursive term's columns to those of the other, which decides the types.

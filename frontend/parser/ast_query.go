@@ -97,6 +97,24 @@ type CTE struct {
 	Materialized *bool
 	Query        *Query
 	DML          Stmt // INSERT, UPDATE or DELETE
+	Search       *Search
+	Cycle        *Cycle
+}
+
+// Search is SEARCH DEPTH|BREADTH FIRST BY columns SET column.
+type Search struct {
+	Loc
+	Breadth bool
+	Columns []Ident
+	Set     Ident
+}
+
+// Cycle is CYCLE columns SET mark [TO value DEFAULT value] USING path. To and Default are nil together.
+type Cycle struct {
+	Loc
+	Columns     []Ident
+	Mark, Path  Ident
+	To, Default Expr
 }
 
 // OrderItem is one key of an ORDER BY.

@@ -96,8 +96,38 @@ func (f *formatter) with(w *With) {
 		f.add("(")
 		f.queryOrStmt(c.Query, c.DML)
 		f.add(")")
+		f.traces(c)
 	})
 	f.add(" ")
+}
+
+// traces prints SEARCH and CYCLE.
+func (f *formatter) traces(c CTE) {
+	names := func(ids []Ident) { f.commas(len(ids), func(i int) { f.ident(ids[i].Name) }) }
+	if s := c.Search; s != nil {
+		order := "DEPTH"
+		if s.Breadth {
+			order = "BREADTH"
+		}
+		f.add(" SEARCH ", order, " FIRST BY ")
+		names(s.Columns)
+		f.add(" SET ")
+		f.ident(s.Set.Name)
+	}
+	if y := c.Cycle; y != nil {
+		f.add(" CYCLE ")
+		names(y.Columns)
+		f.add(" SET ")
+		f.ident(y.Mark.Name)
+		if y.To != nil {
+			f.add(" TO ")
+			f.expr(y.To)
+			f.add(" DEFAULT ")
+			f.expr(y.Default)
+		}
+		f.add(" USING ")
+		f.ident(y.Path.Name)
+	}
 }
 
 func (f *formatter) queryOrStmt(q *Query, s Stmt) {

@@ -274,7 +274,43 @@ func (p *parser) cte() CTE {
 			p.errorAt(sqlerr.SyntaxError, s.Name.Pos, "SELECT ... INTO is not allowed here")
 		}
 	})
+	c.Search, c.Cycle = p.search(), p.cycle()
 	return c
+}
+
+// search parses a SEARCH clause, if there is one.
+func (p *parser) search() *Search {
+	s := &Search{Loc: p.loc()}
+	if !p.take("search") {
+		return nil
+	}
+	if s.Breadth = p.take("breadth"); !s.Breadth {
+		p.expect("depth")
+	}
+	p.expect("first", "by")
+	p.list(func() { s.Columns = append(s.Columns, p.colID()) })
+	p.expect("set")
+	s.Set = p.colID()
+	return s
+}
+
+// cycle parses a CYCLE clause, if there is one.
+func (p *parser) cycle() *Cycle {
+	y := &Cycle{Loc: p.loc()}
+	if !p.take("cycle") {
+		return nil
+	}
+	p.list(func() { y.Columns = append(y.Columns, p.colID()) })
+	p.expect("set")
+	y.Mark = p.colID()
+	if p.take("to") {
+		y.To = p.primary()
+		p.expect("default")
+		y.Default = p.primary()
+	}
+	p.expect("using")
+	y.Path = p.colID()
+	return y
 }
 
 // selectClause parses SELECT … up to WINDOW.

@@ -88,6 +88,9 @@ func (w walker) with(with *With) {
 	for _, c := range with.CTEs {
 		w.query(c.Query)
 		w.stmt(c.DML)
+		if c.Cycle != nil {
+			w.expr(c.Cycle.To, c.Cycle.Default)
+		}
 	}
 }
 

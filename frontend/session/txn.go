@@ -13,18 +13,18 @@ import (
 // txnState is a session's transaction: a block begun by BEGIN, or the implicit one around what is sent
 // together.
 type txnState struct {
-	block   bool
+	block bool
 	// script: the statement that runs is one of several that were sent together, outside of a block; they take effect together.
 	// more: it is not the last one.
 	script, more bool
-	failed  bool
-	queried bool  // a statement has read or written: too late for another isolation level
-	began   int64 // µs since 2000-01-01; 0: none
-	writes  *engine.Txn
-	redo    []redo
-	once    bool   // it cannot be run again
-	stage   *stage // what DDL in the block has decided
-	saves   []savepoint
+	failed       bool
+	queried      bool  // a statement has read or written: too late for another isolation level
+	began        int64 // µs since 2000-01-01; 0: none
+	writes       *engine.Txn
+	redo         []redo
+	once         bool   // it cannot be run again
+	stage        *stage // what DDL in the block has decided
+	saves        []savepoint
 }
 
 // savepoint is what ROLLBACK TO goes back to.
