@@ -1,12 +1,15 @@
 package bind
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
+	"github.com/millrace/millrace/planner/logical"
 )
 
 // Insert binds an INSERT statement.
@@ -16,6 +19,51 @@ func Insert(env *Env, s *parser.InsertStmt) (out *plan.Insert, err error) {
 	out = b.insert(s, nil, true)
 	out.Source = b.finish(out.Source)
 	return out, nil
+}
+
+// InsertQueries reports whether a statement is to be bound by InsertReturning: RETURNING has a subquery.
+func InsertQueries(s *parser.InsertStmt) bool {
+	for _, t := range s.Returning {
+		if hasSubqueryText(t.Expr) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasSubqueryText(e parser.Expr) bool {
+	found := false
+	if e != nil {
+		parser.Walk(e, func(n parser.Node) bool {
+			_, is := n.(*parser.Subquery)
+			found = found || is
+			return !found
+		})
+	}
+	return found
+}
+
+// InsertReturning binds an INSERT whose RETURNING has subqueries: the INSERT is among env.Changes, as one in WITH is, and what is
+// returned is a query of its rows.
+func InsertReturning(env *Env, s *parser.InsertStmt) (n plan.Node, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	return b.finish(b.insertAndQuery(s, nil, true)), nil
+}
+
+func (b *binder) insertAndQuery(s *parser.InsertStmt, outer *scope, top bool) plan.Node {
+	if s.With != nil {
+		outer = b.with(s.With, outer, top)
+	}
+	plain := *s
+	plain.With, plain.Returning = nil, []parser.Target{{Loc: s.Returning[0].Loc, Expr: &parser.Star{Loc: s.Returning[0].Loc}}}
+	rows, _ := b.changeInWith(parser.CTE{Loc: s.Table.Loc, DML: &plain}, outer, top)
+	name := s.Table.Last()
+	if s.Alias != "" {
+		name = s.Alias
+	}
+	n, es, names := b.returningFrom(s.Returning, newFrame(rows, name, ""), outer)
+	return &plan.Project{Input: n, Exprs: es, Names: names}
 }
 
 func (b *binder) insert(s *parser.InsertStmt, outer *scope, top bool) *plan.Insert {
@@ -258,20 +306,52 @@ func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string,
 		out.Set[i] = &expr.Col{Index: i, Ty: r.Columns[i].Type, Name: r.Columns[i].Name}
 	}
 	x := b.ctx(sc, "ON CONFLICT DO UPDATE")
-	x.noSubquery = true
 	b.setClauses(r, oc.Update, func(c int, e parser.Expr) {
 		if _, ok := e.(*parser.DefaultExpr); ok {
 			out.Set[c] = b.defaultOf(&r.Columns[c])
 			return
 		}
 		out.Set[c] = b.assign(x.bind(e), r.Columns[c].Type, r.Columns[c].Name, e.At())
-	}, nil)
-	if hasGenerated(r) {
-		b.generate(r, out.Set)
-	}
+	}, func(cols []int, q *parser.Subquery) {
+		fail(unsupported(q.Pos, "Assign each column by itself.", "a subquery of several columns is not supported in ON CONFLICT DO UPDATE"))
+	})
 	if oc.Where != nil {
 		out.Where = x.cond(oc.Where, "WHERE")
 	}
+	b.conflictQueries(out, sc)
+	if hasGenerated(r) {
+		b.generate(r, out.Set)
+	}
+}
+
+// conflictQueries lets the source compute the subqueries of DO UPDATE: it finds the row that is in the way of each of its rows, and yields
+// what the subqueries give for the two behind the row. Set and Where then read that.
+func (b *binder) conflictQueries(out *plan.Insert, sc *scope) {
+	es := append(slices.Clone(out.Set), out.Where)
+	if !slices.ContainsFunc(es, func(e expr.Expr) bool { return e != nil && hasSubquery(e) }) {
+		return
+	}
+	r, width := out.Table, len(out.Table.Columns)
+	key := r.PrimaryKey
+	for _, c := range r.Constraints {
+		if c.ID == out.Arbiter && out.Arbiter != 0 {
+			key = nil
+			for _, id := range c.Columns {
+				k, _ := r.ColumnAt(id)
+				key = append(key, k)
+			}
+		}
+	}
+	join := &plan.Join{Kind: plan.Left, Left: out.Source, Right: logical.Scan(r), LeftKeys: key, RightKeys: key}
+	both := &plan.Project{Input: join}
+	for _, from := range []int{width, 0} { // the old row, then the new one
+		cols, names := columnExprs(join, from, from+width)
+		both.Exprs, both.Names = append(both.Exprs, cols...), append(both.Names, names...)
+	}
+	n, es := b.placeAll(both, sc.id, es)
+	out.Set, out.Where = es[:width:width], es[width]
+	cols, names := columnExprs(n, width, len(n.Columns()))
+	out.Source = &plan.Project{Input: n, Exprs: cols, Names: names}
 }
 
 // arbiter finds the key that a conflict target means. DO NOTHING needs none.

@@ -405,6 +405,9 @@ func (b *binder) changeInWith(c parser.CTE, sc *scope, top bool) (n plan.Node, n
 	ch := &plan.Change{}
 	switch s := c.DML.(type) {
 	case *parser.InsertStmt:
+		if InsertQueries(s) {
+			return b.insertAndQuery(s, sc, top), false
+		}
 		ch.Insert = b.insert(s, sc, false)
 	case *parser.UpdateStmt:
 		ch.Update = b.update(s, sc, false)

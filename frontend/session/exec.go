@@ -44,6 +44,7 @@ type bound struct {
 	verify *catalog.Relation // the view that query compares with its recomputation
 	// changes are the data-modifying statements in WITH.
 	changes []*plan.Change
+	inserts bool // query returns the rows of an INSERT, the last of changes
 }
 
 // change is the statement as a change; nil for a query.
@@ -105,6 +106,15 @@ func (p *prepared) bind() (err error) {
 		}
 		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 	case *parser.InsertStmt:
+		if bind.InsertQueries(x) {
+			if p.bound.query, err = bind.InsertReturning(env, x); err != nil {
+				return err
+			}
+			p.bound.inserts = true
+			p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
+			p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
+			break
+		}
 		if p.bound.insert, err = bind.Insert(env, x); err != nil {
 			return err
 		}
@@ -433,7 +443,7 @@ func (b bound) returns() bool {
 
 func (b bound) done(res *engine.Result) *done {
 	tag := fmt.Sprintf("%s %d", b.verb(), res.Count)
-	if b.insert != nil {
+	if b.insert != nil || b.inserts {
 		tag = fmt.Sprintf("INSERT 0 %d", res.Count)
 	}
 	return &done{chunks: res.Returning, tag: tag}
@@ -441,7 +451,7 @@ func (b bound) done(res *engine.Result) *done {
 
 func (b bound) verb() string {
 	switch {
-	case b.insert != nil:
+	case b.insert != nil, b.inserts:
 		return "INSERT"
 	case b.update != nil:
 		return "UPDATE"

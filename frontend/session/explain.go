@@ -50,6 +50,14 @@ func (s *Session) explained(ast parser.Stmt) (n plan.Node, m explain.Mode, err e
 		n, err = s.planQuery(n, env.Catalog)
 		return n, explain.Batch, err
 	case *parser.InsertStmt:
+		if bind.InsertQueries(x) {
+			n, err := bind.InsertReturning(env, x)
+			if err != nil {
+				return nil, 0, err
+			}
+			n, err = s.planQuery(n, env.Catalog)
+			return n, explain.Batch, err
+		}
 		p, err := bind.Insert(env, x)
 		if err != nil {
 			return nil, 0, err

@@ -165,6 +165,7 @@ type mutation struct {
 	c         *expr.Ctx
 	returning []expr.Program
 	res       *Result
+	beside    []*delta.Vec // what an INSERT's source yields behind its rows, for DO UPDATE
 }
 
 // mutate opens the statement's view and gives do the source's rows. They are read while others are changed already: a view
@@ -359,6 +360,10 @@ func (e *Engine) Insert(ctx context.Context, txn *Txn, s *plan.Insert, q *Query)
 	mine := map[string]bool{} // keys that this statement has written, for 21000
 	return e.mutate(ctx, txn, s.Table, s.Checks, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
 		out := delta.NewBuilder(s.Table.Types())
+		if width := len(s.Table.Columns); len(c.Cols) > width {
+			m.beside = c.Cols[width:]
+			c = &delta.Chunk{Cols: c.Cols[:width], Sel: c.Sel, Rows: c.Rows, Weights: c.Weights}
+		}
 		for k := range c.Len() {
 			i := c.Row(k)
 			for range c.Weight(i) {
@@ -472,7 +477,14 @@ func keyText(name string, cols []int, c *delta.Chunk, i int) string {
 
 // upsert replaces an existing row by DO UPDATE's expressions over it and the excluded row.
 func (m *mutation) upsert(s *plan.Insert, old, c *delta.Chunk, i int, set []expr.Program, where expr.Program, out *delta.Builder) error {
-	both := delta.NewBuilder(append(s.Table.Types(), s.Table.Types()...))
+	types := append(s.Table.Types(), s.Table.Types()...)
+	for _, v := range m.beside {
+		types = append(types, v.Type)
+	}
+	both := delta.NewBuilder(types)
+	for k, v := range m.beside {
+		both.Col(2*len(old.Cols)+k).AppendFrom(v, i)
+	}
 	for k := range old.Cols {
 		both.Col(k).AppendFrom(old.Cols[k], 0)
 		both.Col(len(old.Cols)+k).AppendFrom(c.Cols[k], i)

@@ -23,7 +23,7 @@ type Insert struct {
 	Arbiter    catalog.ID
 	AnyArbiter bool
 	// Set gives, for DO UPDATE, the new row (one expression per table column) over the existing row's
-	// columns followed by the excluded row's. Where is its condition; nil: always.
+	// columns followed by the excluded row's and what Source yields behind a row. Where is its condition; nil: always.
 	Set   []expr.Expr
 	Where expr.Expr
 	// Returning is over the inserted or updated row's columns; nil without RETURNING.
