@@ -222,7 +222,7 @@ type Session struct {
 	queryStart, change time.Time
 	xactStart          time.Time
 	followers          map[string]*follower // changed by the session alone
-	locks              []HeldLock // never changed, only replaced
+	locks              []HeldLock           // never changed, only replaced
 }
 
 // statement is one parsed statement of a script.
