@@ -91,27 +91,49 @@ var errClosed = errors.New("read changelog: the subscription is closed")
 // Next returns the next epoch, waiting for it until ctx or the subscription ends. The entry stays in the log until
 // Release.
 func (s *Sub) Next(ctx context.Context) (Entry, error) {
-	l := s.log
 	for {
-		l.mu.Lock()
-		if _, ok := l.mu.subs[s]; !ok {
-			l.mu.Unlock()
-			return Entry{}, errClosed
+		e, more, err := s.TryNext()
+		if more == nil || err != nil {
+			return e, err
 		}
-		if i := s.next - l.mu.first; i < len(l.mu.entries) {
-			e := l.mu.entries[i]
-			s.next++
-			l.mu.Unlock()
-			return e, nil
-		}
-		more := l.mu.more
-		l.mu.Unlock()
 		select {
 		case <-more:
 		case <-ctx.Done():
 			return Entry{}, ctx.Err()
 		}
 	}
+}
+
+// TryNext is Next without waiting: when there is no entry yet, more is closed as soon as there may be one.
+func (s *Sub) TryNext() (e Entry, more <-chan struct{}, err error) {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.mu.subs[s]; !ok {
+		return Entry{}, nil, errClosed
+	}
+	i := s.next - l.mu.first
+	if i >= len(l.mu.entries) {
+		return Entry{}, l.mu.more, nil
+	}
+	s.next++
+	return l.mu.entries[i], nil, nil
+}
+
+// Unread returns the bytes of chunks up to an epoch that the subscriber has not read.
+func (s *Sub) Unread(e stream.Epoch) (bytes int) {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.mu.subs[s]; !ok {
+		return 0
+	}
+	for i := s.next - l.mu.first; i < len(l.mu.entries) && l.mu.entries[i].Barrier.Epoch <= e; i++ {
+		for _, c := range l.mu.entries[i].Chunks {
+			bytes += c.SizeBytes()
+		}
+	}
+	return bytes
 }
 
 // Release gives up all entries read with epochs up to e.

@@ -55,6 +55,12 @@ func TestLogKeepsWhatSomeoneNeeds(t *testing.T) {
 	if n, bytes := slow.Lag(); n != 2 || bytes <= 0 {
 		t.Errorf("lag is %d epochs, %d bytes, want 2", n, bytes)
 	}
+	if n, all := slow.Unread(4), slow.Unread(9); n <= 0 || all != 2*n {
+		t.Errorf("unread are %d bytes of one epoch and %d of two", n, all)
+	}
+	if e, more, err := fast.TryNext(); more == nil || err != nil || e.Chunks != nil {
+		t.Errorf("TryNext at the end: %v, %v", e, err)
+	}
 	slow.Release(9) // not what it has not read
 	if l.kept() != 2 {
 		t.Fatalf("%d entries are kept, want 2", l.kept())

@@ -155,11 +155,12 @@ type facts struct {
 	sinks    func() []engine.SinkStatus
 	// subscriptions reports on those whose logs could be read.
 	subscriptions func() []engine.SubscriptionStatus
+	feeds         func() []engine.FeedStatus
 	quarantine    func() []engine.Quarantined
 }
 
 func (y *System) facts(s *session.Session) *facts {
 	m := s.Manager()
 	return &facts{y: y, snap: s.Snapshot(), store: m.Catalog, session: s, started: m.Started,
-		activity: m.Activity, cursors: s.Cursors, prepared: s.PreparedStatements, jobs: m.Engine.Jobs, sinks: m.Engine.Sinks, subscriptions: m.Engine.Subscriptions, quarantine: m.Engine.Quarantine}
+		activity: m.Activity, cursors: s.Cursors, prepared: s.PreparedStatements, jobs: m.Engine.Jobs, sinks: m.Engine.Sinks, subscriptions: m.Engine.Subscriptions, feeds: m.Engine.Feeds, quarantine: m.Engine.Quarantine}
 }

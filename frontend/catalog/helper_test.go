@@ -145,6 +145,7 @@ func (f *fake) connect(pid uint32) *session.Session {
 func (f *fake) facts() *facts {
 	x := f.y.facts(f.s)
 	x.jobs = func() []engine.JobStatus { return append([]engine.JobStatus(nil), f.jobs...) }
+	x.feeds = func() []engine.FeedStatus { return nil }
 	x.subscriptions = func() []engine.SubscriptionStatus { return nil }
 	x.sinks = func() []engine.SinkStatus { return f.sinks }
 	x.quarantine = func() []engine.Quarantined { return f.records }

@@ -35,6 +35,7 @@ var millraceRelations = []shape{
 	{"captured_tables", 14022, 'v', `id! int8, schema! name, name! name, source! int8, upstream! text, phase! text, snapshot_rows! int8, notes! _text`},
 	{"subscriptions", 14023, 'v', `id! int8, schema! name, name! name, owner! name, relation! int8, retention! interval, retention_bytes! int8, epochs int8,
 		rows int8, size_bytes int8, oldest_rw_timestamp int8, newest_rw_timestamp int8, complete_after int8, definition! text`},
+	{"subscribers", 14024, 'v', `pid! int4, reads! _int8, query! bool, epoch int8, waiting_bytes! int8, error text`},
 	{"settings", 14008, 'v', `name! text, setting! text, description! text, changeable! bool`},
 }
 
@@ -153,9 +154,26 @@ func subscriptionRows(w *writer, f *facts) {
 			"definition": session.CreateSQL(f.snap, r)}
 		if st, ok := logs[r.ID]; ok {
 			v["epochs"], v["rows"], v["size_bytes"], v["complete_after"] = st.Epochs, st.Rows, st.Bytes, st.Floor
-			if st.Oldest > 0 {
+			if st.Newest > 0 {
 				v["oldest_rw_timestamp"], v["newest_rw_timestamp"] = st.Oldest, st.Newest
 			}
+		}
+		w.add(v)
+	}
+}
+
+// subscriberRows lists the clients that follow a relation or a query with SUBSCRIBE.
+func subscriberRows(w *writer, f *facts) {
+	feeds := f.feeds()
+	slices.SortFunc(feeds, func(a, b engine.FeedStatus) int { return int(a.PID) - int(b.PID) })
+	for _, st := range feeds {
+		reads := make([]int64, len(st.Reads))
+		for i, id := range st.Reads {
+			reads[i] = int64(id)
+		}
+		v := row{"pid": int64(st.PID), "reads": reads, "query": st.Query, "waiting_bytes": st.Waiting, "error": orNil(st.Error)}
+		if st.Epoch > 0 {
+			v["epoch"] = st.Epoch
 		}
 		w.add(v)
 	}

@@ -61,6 +61,7 @@ var settings = []setting{
 	{"standard_conforming_strings", "bool", catClient, false, "", nil, "Backslashes in '…' are ordinary."},
 	{"statement_timeout", "integer", catClient, false, "ms", nil, "Longest run of a statement, 0 for no bound."},
 	{"streaming_parallelism", "integer", catStream, false, "", nil, "Actors per fragment of new jobs; 0: one per core."},
+	{"subscribe_memory", "string", catClient, false, "", nil, "Changes that may wait for a client of SUBSCRIBE before it is cut off."},
 	{"synchronous_commit", "enum", catClient, false, "", []string{"local", "remote_write", "remote_apply", "on", "off"}, "Accepted for compatibility: commits are always synchronous."},
 	{"TimeZone", "string", catLocale, false, "", nil, "Time zone of timestamps with time zone as text."},
 	{"transaction_deferrable", "bool", catClient, false, "", nil, "Whether the current transaction is deferrable."},

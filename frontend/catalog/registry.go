@@ -112,6 +112,7 @@ var millraceContents = []filled{
 	{"sinks", nil, sinkRows},
 	{"sources", nil, sourceRows},
 	{"splits", nil, splitRows},
+	{"subscribers", nil, subscriberRows},
 	{"subscriptions", nil, subscriptionRows},
 	{"watermarks", nil, watermarkRows},
 }

@@ -194,6 +194,8 @@ type DeclareStmt struct {
 	Since Expr
 	// Full is FOR subscription FULL.
 	Full bool
+	// Subscribe is FOR SUBSCRIBE …; Query is then nil.
+	Subscribe *SubscribeStmt
 }
 
 // FetchKind says where FETCH goes.
@@ -227,12 +229,13 @@ type CloseStmt struct {
 // CopyStmt is COPY.
 type CopyStmt struct {
 	Source
-	// Either Table or Query (or DML, with RETURNING) is set.
-	Table   Name
-	Columns []Ident
-	Query   *Query
-	DML     Stmt
-	From    bool
+	// Either Table, Query, DML (with RETURNING) or Subscribe is set.
+	Table     Name
+	Columns   []Ident
+	Query     *Query
+	DML       Stmt
+	Subscribe *SubscribeStmt
+	From      bool
 	// File is the path or, with Program, the command; "" is STDIN or STDOUT.
 	File    string
 	Program bool
@@ -247,7 +250,11 @@ type SubscribeStmt struct {
 	Source
 	Query    *Query
 	Relation Name
-	Options  []Option
+	// UpsertKey is ENVELOPE UPSERT (KEY (columns)); nil: not given.
+	UpsertKey []Ident
+	Options   []Option // WITH (snapshot = false, progress)
+	// AsOf and UpTo are expressions; nil: not given.
+	AsOf, UpTo Expr
 }
 
 // DiscardStmt is DISCARD ALL | PLANS | SEQUENCES | TEMP.

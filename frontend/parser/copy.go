@@ -28,6 +28,10 @@ func (p *parser) copy() Stmt {
 
 func (p *parser) copyQuery(s *CopyStmt) {
 	p.parens(func() {
+		if p.is("subscribe") {
+			s.Subscribe = p.nested(p.subscribe).(*SubscribeStmt)
+			return
+		}
 		s.DML = p.preparable()
 		if q, ok := s.DML.(*SelectStmt); ok {
 			s.Query, s.DML = q.Query, nil

@@ -28,6 +28,10 @@ func (p *parser) declare() Stmt {
 		s.Hold = boolPtr(false)
 	}
 	p.expect("for")
+	if p.is("subscribe") {
+		s.Subscribe = p.nested(p.subscribe).(*SubscribeStmt)
+		return s
+	}
 	s.Query = p.query()
 	return s
 }
@@ -109,7 +113,7 @@ func (p *parser) closeCursor() Stmt {
 	return &CloseStmt{Name: p.colID().Name}
 }
 
-// subscribe parses SUBSCRIBE [TO] (query) | relation [WITH (…)].
+// subscribe parses SUBSCRIBE [TO] (query) | relation and its clauses, which may come in any order.
 func (p *parser) subscribe() Stmt {
 	s := &SubscribeStmt{}
 	p.advance()
@@ -119,6 +123,23 @@ func (p *parser) subscribe() Stmt {
 	} else {
 		s.Relation = p.qualifiedName()
 	}
-	s.Options = p.withOptions()
-	return s
+	for {
+		switch {
+		case s.Options == nil && p.is("with"):
+			if s.Options = p.withOptions(); s.Options == nil {
+				p.fail()
+			}
+		case s.UpsertKey == nil && p.takeWords("envelope", "upsert"):
+			p.parens(func() {
+				p.expect("key")
+				s.UpsertKey = p.columnList()
+			})
+		case s.AsOf == nil && p.takeWords("as", "of"):
+			s.AsOf = p.expr()
+		case s.UpTo == nil && p.takeWords("up", "to"):
+			s.UpTo = p.expr()
+		default:
+			return s
+		}
+	}
 }

@@ -25,15 +25,7 @@ func (f *formatter) sessionStmt(s Stmt) {
 	case *FetchStmt:
 		f.fetch(s)
 	case *SubscribeStmt:
-		f.add("SUBSCRIBE TO ")
-		if s.Query != nil {
-			f.add("(")
-			f.query(s.Query)
-			f.add(")")
-		} else {
-			f.name(s.Relation)
-		}
-		f.withOptions(s.Options)
+		f.subscribe(s)
 	case *ExecuteStmt:
 		f.add("EXECUTE ")
 		f.ident(s.Name)
@@ -50,6 +42,25 @@ func (f *formatter) sessionStmt(s Stmt) {
 	default:
 		f.wordStmt(s)
 	}
+}
+
+func (f *formatter) subscribe(s *SubscribeStmt) {
+	f.add("SUBSCRIBE TO ")
+	if s.Query != nil {
+		f.add("(")
+		f.query(s.Query)
+		f.add(")")
+	} else {
+		f.name(s.Relation)
+	}
+	if s.UpsertKey != nil {
+		f.add(" ENVELOPE UPSERT (KEY (")
+		f.commas(len(s.UpsertKey), func(i int) { f.ident(s.UpsertKey[i].Name) })
+		f.add("))")
+	}
+	f.withOptions(s.Options)
+	f.where(" AS OF ", s.AsOf)
+	f.where(" UP TO ", s.UpTo)
 }
 
 // wordStmt writes the statements that are a few words and at most a name.

@@ -216,7 +216,11 @@ func (f *formatter) copy(s *CopyStmt) {
 	f.add("COPY ")
 	if s.Table.IsZero() {
 		f.add("(")
-		f.queryOrStmt(s.Query, s.DML)
+		if s.Subscribe != nil {
+			f.subscribe(s.Subscribe)
+		} else {
+			f.queryOrStmt(s.Query, s.DML)
+		}
 		f.add(")")
 	} else {
 		f.name(s.Table)
@@ -284,8 +288,12 @@ func (f *formatter) declare(s *DeclareStmt) {
 		}
 	}
 	f.add("FOR ")
-	if s.Query != nil {
+	switch {
+	case s.Query != nil:
 		f.query(s.Query)
+		return
+	case s.Subscribe != nil:
+		f.subscribe(s.Subscribe)
 		return
 	}
 	f.name(s.Subscription)

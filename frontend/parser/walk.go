@@ -273,6 +273,9 @@ func stmtChildren(s Stmt, w walker) {
 	case *CopyStmt:
 		w.query(s.Query)
 		w.stmt(s.DML)
+		if s.Subscribe != nil {
+			w.stmt(s.Subscribe)
+		}
 		w.expr(s.Where)
 	case *ExplainStmt:
 		w.stmt(s.Stmt)
@@ -283,8 +286,12 @@ func stmtChildren(s Stmt, w walker) {
 	case *DeclareStmt:
 		w.query(s.Query)
 		w.expr(s.Since)
+		if s.Subscribe != nil {
+			w.stmt(s.Subscribe)
+		}
 	case *SubscribeStmt:
 		w.query(s.Query)
+		w.expr(s.AsOf, s.UpTo)
 	default:
 		createChildren(s, w)
 	}

@@ -130,6 +130,12 @@ type Rows interface {
 	Close()
 }
 
+// Live is a CopyOut, or Rows, whose next rows may not have happened yet. Ready reports whether Next would return at once;
+// if not, the client gets what it is owed before Next is called.
+type Live interface {
+	Ready() bool
+}
+
 // CopyIn takes the data of a COPY FROM STDIN. Exactly one of Finish and Abort ends it.
 type CopyIn interface {
 	// Format tells the number of columns and whether the format is binary.

@@ -92,6 +92,9 @@ func (c *conn) copyOut(ctx context.Context, out CopyOut) (tag string, err error)
 	overall, codes := copyFormats(out.Format())
 	c.out.send(&pgproto3.CopyOutResponse{OverallFormat: overall, ColumnFormatCodes: codes})
 	for {
+		if err := c.flushBeforeWait(out); err != nil {
+			return "", err
+		}
 		row, err := out.Next(ctx)
 		if err != nil {
 			return "", err
@@ -105,4 +108,14 @@ func (c *conn) copyOut(ctx context.Context, out CopyOut) (tag string, err error)
 			return "", &lost{err}
 		}
 	}
+}
+
+// flushBeforeWait sends what the client is owed if the next row has to be waited for.
+func (c *conn) flushBeforeWait(rows any) error {
+	if l, ok := rows.(Live); ok && !l.Ready() {
+		if err := c.out.flush(); err != nil {
+			return &lost{err}
+		}
+	}
+	return nil
 }

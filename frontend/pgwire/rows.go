@@ -39,6 +39,9 @@ func (c *conn) sendRows(ctx context.Context, cur *cursor, f formats, limit int64
 	settings := c.sess.Settings()
 	for {
 		if cur.chunk == nil || cur.next >= cur.chunk.Len() {
+			if err = c.flushBeforeWait(cur.rows); err != nil {
+				return sent, false, err
+			}
 			if cur.chunk, err = cur.rows.Next(ctx); err != nil {
 				return sent, false, err
 			}

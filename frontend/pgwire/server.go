@@ -32,7 +32,7 @@ type Options struct {
 	// cancelled; after as long again its connection is cut. Default: 1 s.
 	DrainTimeout time.Duration
 	// VanishedCheck is the interval at which clients with a running statement are checked for having
-	// gone. Default: 1 s; negative: never.
+	// gone. Default: 30 ms; negative: never.
 	VanishedCheck time.Duration
 }
 
@@ -44,7 +44,7 @@ func (o *Options) fill() {
 	setDefault(&o.MaxConnections, 1000)
 	setDefault(&o.AuthTimeout, time.Minute)
 	setDefault(&o.DrainTimeout, time.Second)
-	setDefault(&o.VanishedCheck, time.Second)
+	setDefault(&o.VanishedCheck, 30*time.Millisecond)
 }
 
 func setDefault[T int | time.Duration](field *T, value T) {

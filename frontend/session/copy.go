@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,9 +20,9 @@ import (
 	"github.com/millrace/millrace/internal/sqlio"
 )
 
-// copyFormat is the text or CSV form of COPY.
+// copyFormat is the text, CSV or binary form of COPY.
 type copyFormat struct {
-	csv           bool
+	csv, binary   bool
 	delim         byte
 	null          string
 	quote, escape byte
@@ -52,7 +53,15 @@ func readCopyFormat(x *parser.CopyStmt) (copyFormat, error) {
 	default:
 		return f, sqlerr.New(sqlerr.InvalidParameterValue, "COPY format %q not recognized", set["format"]).At(x.Pos)
 	case "binary":
-		return f, sqlerr.New(sqlerr.FeatureNotSupported, "COPY BINARY is not supported").At(x.Pos)
+		if x.From {
+			return f, sqlerr.New(sqlerr.FeatureNotSupported, "COPY FROM with the binary format is not supported").At(x.Pos)
+		}
+		f.binary = true
+		for _, name := range []string{"delimiter", "null", "header", "quote", "escape"} {
+			if _, ok := set[name]; ok {
+				return f, sqlerr.New(sqlerr.SyntaxError, "cannot specify %s in BINARY mode", strings.ToUpper(name)).At(x.Pos)
+			}
+		}
 	}
 	one := func(name string, to *byte) error {
 		v, ok := set[name]
@@ -492,6 +501,7 @@ type copyOut struct {
 	left   int64
 	n      int64
 	header bool
+	closed bool // the last thing of the binary format was sent
 	buf    []byte
 	val    []byte
 }
@@ -500,6 +510,9 @@ func (s *Session) copyOut(ctx context.Context, x *parser.CopyStmt) (*copyOut, er
 	f, err := readCopyFormat(x)
 	if err != nil {
 		return nil, err
+	}
+	if x.Subscribe != nil {
+		return s.copySubscribe(ctx, x, f)
 	}
 	q := x.Query
 	if q == nil {
@@ -536,7 +549,7 @@ func (s *Session) copyOut(ctx context.Context, x *parser.CopyStmt) (*copyOut, er
 	if err := s.mayAccess(env.Access); err != nil {
 		return nil, err
 	}
-	out := &copyOut{s: s, f: f, cols: n.Columns(), header: f.header}
+	out := &copyOut{s: s, f: f, cols: n.Columns(), header: f.header || f.binary}
 	if n, err = planBatch(n, s.snapshot()); err != nil {
 		return nil, err
 	}
@@ -548,8 +561,35 @@ func (s *Session) copyOut(ctx context.Context, x *parser.CopyStmt) (*copyOut, er
 	return out, nil
 }
 
+// copySubscribe is COPY (SUBSCRIBE …) TO STDOUT.
+func (s *Session) copySubscribe(ctx context.Context, x *parser.CopyStmt, f copyFormat) (*copyOut, error) {
+	b, err := s.bindSubscribe(x.Subscribe)
+	if err != nil {
+		return nil, err
+	}
+	out := &copyOut{s: s, f: f, header: f.header || f.binary}
+	for _, c := range b.columns {
+		out.cols = append(out.cols, plan.Column{Name: c.Name, Type: c.Type})
+	}
+	rows, err := s.openSubscribe(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	out.rows = rows
+	return out, nil
+}
+
 // Format implements pgwire.CopyOut.
-func (c *copyOut) Format() (int, bool) { return len(c.cols), false }
+func (c *copyOut) Format() (int, bool) { return len(c.cols), c.f.binary }
+
+// Ready implements pgwire.Live.
+func (c *copyOut) Ready() bool {
+	if c.header || c.left > 0 || c.cur != nil && c.k < c.cur.Len() {
+		return true
+	}
+	l, ok := c.rows.(pgwire.Live)
+	return !ok || l.Ready()
+}
 
 // Tag implements pgwire.CopyOut.
 func (c *copyOut) Tag() string { return fmt.Sprintf("COPY %d", c.n) }
@@ -562,6 +602,9 @@ func (c *copyOut) Next(ctx context.Context) ([]byte, error) {
 	if c.header {
 		c.header = false
 		c.buf = c.buf[:0]
+		if c.f.binary { // no flags, no extension
+			return append(c.buf, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...), nil
+		}
 		for i, col := range c.cols {
 			c.field(i, []byte(col.Name), false)
 		}
@@ -570,8 +613,11 @@ func (c *copyOut) Next(ctx context.Context) ([]byte, error) {
 	for c.left == 0 {
 		if c.cur == nil || c.k >= c.cur.Len() {
 			ch, err := c.rows.Next(ctx)
-			if err != nil || ch == nil {
+			if err != nil {
 				return nil, err
+			}
+			if ch == nil {
+				return c.trailer(), nil
 			}
 			c.cur, c.k = ch, 0
 		}
@@ -582,6 +628,10 @@ func (c *copyOut) Next(ctx context.Context) ([]byte, error) {
 	c.n++
 	i := c.cur.Row(c.k - 1)
 	c.buf = c.buf[:0]
+	if c.f.binary {
+		c.tuple(i)
+		return c.buf, nil
+	}
 	for f, v := range c.cur.Cols {
 		if v.IsNull(i) {
 			c.field(f, nil, true)
@@ -592,6 +642,29 @@ func (c *copyOut) Next(ctx context.Context) ([]byte, error) {
 	}
 	c.buf = append(c.buf, '\n')
 	return c.buf, nil
+}
+
+// trailer ends the binary format; nil: nothing is left to send.
+func (c *copyOut) trailer() []byte {
+	if !c.f.binary || c.closed {
+		return nil
+	}
+	c.closed = true
+	return []byte{0xff, 0xff}
+}
+
+// tuple appends row i of the chunk in the binary format.
+func (c *copyOut) tuple(i int) {
+	c.buf = binary.BigEndian.AppendUint16(c.buf, uint16(len(c.cur.Cols)))
+	for _, v := range c.cur.Cols {
+		if v.IsNull(i) {
+			c.buf = append(c.buf, 0xff, 0xff, 0xff, 0xff)
+			continue
+		}
+		c.val = sqlio.AppendBinary(c.val[:0], v, i)
+		c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(len(c.val)))
+		c.buf = append(c.buf, c.val...)
+	}
 }
 
 // field appends one field in the format's form.

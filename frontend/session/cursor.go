@@ -52,6 +52,8 @@ func (s *Session) declare(ctx context.Context, p *portal, x *parser.DeclareStmt)
 		return sqlerr.New(sqlerr.InvalidCursorDefinition, "cannot specify both ASENSITIVE and INSENSITIVE")
 	case x.IsSubscription:
 		return s.declareSubscription(ctx, x, p.p.st.text)
+	case x.Subscribe != nil:
+		return s.declareFollower(ctx, p, x)
 	case !c.hold && !s.txn.block:
 		return onlyInBlock("DECLARE CURSOR")
 	}

@@ -30,7 +30,9 @@ type prepared struct {
 	bound   bound
 	rev     int64 // catalog revision it was bound at
 	point   pointQuery
-	access  []*bind.Access
+	// subscribe is what SUBSCRIBE, or DECLARE … FOR SUBSCRIBE, follows.
+	subscribe *subscribe
+	access    []*bind.Access
 }
 
 // bound is what a statement was bound to; at most one field is set, none for utility statements.
@@ -132,7 +134,15 @@ func (p *prepared) bind() (err error) {
 		}
 		p.columns = returning(p.bound.delete.Returning, p.bound.delete.ReturningNames)
 		p.bound.delete.Source, err = planBatch(p.bound.delete.Source, env.Catalog)
+	case *parser.SubscribeStmt:
+		if p.subscribe, err = p.s.bindSubscribe(x); err != nil {
+			return err
+		}
+		p.columns = p.subscribe.columns
 	case *parser.DeclareStmt:
+		if x.Subscribe != nil {
+			p.subscribe, err = p.s.bindSubscribe(x.Subscribe)
+		}
 		if x.Query == nil {
 			break
 		}
@@ -316,6 +326,12 @@ type timed struct {
 	end time.Time
 }
 
+// Ready implements pgwire.Live.
+func (t *timed) Ready() bool {
+	l, ok := t.Rows.(pgwire.Live)
+	return !ok || l.Ready()
+}
+
 func (t *timed) Next(ctx context.Context) (*delta.Chunk, error) {
 	ctx, cancel := context.WithDeadline(ctx, t.end)
 	defer cancel()
@@ -335,6 +351,13 @@ func (s *Session) execute(ctx context.Context, p *portal) (pgwire.Rows, error) {
 			return r, nil
 		}
 		p.b = p.p.bound.with(p.args, p.p.params)
+	}
+	if _, ok := p.p.st.ast.(*parser.SubscribeStmt); ok {
+		rows, err := s.openSubscribe(ctx, p.p.subscribe)
+		if err != nil {
+			return nil, err
+		}
+		return rows, nil
 	}
 	if x, ok := p.p.st.ast.(*parser.DeclareStmt); ok {
 		if err := s.declare(ctx, p, x); err != nil {

@@ -54,6 +54,22 @@ func (s *Session) freeCursorName(name string) error {
 	return nil
 }
 
+// declareFollower runs DECLARE … CURSOR FOR SUBSCRIBE.
+func (s *Session) declareFollower(ctx context.Context, p *portal, x *parser.DeclareStmt) error {
+	if err := s.freeCursorName(x.Name); err != nil {
+		return err
+	}
+	if slices.Contains(x.Options, "SCROLL") || slices.Contains(x.Options, "BINARY") {
+		return sqlerr.New(sqlerr.InvalidCursorDefinition, "a cursor for SUBSCRIBE cannot be %s", x.Options[0]).At(x.Pos)
+	}
+	rows, err := s.openSubscribe(ctx, p.p.subscribe)
+	if err != nil {
+		return err
+	}
+	s.follow(&follower{name: x.Name, query: p.p.st.text, columns: p.p.subscribe.columns, rows: rows, block: s.txn.block && (x.Hold == nil || !*x.Hold)})
+	return nil
+}
+
 // fetchFollowed runs FETCH of a follower.
 func (s *Session) fetchFollowed(ctx context.Context, f *follower, x *parser.FetchStmt) (pgwire.Rows, error) {
 	max := x.Count

@@ -76,6 +76,7 @@ var params = []param{
 	{name: "synchronous_commit", def: "on", doc: "Accepted for compatibility: commits are always synchronous."},
 	{name: "TimeZone", def: "UTC", doc: "Time zone of timestamps with time zone as text.", reported: true, frozen: true},
 	{name: "transaction_deferrable", follows: "default_transaction_deferrable", doc: "Whether the current transaction is deferrable.", check: boolean},
+	{name: "subscribe_memory", def: "64MB", doc: "Changes that may wait for a client of SUBSCRIBE before it is cut off.", check: memory},
 	{name: "transaction_isolation", follows: "default_transaction_isolation", doc: "Isolation level of the current transaction.", check: isolationLevel},
 	{name: "transaction_read_only", follows: "default_transaction_read_only", doc: "Whether the current transaction is read-only.", check: boolean},
 	{name: "work_mem", def: "4MB", doc: "Accepted for compatibility: query_memory bounds a query.", check: memory},

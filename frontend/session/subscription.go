@@ -178,7 +178,7 @@ func (s *Session) since(x *parser.DeclareStmt) (engine.Since, error) {
 	if err != nil {
 		return engine.Since{}, sqlerr.From(err).At(x.Since.At())
 	}
-	return engine.Since{Kind: engine.SinceTime, Time: ms}, nil
+	return engine.Since{Kind: engine.SinceTime, Time: uint64(ms)}, nil
 }
 
 // subscriptionAsItIs gives a CREATE SUBSCRIPTION the name that its relation has now.

@@ -35,6 +35,8 @@ const (
 	Index   Kind = "index"
 	// Subscription relations have the columns of the relation whose changes they keep.
 	Subscription Kind = "subscription"
+	// Feed is no relation of the catalog: it describes the job of a query that a client follows.
+	Feed Kind = "feed"
 	// Sequence relations have no columns and no job; their state is beside the catalog.
 	Sequence Kind = "sequence"
 )

@@ -33,8 +33,11 @@ func (e *Engine) startCommit(epoch uint64) {
 	e.ckpt = checkpoint{}
 	var ids, kept []catalog.ID
 	snap := e.cfg.Catalog.Snapshot()
+	var feeds []catalog.ID
 	for id, r := range e.jobs {
 		switch {
+		case r.rel.Kind == catalog.Feed:
+			feeds = append(feeds, id)
 		case !r.creating && !r.stopped:
 			ids = append(ids, id)
 		case r.stopped && !beginsAnew(snap, r.rel) && slices.Contains(e.saved, id):
@@ -54,7 +57,13 @@ func (e *Engine) startCommit(epoch uint64) {
 		}
 		e.post(func(now time.Time) {
 			if err == nil {
+				e.policeFeeds(e.committed)
 				e.committed, e.saved = c.epoch, kept
+				for _, id := range feeds {
+					if r := e.jobs[id]; r != nil {
+						r.job.Release(stream.Epoch(c.epoch))
+					}
+				}
 				e.durable.Store(c.epoch)
 				e.commits.wake()
 				for _, id := range ids {

@@ -116,7 +116,7 @@ func (e *Engine) onAck(id catalog.ID, a actor.Ack) {
 			e.creatingAck(r, a)
 			return
 		}
-		if a.Delta != nil {
+		if a.Delta != nil && r.rel.Kind != catalog.Feed {
 			e.ckpt.deltas = append(e.ckpt.deltas, jobDelta{id, a.Delta})
 		}
 		e.apply(e.machine.Ack(id, uint64(a.Barrier.Epoch), now), now)

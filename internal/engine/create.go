@@ -68,8 +68,11 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 
 // rootOf makes the root operators of a job that keeps no relation.
 func (e *Engine) rootOf(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (stream.Operator, error) {
-	if rel.Kind == catalog.Subscription {
+	switch rel.Kind {
+	case catalog.Subscription:
 		return e.subscriptionRoot(rel)
+	case catalog.Feed:
+		return e.feedRoot(rel)
 	}
 	return e.sinkRoot(rel)
 }
@@ -252,7 +255,7 @@ func (e *Engine) inputs(rels *catalog.Snapshot, rel *catalog.Relation) ([]catalo
 
 // creatingAck counts the acknowledgements of a job that is not part of the machine yet.
 func (e *Engine) creatingAck(r *running, a actor.Ack) {
-	if a.Delta != nil {
+	if a.Delta != nil && r.rel.Kind != catalog.Feed {
 		r.deltas = append(r.deltas, a.Delta)
 	}
 	ep := uint64(a.Barrier.Epoch)
@@ -317,6 +320,9 @@ func (e *Engine) waitScans(ctx context.Context, b *job.Backfill) bool {
 }
 
 func (e *Engine) saveSnapshot(ctx context.Context, r *running) error {
+	if r.rel.Kind == catalog.Feed { // it is not kept
+		return nil
+	}
 	var sets []*change.Set
 	if !e.call(func(time.Time) { sets, r.deltas = r.deltas, nil }) {
 		return errClosing
@@ -414,6 +420,7 @@ func (e *Engine) DropJob(ctx context.Context, rel *catalog.Relation) error {
 			delete(e.jobs, rel.ID)
 			e.apply(e.machine.RemoveJob(rel.ID, now), now)
 		}
+		e.failFeeds(rel.ID, sqlerr.New(sqlerr.UndefinedTable, "relation %q was dropped", rel.Name), e.stopRunning)
 	}) {
 		return errClosing
 	}
@@ -472,6 +479,8 @@ func (e *Engine) ReplaceJob(ctx context.Context, rel *catalog.Relation) error {
 			done <- nil
 			return
 		}
+		e.failFeeds(rel.ID, sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the columns of relation %q have changed", rel.Name).
+			WithHint("Subscribe again."), e.stopQuiescent)
 		old.stopped = true
 		old.job.Stop()
 		_ = old.job.Wait()

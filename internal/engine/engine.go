@@ -112,6 +112,7 @@ type Engine struct {
 	captured broadcast                    // the captured tables of some source are others
 	// subscriptions are the logs of running subscriptions; guarded by mu.
 	subscriptions map[catalog.ID]*subscription
+	feeds         map[*Feed]struct{} // guarded by mu
 	// delivered holds what the log says of sinks into tables; written at start only.
 	delivered map[catalog.ID]uint64
 
@@ -160,7 +161,7 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, tables: table.NewStore(snapshot{snap}, cfg.CacheBytes),
 		posted: make(chan func(time.Time), 4096), jobs: map[catalog.ID]*running{},
 		sinks: map[catalog.ID]*delivery{}, captures: map[catalog.ID]*job.Captures{}, delivered: map[catalog.ID]uint64{},
-		subscriptions: map[catalog.ID]*subscription{}}
+		subscriptions: map[catalog.ID]*subscription{}, feeds: map[*Feed]struct{}{}}
 	last := Commit{}
 	if cfg.Last != nil {
 		last = *cfg.Last

@@ -34,6 +34,7 @@ func (e *Engine) onFailure(rel *catalog.Relation, err error) {
 			}
 		}
 		for _, r := range group {
+			e.failFeeds(r.rel.ID, err, e.stopRunning)
 			e.apply(e.machine.RemoveJob(r.rel.ID, now), now)
 		}
 		e.progress.wake()
@@ -62,6 +63,11 @@ func (e *Engine) failedGroup(id catalog.ID) []*running {
 		for _, d := range snap.Dependants(id) {
 			if d.SinkInto != id {
 				visit(d.ID)
+			}
+		}
+		for _, f := range e.jobs {
+			if f.rel.Kind == catalog.Feed && slices.Contains(f.rel.DependsOn, id) {
+				visit(f.rel.ID)
 			}
 		}
 	}

@@ -19,11 +19,10 @@ import (
 // A subscription's job keeps the changes of its relation in a changeLog, for as long as the subscription says. One actor
 // writes it; any number of cursors read what is committed of it (subscription_cursor.go).
 //
-// An epoch's time, rw_timestamp, names it to clients: ms since 1970, different for any two epochs that changed the
-// relation. The log's table has, beside the changes, an index of the epochs by their time and one record of what the log
-// holds in all, each in a part of its own.
+// Clients see an epoch's number as rw_timestamp, since it is the time at which it was issued, ms since 1970. The log's table
+// has, beside the changes, an index of the epochs and one record of what the log holds in all, each in a part of its own.
 const (
-	subscriptionIndex uint16 = 1 // time → epoch, changes, bytes
+	subscriptionIndex uint16 = 1 // epoch → changes, bytes
 	subscriptionTotal uint16 = 2 // one record, logTotals
 )
 
@@ -39,30 +38,25 @@ type subscription struct {
 	mu     sync.Mutex
 	totals logTotals
 	epoch  uint64 // the last one seen
-	now    int64  // its time, ms since 1970
 }
 
 // logTotals is what a subscription's log holds.
 type logTotals struct {
-	// Everything that changed after the floor is in the log, except for what is kept no longer.
-	floorEpoch uint64
-	floor      int64
-	last       int64 // time of the last epoch given one
-	epochs     int64
-	rows       int64
-	bytes      int64
+	floor  uint64 // epoch: all that has changed after it is in the log
+	last   uint64 // epoch: the last one with changes
+	epochs int64
+	rows   int64
+	bytes  int64
 }
 
 // loggedEpoch is an epoch about to be written.
 type loggedEpoch struct {
 	epoch  uint64
-	time   int64
 	chunks []*delta.Chunk
 }
 
 // indexed is an epoch in the index.
 type indexed struct {
-	time        int64
 	epoch       uint64
 	rows, bytes int64
 }
@@ -78,9 +72,8 @@ func (e *Engine) subscriptionRoot(rel *catalog.Relation) func(*plan.Sink, *strea
 		if !env.AppendOnly(n.Input) {
 			s.cons = stream.NewConsolidator(s.key)
 		}
-		now := millis(e.clock(time.Now()))
-		s.totals = logTotals{floorEpoch: uint64(env.StartEpoch), floor: now, last: now}
-		s.epoch, s.now = uint64(env.StartEpoch), now
+		s.epoch = uint64(env.StartEpoch)
+		s.totals = logTotals{floor: s.epoch, last: s.epoch}
 		if env.Table(n.State).Store != nil {
 			if err := s.restore(); err != nil {
 				return nil, err
@@ -100,8 +93,10 @@ func (e *Engine) forgetSubscription(id catalog.ID) {
 	delete(e.subscriptions, id)
 }
 
-// millis turns a barrier's time into ms since 1970.
-func millis(now int64) int64 { return (now + pgEpochMicros) / 1000 }
+// keptFrom is the first epoch that the subscription still keeps by its retention.
+func keptFrom(rel *catalog.Relation) uint64 {
+	return uint64(max(time.Now().UnixMilli()-rel.Retention, 0))
+}
 
 // OnDelta implements stream.Operator.
 func (s *subscription) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
@@ -129,10 +124,10 @@ func (s *subscription) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.epoch, s.now = uint64(b.Epoch), millis(b.Now)
+	s.epoch = uint64(b.Epoch)
 	if rows > 0 {
-		s.totals.last = max(s.now, s.totals.last+1)
-		s.dirty = append(s.dirty, loggedEpoch{s.epoch, s.totals.last, chunks})
+		s.totals.last = s.epoch
+		s.dirty = append(s.dirty, loggedEpoch{s.epoch, chunks})
 	}
 	return nil
 }
@@ -140,24 +135,23 @@ func (s *subscription) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 // Flush implements stream.Operator.
 func (s *subscription) Flush(d *state.Delta) {
 	s.mu.Lock()
-	t, now := s.totals, s.now
+	t := s.totals
 	s.mu.Unlock()
 	wrote := int64(0)
 	for _, l := range s.dirty {
-		x := indexed{time: l.time, epoch: l.epoch}
+		x := indexed{epoch: l.epoch}
 		for _, c := range l.chunks {
 			x.rows += int64(c.Len())
 		}
 		x.bytes = s.put(d, l.epoch, l.chunks)
-		d.Put(s.table, subscriptionIndex, key.AppendUint64(nil, uint64(x.time)), x.append(nil))
+		d.Put(s.table, subscriptionIndex, key.AppendUint64(nil, x.epoch), x.append(nil))
 		t.epochs, t.rows, t.bytes = t.epochs+1, t.rows+x.rows, t.bytes+x.bytes
 		wrote += x.rows
 	}
 	s.dirty = nil
 	// Readers learn what goes before it goes: what they then find missing was too old.
-	t = s.expire(d, t, now, max(cleanRows, 2*wrote))
+	t = s.expire(d, t, max(cleanRows, 2*wrote))
 	s.mu.Lock()
-	t.last = s.totals.last
 	s.totals = t
 	s.mu.Unlock()
 	d.Put(s.table, subscriptionTotal, nil, t.append(nil))
@@ -165,9 +159,10 @@ func (s *subscription) Flush(d *state.Delta) {
 
 // expire deletes epochs that are older than the retention, or more than the log may hold; after budget rows the others
 // go another time. An error leaves them to that, too.
-func (s *subscription) expire(d *state.Delta, t logTotals, now int64, budget int64) logTotals {
+func (s *subscription) expire(d *state.Delta, t logTotals, budget int64) logTotals {
+	kept := keptFrom(s.rel)
 	_ = s.index(t.floor+1, func(x indexed) bool {
-		if budget <= 0 || x.time > now-s.rel.Retention && t.bytes <= s.rel.RetentionBytes {
+		if budget <= 0 || x.epoch >= kept && t.bytes <= s.rel.RetentionBytes {
 			return false
 		}
 		var k []byte
@@ -175,8 +170,8 @@ func (s *subscription) expire(d *state.Delta, t logTotals, now int64, budget int
 			k = appendLogKey(k[:0], x.epoch, seq)
 			d.Delete(s.table, s.vnode, k)
 		}
-		d.Delete(s.table, subscriptionIndex, key.AppendUint64(nil, uint64(x.time)))
-		t.floor, t.floorEpoch = x.time, x.epoch
+		d.Delete(s.table, subscriptionIndex, key.AppendUint64(nil, x.epoch))
+		t.floor = x.epoch
 		t.epochs, t.rows, t.bytes = t.epochs-1, t.rows-x.rows, t.bytes-x.bytes
 		budget -= x.rows
 		return true
@@ -184,9 +179,9 @@ func (s *subscription) expire(d *state.Delta, t logTotals, now int64, budget int
 	return t
 }
 
-// index calls f for the epochs that the last checkpoint has, from a time on.
-func (s *subscription) index(from int64, f func(indexed) bool) error {
-	lo := key.AppendUint64(key.AppendPrefix(nil, s.table, subscriptionIndex), uint64(from))
+// index calls f for the epochs that the last checkpoint has, from one on.
+func (s *subscription) index(from uint64, f func(indexed) bool) error {
+	lo := key.AppendUint64(key.AppendPrefix(nil, s.table, subscriptionIndex), from)
 	var bad error
 	err := s.scan(lo, key.VNodeRange(s.table, subscriptionIndex).Hi, func(full, v []byte) bool {
 		var x indexed
@@ -203,7 +198,6 @@ func (s *subscription) index(from int64, f func(indexed) bool) error {
 
 // append encodes the value of an index record.
 func (x indexed) append(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, x.epoch)
 	dst = binary.AppendUvarint(dst, uint64(x.rows))
 	return binary.AppendUvarint(dst, uint64(x.bytes))
 }
@@ -216,11 +210,11 @@ func decodeIndexed(full, v []byte) (x indexed, err error) {
 	if len(k) != 8 {
 		return x, key.ErrCorrupt
 	}
-	n, err := uvarints(v, 3)
+	n, err := uvarints(v, 2)
 	if err != nil {
 		return x, err
 	}
-	return indexed{int64(binary.BigEndian.Uint64(k)), n[0], int64(n[1]), int64(n[2])}, nil
+	return indexed{binary.BigEndian.Uint64(k), int64(n[0]), int64(n[1])}, nil
 }
 
 // uvarints decodes exactly n numbers.
@@ -241,7 +235,7 @@ func uvarints(b []byte, n int) ([]uint64, error) {
 
 // append encodes the record of what the log holds.
 func (t logTotals) append(dst []byte) []byte {
-	for _, v := range []uint64{t.floorEpoch, uint64(t.floor), uint64(t.last), uint64(t.epochs), uint64(t.rows), uint64(t.bytes)} {
+	for _, v := range []uint64{t.floor, t.last, uint64(t.epochs), uint64(t.rows), uint64(t.bytes)} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	return dst
@@ -253,8 +247,8 @@ func (s *subscription) restore() error {
 	var bad error
 	err := s.scan(r.Lo, r.Hi, func(_, v []byte) bool {
 		var n []uint64
-		if n, bad = uvarints(v, 6); bad == nil {
-			s.totals = logTotals{n[0], int64(n[1]), int64(n[2]), int64(n[3]), int64(n[4]), int64(n[5])}
+		if n, bad = uvarints(v, 5); bad == nil {
+			s.totals = logTotals{n[0], n[1], int64(n[2]), int64(n[3]), int64(n[4])}
 		}
 		return false
 	})
@@ -271,10 +265,10 @@ func (s *subscription) Stats() state.Stats { return state.Stats{} }
 type SubscriptionStatus struct {
 	ID                  catalog.ID
 	Epochs, Rows, Bytes int64
-	// Oldest and Newest are the times of the first and the last epoch kept, ms since 1970; 0: none is.
-	Oldest, Newest int64
-	// Floor is from when on the log is complete, ms since 1970.
-	Floor int64
+	// Oldest and Newest are the first and the last epoch kept; 0: none is.
+	Oldest, Newest uint64
+	// Floor is the epoch after which the log is complete.
+	Floor uint64
 }
 
 // Subscriptions reports on the log of every subscription; one that cannot be read is left out.
@@ -299,24 +293,13 @@ func (s *subscription) status() (SubscriptionStatus, error) {
 	t := s.totals
 	s.mu.Unlock()
 	st := SubscriptionStatus{ID: s.rel.ID, Epochs: t.epochs, Rows: t.rows, Bytes: t.bytes, Floor: t.floor}
+	if t.epochs == 0 {
+		return st, nil
+	}
+	st.Newest = t.last
 	err := s.index(t.floor+1, func(x indexed) bool {
-		st.Oldest = x.time
+		st.Oldest = x.epoch
 		return false
 	})
-	if err == nil && st.Oldest > 0 {
-		st.Newest, err = s.newest(t.last)
-	}
 	return st, err
-}
-
-// newest finds the time of the last epoch in the log, which is not later than last. Most often it is that; else cursors
-// have drawn times since, and it is looked for in steps that double.
-func (s *subscription) newest(last int64) (at int64, err error) {
-	for back := int64(0); at == 0; back = 2*back + 1 {
-		err = s.index(max(last-back, 0), func(x indexed) bool { at = x.time; return true })
-		if err != nil || back > last {
-			break
-		}
-	}
-	return at, err
 }

@@ -28,7 +28,7 @@ const (
 // Since is where a cursor over a subscription begins.
 type Since struct {
 	Kind SinceKind
-	Time int64 // of SinceTime: ms since 1970
+	Time uint64 // of SinceTime: an epoch, which is ms since 1970
 }
 
 // The values of the column op.
@@ -47,8 +47,7 @@ type SubscriptionCursor struct {
 
 	rows  batch.ChunkIter // what is left of the snapshot; nil: nothing
 	view  *table.View
-	after int64  // times up to here have been read
-	skip  uint64 // epochs up to here are part of the snapshot
+	after uint64 // epochs up to here have been read, or are part of the snapshot
 	at    indexed
 	seq   uint64 // of at, the next change; only while reading
 	in    bool   // at is being read
@@ -70,19 +69,15 @@ func (e *Engine) Subscribe(ctx context.Context, rel, up *catalog.Relation, since
 		return nil, err
 	}
 	s.mu.Lock()
-	t, epoch := s.totals, s.epoch
-	now := max(millis(e.wall()), t.last)
-	if since.Kind == SinceNow {
-		s.totals.last = now // the next epoch is later than that
-	}
+	floor, seen := s.totals.floor, s.epoch
 	s.mu.Unlock()
 	switch since.Kind {
 	case SinceBegin:
-		c.after = max(t.floor, now-rel.Retention)
+		c.after = max(floor, keptFrom(rel)-1)
 	case SinceNow:
-		c.after = now
+		c.after = seen
 	case SinceTime:
-		if since.Time > now {
+		if now := max(uint64(time.Now().UnixMilli()), seen); since.Time > now {
 			return nil, sqlerr.New(sqlerr.InvalidParameterValue, "rw_timestamp %d is in the future", since.Time).
 				WithDetail("The latest is %d.", now)
 		}
@@ -91,16 +86,12 @@ func (e *Engine) Subscribe(ctx context.Context, rel, up *catalog.Relation, since
 			return nil, err
 		}
 	case SinceFull:
-		c.after = t.last
-		if err := c.snapshot(ctx, up, epoch); err != nil {
+		if err := c.snapshot(ctx, up, seen); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
-
-// wall is the time by the clock, in the unit of Barrier.Now.
-func (e *Engine) wall() int64 { return time.Now().UnixMicro() - pgEpochMicros }
 
 // current finds the log that the subscription's job writes.
 func (c *SubscriptionCursor) current() (*subscription, error) {
@@ -131,7 +122,7 @@ func (c *SubscriptionCursor) snapshot(ctx context.Context, up *catalog.Relation,
 		v.Close()
 		return err
 	}
-	c.view, c.skip = v, at
+	c.view, c.after = v, at
 	return nil
 }
 
@@ -273,10 +264,6 @@ func (c *SubscriptionCursor) fill(ctx context.Context) error {
 			if err != nil || !ok {
 				return err
 			}
-			if x.epoch <= c.skip {
-				c.after = x.time
-				continue
-			}
 			c.at, c.seq, c.in = x, 0, true
 		}
 		if err := c.page(s); err != nil {
@@ -299,18 +286,15 @@ func (c *SubscriptionCursor) following(s *subscription) (x indexed, ok bool, err
 	s.mu.Lock()
 	floor := s.totals.floor
 	s.mu.Unlock()
-	oldest := floor + 1
-	if ok {
-		oldest = max(oldest, millis(c.e.wall())-c.rel.Retention)
-	}
-	if c.after < floor || ok && x.time < oldest {
-		return x, false, c.behind(oldest)
+	kept := max(floor+1, keptFrom(c.rel))
+	if c.after < floor || ok && x.epoch < kept {
+		return x, false, c.behind(kept)
 	}
 	return x, ok, nil
 }
 
 // behind is the error of a cursor whose next changes may be gone.
-func (c *SubscriptionCursor) behind(oldest int64) error {
+func (c *SubscriptionCursor) behind(oldest uint64) error {
 	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "changes of subscription %q after rw_timestamp %d are no longer kept", c.rel.Name, c.after).
 		WithDetail("The subscription keeps changes from rw_timestamp %d on.", oldest).
 		WithHint("Declare the cursor again, FULL or SINCE a later time.")
@@ -323,10 +307,10 @@ func (c *SubscriptionCursor) page(s *subscription) error {
 		return err
 	}
 	s.mu.Lock()
-	gone := s.totals.floor >= c.at.time
+	gone := s.totals.floor >= c.at.epoch
 	s.mu.Unlock()
 	if gone {
-		return c.behind(c.at.time + 1)
+		return c.behind(c.at.epoch + 1)
 	}
 	if ch == nil {
 		return sqlerr.New(sqlerr.InternalError, "epoch %d of subscription %q is not in its log", c.at.epoch, c.rel.Name)
@@ -345,7 +329,7 @@ func (c *SubscriptionCursor) page(s *subscription) error {
 	}
 	c.ready = c.shown(part, s.key)
 	if c.seq = next; next == 0 {
-		c.in, c.after = false, c.at.time
+		c.in, c.after = false, c.at.epoch
 	}
 	return nil
 }
@@ -361,7 +345,7 @@ func (c *SubscriptionCursor) shown(ch *delta.Chunk, key []row.KeyCol) *delta.Chu
 			}
 			out.Col(len(ch.Cols)).AppendString(op)
 			if c.in {
-				out.Col(len(ch.Cols) + 1).AppendInt(c.at.time)
+				out.Col(len(ch.Cols) + 1).AppendInt(int64(c.at.epoch))
 			} else {
 				out.Col(len(ch.Cols) + 1).AppendNull()
 			}

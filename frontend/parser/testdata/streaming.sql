@@ -166,3 +166,11 @@ SELECT * FROM t EXCEPT (SELECT 2)
 SELECT regexp_match(a, 'x')[1], split(a)[1:2], ARRAY[1, 2][1], CAST(a AS int[])[1], coalesce(a)[1]
 SELECT a::struct<x int, y struct<z int>>, b::struct<a int>[], c::map(int, varchar), a::struct<x int> > 1
 SELECT proctime(), window_start, a::vector(3) <-> '[1,2,3]'::vector(3)
+SUBSCRIBE v
+SUBSCRIBE TO a.v WITH (snapshot = false, progress)
+SUBSCRIBE TO (SELECT a, count(*) FROM t GROUP BY a) AS OF 5 UP TO 10
+SUBSCRIBE TO v AS OF 5 + 1 ENVELOPE UPSERT (KEY (a, "B")) WITH (progress = true)
+COPY (SUBSCRIBE TO (SELECT * FROM v) WITH (snapshot = false) AS OF 7) TO STDOUT WITH (format csv)
+COPY (SUBSCRIBE v) TO STDOUT
+DECLARE c CURSOR FOR SUBSCRIBE TO v ENVELOPE UPSERT (KEY (a)) UP TO 9
+DECLARE c CURSOR WITH HOLD FOR SUBSCRIBE v
