@@ -188,6 +188,12 @@ type Capture interface {
 	Drop(ctx context.Context, spec *SourceSpec) error
 }
 
+// Readable is a Capture whose offsets of LogSplit are not text.
+type Readable interface {
+	// ReadableOffset says where an offset is, in the words of the upstream.
+	ReadableOffset(log []byte) string
+}
+
 // LogSplit is the split of a Capture whose offset says how far the upstream log was read.
 const LogSplit = "log"
 

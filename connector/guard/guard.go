@@ -31,6 +31,14 @@ func Source(v Vault, s connector.Source) connector.Source {
 	return source{v, s}
 }
 
+// ReadableOffset implements connector.Readable.
+func (c capture) ReadableOffset(log []byte) string {
+	if r, ok := c.inner.(connector.Readable); ok {
+		return r.ReadableOffset(log)
+	}
+	return string(log)
+}
+
 // Sink guards a sink.
 func Sink(v Vault, s connector.Sink) connector.Sink { return sink{v, s} }
 

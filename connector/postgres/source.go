@@ -251,3 +251,12 @@ func sameSet(a, b []string) bool {
 	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
 	return slices.Equal(a, b)
 }
+
+// ReadableOffset implements connector.Readable: the LSN from which on transactions are still to be read.
+func (Source) ReadableOffset(log []byte) string {
+	r, err := decodeResume(log)
+	if err != nil {
+		return err.Error()
+	}
+	return r.at.String()
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/connector/cdc"
 	"github.com/millrace/millrace/executor/actor"
 	"github.com/millrace/millrace/executor/changelog"
 	"github.com/millrace/millrace/executor/state"
@@ -68,15 +69,24 @@ type captureRoot struct {
 
 // OnMeta implements actor.Leaf.
 func (r *captureRoot) OnMeta(meta any) {
-	r.sourceScan.OnMeta(meta)
-	rows := 0
-	for _, t := range meta.(*connector.Batch).Tables {
-		r.pending[t.Table] = append(r.pending[t.Table], t.Chunk)
-		rows += t.Chunk.Len()
-	}
+	b := meta.(*connector.Batch)
 	r.mu.Lock()
-	r.rows += int64(rows)
+	if b.Backlog < 0 { // a piece of a snapshot, which says nothing of the log
+		last := *b
+		last.Backlog = r.backlog
+		b = &last
+	}
 	r.mu.Unlock()
+	r.sourceScan.OnMeta(b)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.split(connector.LogSplit).Lag = b.Backlog
+	for _, t := range b.Tables {
+		r.pending[t.Table] = append(r.pending[t.Table], t.Chunk)
+		n := int64(t.Chunk.Len())
+		r.rows += n
+		r.split(connector.TableSplit(t.Table)).Rows += n
+	}
 }
 
 // OnBarrier implements stream.Operator.
@@ -278,6 +288,7 @@ func (b *builder) capture(n *plan.Capture) error {
 	if err != nil {
 		return err
 	}
+	scan.readable = readableOffset(capture)
 	b.job.stats = append(b.job.stats, scan)
 	node := a.AddNode(&captureRoot{sourceScan: scan, captures: b.cfg.Capture.Captures, pending: map[catalog.ID][]*delta.Chunk{}}, nil, 0)
 	edge := a.AddInput(a.AddLeaf(node, 0))
@@ -296,4 +307,20 @@ func (b *builder) captureScan(n *plan.CaptureScan, in *instance, parent *actor.N
 	}
 	b.job.scans = append(b.job.scans, &scanPump{node: node, sub: b.cfg.CaptureLog(n.Source, n.Table).Subscribe(),
 		edge: in.actor.AddInput(in.actor.AddLeaf(parent, port)), parts: 1, after: b.cfg.StartEpoch})
+}
+
+// readableOffset says where an offset of a capture is.
+func readableOffset(src connector.Capture) func(split string, offset []byte) string {
+	log, _ := src.(connector.Readable)
+	return func(split string, offset []byte) string {
+		switch {
+		case split != connector.LogSplit:
+			if o, err := cdc.ParseTableOffset(offset); err == nil {
+				return fmt.Sprintf("%s, %d rows of the snapshot", o.Phase, o.Rows)
+			}
+		case log != nil:
+			return log.ReadableOffset(offset)
+		}
+		return string(offset)
+	}
 }

@@ -37,7 +37,9 @@ type sourceScan struct {
 	fatal   error            // policy fail: the record that ends the job at the next barrier
 	resting map[string]bool  // splits that were read to their end
 	current *connector.Batch // whose chunk is on its way through the actor's tree
-	saving  []savedOffsets   // at checkpoints that are not durable yet, ascending
+	// readable says where an offset is; nil: it is text.
+	readable func(split string, offset []byte) string
+	saving   []savedOffsets // at checkpoints that are not durable yet, ascending
 }
 
 // savedOffsets are the positions that a checkpoint holds.
@@ -210,6 +212,7 @@ type SourceStatus struct {
 	LastError             string // Failure, or else that of the last record that did not decode
 	Failure               string // what is wrong with the outside world now
 	Offsets               map[string]string
+	Positions             map[string]string // Offsets for people, where those are not
 	// Splits say how each split that has been read goes.
 	Splits map[string]SplitStatus
 }
@@ -229,8 +232,14 @@ func (s *sourceScan) status() SourceStatus {
 		st.LastError, st.Failure = s.failure, s.failure
 	}
 	st.Splits = make(map[string]SplitStatus, len(s.mine))
+	if s.readable != nil {
+		st.Positions = map[string]string{}
+	}
 	for k := range s.mine {
 		st.Offsets[k] = string(s.offsets[k])
+		if s.readable != nil && s.offsets[k] != nil {
+			st.Positions[k] = s.readable(k, s.offsets[k])
+		}
 		if one := s.splits[k]; one != nil {
 			st.Splits[k] = *one
 		}

@@ -208,6 +208,9 @@ func splitRows(w *writer, f *facts) {
 			first := row{"rows": s.Rows, "errors": s.Errors, "backlog": s.Backlog, "last_error": orNil(s.LastError)}
 			for _, split := range slices.Sorted(maps.Keys(s.Offsets)) {
 				v := row{"job": j.ID, "split": split, "position": printable(s.Offsets[split])}
+				if text, ok := s.Positions[split]; ok {
+					v["position"] = text
+				}
 				if one, ok := s.Splits[split]; ok {
 					v["rows"], v["errors"], v["backlog"], v["last_error"] = one.Rows, one.Errors, one.Lag, orNil(one.LastError)
 					if s.Failure != "" {
