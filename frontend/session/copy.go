@@ -204,6 +204,9 @@ func (c *copyIn) Finish(ctx context.Context) (string, error) {
 	if err := c.flush(ctx); err != nil {
 		return "", err
 	}
+	if c.s.txn.writes != nil {
+		c.s.txn.writes.EndLoad()
+	}
 	return fmt.Sprintf("COPY %d", c.rows), nil
 }
 

@@ -696,13 +696,12 @@ func (e *Engine) Delete(ctx context.Context, txn *Txn, s *plan.Delete, q *Query)
 	})
 }
 
-// InsertChunk adds rows that need no planning: COPY. Columns are all of the table's, in order.
+// InsertChunk adds rows that need no planning: COPY. Columns are all of the table's, in order. EndLoad comes after the last chunk.
 func (e *Engine) InsertChunk(ctx context.Context, txn *Txn, rel *catalog.Relation, checks []plan.Check, c *delta.Chunk, q *Query) (int64, error) {
-	view, pos, err := txn.view(ctx, append(uniqueIndexes(rel, q.Catalog), rel.ID), q)
+	view, pos, err := txn.loadView(ctx, rel, q)
 	if err != nil {
 		return 0, err
 	}
-	defer view.Close()
 	m := &mutation{rel: rel, c: q.Ctx(), res: &Result{}, w: txn.table(rel, q.Catalog, view, pos)}
 	if m.checks, err = newChecker(rel, checks); err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/executor/job"
 	"github.com/millrace/millrace/internal/catalog"
@@ -44,6 +45,7 @@ type Txn struct {
 	pins      []uint64 // log positions read at; see dml.pin
 	fixed     *fixed   // what a transaction above ReadCommitted reads, once it has read
 	locks     []*readSet
+	load      *load // a COPY under way
 }
 
 type txnTable struct {
@@ -157,6 +159,7 @@ func (t *Txn) Overlay(v *table.View, ids []catalog.ID) {
 // view opens relations for a statement that writes: whatever is written after it stays on record until the
 // transaction ends, so that its commit can tell what has changed.
 func (t *Txn) view(ctx context.Context, ids []catalog.ID, q *Query) (*table.View, uint64, error) {
+	t.EndLoad()
 	if err := t.e.awaitCreated(ctx, ids); err != nil {
 		return nil, 0, err
 	}
@@ -180,8 +183,41 @@ func (t *Txn) view(ctx context.Context, ids []catalog.ID, q *Query) (*table.View
 	}
 }
 
+// load is the view of a COPY, which gives its rows in many calls.
+type load struct {
+	statementView
+	rel   *catalog.Relation
+	until time.Time
+}
+
+// loadViewFor is how long a COPY looks at one view. A new one has to wait for what others have written last, which a large COPY
+// beside many small writers should not do for each of its chunks; an old one keeps the store from forgetting.
+const loadViewFor = time.Second
+
+// loadView opens what a COPY into a table looks its rows up in, or goes on with it.
+func (t *Txn) loadView(ctx context.Context, rel *catalog.Relation, q *Query) (*table.View, uint64, error) {
+	if l := t.load; l != nil && l.rel == rel && time.Now().Before(l.until) {
+		return l.view, l.pos, nil
+	}
+	view, pos, err := t.view(ctx, append(uniqueIndexes(rel, q.Catalog), rel.ID), q)
+	if err != nil {
+		return nil, 0, err
+	}
+	t.load = &load{statementView{view, pos}, rel, time.Now().Add(loadViewFor)}
+	return view, pos, nil
+}
+
+// EndLoad ends a COPY.
+func (t *Txn) EndLoad() {
+	if t.load != nil {
+		t.load.view.Close()
+		t.load = nil
+	}
+}
+
 // Abort ends the transaction without writing anything; also after Commit, where it does nothing.
 func (t *Txn) Abort() {
+	t.EndLoad()
 	for _, pos := range t.pins {
 		t.e.dml.unpin(pos)
 	}
