@@ -11,6 +11,7 @@ package guard
 
 import (
 	"context"
+	"time"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/catalog"
@@ -201,9 +202,18 @@ func (s sink) Open(ctx context.Context, spec *connector.SinkSpec) (connector.Wri
 	return writer{w, r}, nil
 }
 
+// writer is a connector.Writer and connector.Gatherer around one that may be less.
 type writer struct {
 	connector.Writer
 	r *secret.Redactor
+}
+
+// Due implements connector.Gatherer; what is no Gatherer wants to commit now.
+func (w writer) Due() time.Time {
+	if g, ok := w.Writer.(connector.Gatherer); ok {
+		return g.Due()
+	}
+	return time.Time{}
 }
 
 // Committed implements connector.Writer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/catalog"
@@ -90,6 +91,11 @@ func (w blabWriter) Write(context.Context, uint64, *delta.Chunk) error {
 func (w blabWriter) Commit(context.Context, uint64) error { return w.tell(w.c) }
 func (w blabWriter) Close() error                         { return nil }
 
+// blabGatherer is a writer that gathers epochs.
+type blabGatherer struct{ blabWriter }
+
+func (blabGatherer) Due() time.Time { return time.Unix(1e9, 0) }
+
 func TestErrorsTellNoSecret(t *testing.T) {
 	var acked, recycled bool
 	with := catalog.Connector{Secrets: map[string]catalog.SecretRef{"password": {ID: 1}}}
@@ -129,6 +135,12 @@ func TestErrorsTellNoSecret(t *testing.T) {
 	w, err := dst.Open(ctx, &connector.SinkSpec{Connector: with})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if due := w.(connector.Gatherer).Due(); !due.IsZero() {
+		t.Errorf("what does not gather is due at %v", due)
+	}
+	if due := (writer{Writer: blabGatherer{}}).Due(); due.Unix() != 1e9 {
+		t.Errorf("what gathers is due at %v", due)
 	}
 	_, _, err = w.Committed(ctx)
 	check("Committed", err)
