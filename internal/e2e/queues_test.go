@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,32 +17,50 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
-	mochi "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/hooks/auth"
-	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"github.com/millrace/millrace/internal/e2e/harness"
 )
+
+// mosquitto starts a broker, or skips the test where there is none: the one that can be had as a module loses what is published in the moment in
+// which a session is taken over.
+func mosquitto(t *testing.T) (address string) {
+	t.Helper()
+	path, err := osexec.LookPath("mosquitto")
+	if err != nil {
+		path = "/usr/sbin/mosquitto" // not in everybody's PATH
+		if _, err := os.Stat(path); err != nil {
+			t.Skip("mosquitto is not installed")
+		}
+	}
+	port := harness.FreePort(t)
+	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n", port), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := osexec.Command(path, "-c", conf)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	address = fmt.Sprintf("127.0.0.1:%d", port)
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			return address
+		}
+	}
+	t.Fatal("mosquitto does not start")
+	return ""
+}
 
 // TestMQTTOverKills: each message is counted at least once, whatever happens to the server; what was durable is not sent again.
 // What the sink publishes holds each change at least once, too.
 func TestMQTTOverKills(t *testing.T) {
 	const messages = 2000
-	broker := mochi.New(&mochi.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err := broker.AddHook(new(auth.AllowHook), nil); err != nil {
-		t.Fatal(err)
-	}
-	l := listeners.NewTCP(listeners.Config{ID: "t", Address: "127.0.0.1:0"})
-	if err := broker.AddListener(l); err != nil {
-		t.Fatal(err)
-	}
-	if err := broker.Serve(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close() })
+	address := mosquitto(t)
 	var mu sync.Mutex
 	seen := map[string]int{}
-	conn, err := net.Dial("tcp", l.Address())
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +78,9 @@ func TestMQTTOverKills(t *testing.T) {
 	}
 	s := harness.New(t)
 	c := s.Conn()
-	exec(t, c, fmt.Sprintf("CREATE SOURCE src (id int) INCLUDE key AS topic WITH (connector = 'mqtt', url = 'tcp://%s', topic = 'in/+') FORMAT PLAIN ENCODE JSON", l.Address()))
+	exec(t, c, fmt.Sprintf("CREATE SOURCE src (id int) INCLUDE key AS topic WITH (connector = 'mqtt', url = 'tcp://%s', topic = 'in/+') FORMAT PLAIN ENCODE JSON", address))
 	exec(t, c, "CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n, count(DISTINCT id) AS ids, count(DISTINCT topic) AS topics FROM src")
-	exec(t, c, fmt.Sprintf("CREATE SINK k AS SELECT id FROM src WITH (connector = 'mqtt', url = 'tcp://%s', topic = 'out') FORMAT PLAIN ENCODE JSON", l.Address()))
+	exec(t, c, fmt.Sprintf("CREATE SINK k AS SELECT id FROM src WITH (connector = 'mqtt', url = 'tcp://%s', topic = 'out') FORMAT PLAIN ENCODE JSON", address))
 	published := make(chan error, 1)
 	go func() { // the test receives
 		for i := range messages {
