@@ -95,7 +95,6 @@ type avroJSON struct {
 	Namespace *string         `json:"namespace"`
 	Fields    []avroJSONField `json:"fields"`
 	Symbols   []string        `json:"symbols"`
-	Default   json.RawMessage `json:"default"`
 	Items     json.RawMessage `json:"items"`
 	Values    json.RawMessage `json:"values"`
 	Size      int             `json:"size"`
@@ -244,7 +243,6 @@ func (p *avroParser) object(j *avroJSON, space string) (*avroSchema, error) {
 		err = p.fields(s, j, space)
 	case avroEnum:
 		s.symbols = j.Symbols
-		_ = json.Unmarshal(j.Default, &s.fallback) // anything but a text is no default
 	case avroArray:
 		s.items, err = p.parse(j.Items, space)
 	case avroMap:

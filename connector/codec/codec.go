@@ -3,12 +3,13 @@
 //
 // The idea: a Decoder is driven by the declared columns and appends straight to the column vectors of a Rows,
 // so that an ordinary record costs no allocation and no boxed value. An envelope (UPSERT, DEBEZIUM) is a
-// Decoder around the format of its parts. A record that does not decode leaves no trace in the Rows.
+// Decoder around the format of its parts. A record that does not decode leaves no trace in the Rows. Where records have
+// a schema (AVRO, PROTOBUF) a plan is made for each schema when it is first met, and followed without looking back at it.
 //
 // Decoders, encoders and Rows belong to one goroutine. They keep no reference to a record's bytes.
 //
 // It does not read files or topics; those are connector/posixfs and connector/kafka. Start at NewDecoder
-// (codecs.go), then jsonDecoder.Decode; for output at NewEncoder.
+// (codecs.go), then jsonDecoder.Decode, avroRows.record or protoPlan.scan; for output at NewEncoder and NewMessages.
 package codec
 
 import (

@@ -14,6 +14,7 @@ import (
 	"math"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/millrace/millrace/connector"
@@ -765,5 +767,56 @@ func TestBackPressure(t *testing.T) {
 	}
 	if rows, _, _ := next(t, r, 100); len(rows) != 100 {
 		t.Errorf("%d rows", len(rows))
+	}
+}
+
+// TestRegistryOutage: a schema that cannot be fetched holds the reader up, and puts no record aside; what came before it is
+// there, and the rest comes when the registry is back.
+func TestRegistryOutage(t *testing.T) {
+	reg := srfake.New()
+	defer reg.Close()
+	_, addr := cluster(t)
+	schema := func(name string) string {
+		return fmt.Sprintf(`{"type":"record","name":%q,"fields":[{"name":"id","type":"long"}]}`, name)
+	}
+	var ids []int
+	for _, name := range []string{"a", "b"} {
+		id, _, err := reg.RegisterSchema("events-value", sr.Schema{Schema: schema(name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	spec := sourceSpec(addr)
+	spec.Connector.Encode, spec.Connector.FormatOptions = "AVRO", map[string]string{"schema.registry": reg.URL()}
+	spec.Columns, spec.Cols = spec.Columns[:1], []int{0}
+	var down atomic.Bool
+	reg.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		if down.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return down.Load()
+	})
+	message := func(id int, value byte) *kgo.Record {
+		return &kgo.Record{Topic: "events", Value: []byte{0, 0, 0, 0, byte(id), value << 1}}
+	}
+	r := open(t, spec, connector.SplitOffset{Split: "0"})
+	produce(t, addr, message(ids[0], 1))
+	if rows, _, _ := next(t, r, 1); !slices.Equal(rows, []string{"1"}) {
+		t.Fatalf("before: %q", rows)
+	}
+	down.Store(true)
+	produce(t, addr, message(ids[0], 2), message(ids[1], 3), message(ids[0], 4))
+	rows, errs, offsets := next(t, r, 1)
+	if !slices.Equal(rows, []string{"2"}) || errs != nil {
+		t.Errorf("in front of the new schema: %q, %v", rows, errs)
+	}
+	if _, err := r.Next(t.Context()); sqlerr.CodeOf(err) != sqlerr.ConnectionFailure || !strings.Contains(err.Error(), "registry") {
+		t.Errorf("at the new schema: %v", err)
+	}
+	down.Store(false)
+	again := open(t, spec, connector.SplitOffset{Split: "0", Offset: []byte(offsets["0"])})
+	if rows, errs, _ = next(t, again, 2); !slices.Equal(rows, []string{"3", "4"}) || errs != nil {
+		t.Errorf("afterwards: %q, %v", rows, errs)
 	}
 }
