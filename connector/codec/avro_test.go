@@ -407,6 +407,23 @@ func TestAvroUpsert(t *testing.T) {
 		"error: record has neither a key nor a value (SQLSTATE 22004)"})
 }
 
+// TestAvroUpsertKeyInParts has one column of the key in the value and one in the record's key; the value's goes before.
+func TestAvroUpsertKeyInParts(t *testing.T) {
+	reg := fakeRegistry(t)
+	keySchema := `{"type":"record","name":"k","fields":[{"name":"a","type":"int"},{"name":"b","type":"int"}]}`
+	valueSchema := `{"type":"record","name":"v","fields":[{"name":"b","type":"int"},{"name":"v","type":"string"}]}`
+	k, v := register(t, reg, "t-key", keySchema), register(t, reg, "t-value", valueSchema)
+	spec := described(t, "UPSERT", "AVRO", reg.URL())
+	setColumns(spec, col("a", sqltypes.Int4), col("b", sqltypes.Int4), col("v", sqltypes.Text))
+	spec.PrimaryKey = []int{0, 1}
+	if _, err := Check(spec); err != nil {
+		t.Fatal(err)
+	}
+	key := message(t, k, keySchema, map[string]any{"a": 1, "b": 9})
+	got := decodeAll(t, spec, Record{Key: key, Value: message(t, v, valueSchema, map[string]any{"b": 2, "v": "x"})}, Record{Key: key})
+	check(t, got, []string{"1|2|x", "-1|9|NULL"})
+}
+
 // TestAvroUpsertByIncludedKey makes the key itself a column.
 func TestAvroUpsertByIncludedKey(t *testing.T) {
 	for _, c := range []struct {
