@@ -11,6 +11,7 @@ import (
 
 	"github.com/hamba/avro/v2"
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
@@ -312,4 +313,40 @@ func TestSinks(t *testing.T) {
 			w.await("SELECT count(*) FROM millrace_catalog.quarantine", "0")
 		})
 	}
+}
+
+// TestDocs pastes the examples of the documentation, one after the other, with other addresses.
+func TestDocs(t *testing.T) {
+	w := newWorld(t)
+	adm := kadm.NewClient(w.client)
+	for _, topic := range []string{"clicks", "pages", "shop.customers", "orders", "cities"} {
+		if _, err := adm.CreateTopic(t.Context(), 2, 1, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	row := `{"type":"record","name":"Value","fields":[{"name":"id","type":"int"},{"name":"price","type":"double"},{"name":"amount","type":"int"}]}`
+	w.register("shop.customers-value", `{"type":"record","name":"Envelope","fields":[{"name":"before","type":["null",`+row+`]},{"name":"after","type":["null","Value"]},{"name":"op","type":"string"}]}`, sr.TypeAvro)
+	w.register("shop.customers-key", `{"type":"record","name":"Key","fields":[{"name":"id","type":"int"}]}`, sr.TypeAvro)
+	w.register("orders-value", row, sr.TypeAvro)
+	file := filepath.Join(t.TempDir(), "order.proto")
+	if err := os.WriteFile(file, []byte(`syntax = "proto3"; package shop; message Order { int32 id = 1; }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run("CREATE TABLE cities (city varchar PRIMARY KEY, n bigint)")
+	real := strings.NewReplacer("127.0.0.1:9092", w.addr, "http://127.0.0.1:8081", w.registry.URL(), "/etc/schemas/shop/order.proto", file,
+		"CREATE SOURCE orders", "CREATE SOURCE proto_orders")
+	for _, page := range []string{"kafka.md", "formats.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "connectors", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.Split(string(text), "```sql\n")
+		for _, b := range blocks[1:] {
+			sql, _, _ := strings.Cut(b, "```")
+			for _, statement := range strings.Split(strings.TrimSpace(real.Replace(sql)), ";\n") {
+				w.run(statement)
+			}
+		}
+	}
+	w.await("SELECT count(*) FROM millrace_catalog.sources", "4")
 }
