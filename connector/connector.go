@@ -219,6 +219,8 @@ type TableFacts struct {
 	Columns []catalog.Column // Name, Type, NotNull
 	// Key are the indexes of the columns that identify a row; empty: rows are captured as a bag.
 	Key []int
+	// Accepts reports whether the values of a column can be kept in one of another type here. nil: as texts only.
+	Accepts func(col int, t sqltypes.Type) bool
 }
 
 // TableChunk is a piece of the changes of one table.

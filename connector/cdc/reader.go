@@ -29,6 +29,7 @@ type Reader struct {
 	tables []*table
 	byID   map[catalog.ID]*table
 	at     Position // of the last event
+	open   bool     // a transaction was begun and has not ended
 	ended  bool     // a schema change was yielded
 
 	ctx    context.Context // of the goroutines
@@ -131,7 +132,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 			return nil, err
 		}
 		if b := r.batch(); b != nil {
-			b.EndOfTxn, b.Backlog = true, -1
+			b.EndOfTxn, b.Backlog = !r.open, -1
 			return b, nil
 		}
 		events := r.events
@@ -197,7 +198,7 @@ func (r *Reader) consume(ev Event) (*connector.Batch, error) {
 			t.copy.settle(ev.At)
 		}
 	}
-	if ev.End {
+	if r.open = !ev.End; ev.End {
 		r.at = ev.At
 	}
 	if t := ev.Recopy; t != nil {

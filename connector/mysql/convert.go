@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/jsonb"
 	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
@@ -24,29 +25,59 @@ func accepts(c *column, t sqltypes.Type) bool {
 	case famDecimal:
 		return k == sqltypes.KNumeric || text
 	case famFloat:
-		return t.IsFloat()
+		return t.IsFloat() || text
 	case famDouble:
-		return k == sqltypes.KFloat8
+		return k == sqltypes.KFloat8 || text
 	case famDate:
-		return k == sqltypes.KDate || k == sqltypes.KTimestamp
+		return k == sqltypes.KDate || k == sqltypes.KTimestamp || text
 	case famDatetime:
-		return k == sqltypes.KTimestamp
+		return k == sqltypes.KTimestamp || text
 	case famTimestamp:
-		return k == sqltypes.KTimestamptz || k == sqltypes.KTimestamp
+		return k == sqltypes.KTimestamptz || k == sqltypes.KTimestamp || text
 	case famTime:
-		return k == sqltypes.KTime || k == sqltypes.KInterval
+		return k == sqltypes.KTime || k == sqltypes.KInterval || text
 	case famText:
 		return text || k == sqltypes.KJSONB || k == sqltypes.KJSON
 	case famEnum, famSet, famInet6, famInet4:
 		return text
 	case famBytes:
-		return k == sqltypes.KBytea
+		return k == sqltypes.KBytea || text
 	case famJSON:
 		return k == sqltypes.KJSONB || k == sqltypes.KJSON || text
 	case famUUID:
 		return k == sqltypes.KUUID || text
 	}
 	return false
+}
+
+// asText makes an appender for a column that keeps values of another type as texts: of the type that they would have here, a TIME as an interval.
+func asText(c *column, t sqltypes.Type, add appender) appender {
+	if t.Kind != sqltypes.KText && t.Kind != sqltypes.KVarchar {
+		return add
+	}
+	var natural sqltypes.Type
+	switch c.family() {
+	case famFloat, famDouble, famDate, famDatetime, famTimestamp, famBytes:
+		natural, _ = c.typ()
+	case famTime:
+		natural = sqltypes.IntervalT
+	default:
+		return add
+	}
+	settings := sqlio.DefaultSettings()
+	return func(v *delta.Vec, b []byte) error {
+		one := &delta.Vec{Type: natural}
+		if err := add(one, b); err != nil {
+			return err
+		}
+		if one.IsNull(0) {
+			v.AppendNull()
+			return nil
+		}
+		v.Data = sqlio.AppendText(v.Data, one, 0, settings)
+		v.EndRow()
+		return nil
+	}
 }
 
 // zeroPolicy says what becomes of a date that is none: 0000-00-00, 2024-02-00.
@@ -160,7 +191,7 @@ func putSpan(v *delta.Vec, s binlog.Span) error {
 	if s < 0 || int64(s) > datetime.MicrosPerDay {
 		t := datetime.Interval{Micros: int64(s)}.String()
 		return sqlerr.New(sqlerr.DatetimeFieldOverflow, "the TIME %s is not a time of day", t).
-			WithHint("Declare the column as interval.")
+			WithHint("Declare the column as interval or as varchar.")
 	}
 	v.AppendInt(int64(s))
 	return nil

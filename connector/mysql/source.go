@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/connector/mysql/wire"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // Source implements connector.Capture.
@@ -251,7 +252,7 @@ func (c *config) capturable(ctx context.Context, conn *wire.Conn, n tableName, i
 
 // facts says what a table looks like here.
 func (c *config) facts(n tableName, info *tableInfo, key []string) (connector.TableFacts, error) {
-	var f connector.TableFacts
+	f := connector.TableFacts{Accepts: func(i int, t sqltypes.Type) bool { return accepts(&info.columns[i], t) }}
 	k := info.key(key)
 	if k == nil && key != nil {
 		return f, sqlerr.New(sqlerr.InvalidTableDefinition, "the columns %s are no key of %s", strings.Join(key, ", "), n).

@@ -17,15 +17,16 @@ func (s *Stream) statement(ctx context.Context, q binlog.Query) error {
 		return nil
 	}
 	for _, e := range s.stmts.effects(q, s.names) {
-		c := s.byName[e.table]
-		if c == nil || s.past(c) {
-			continue
-		}
-		if err := s.effect(ctx, c, &e); err != nil {
-			return err
-		}
-		if n := len(s.queue); n > 0 && s.queue[n-1].Change != nil {
-			return nil // the rest of the statement is read again when the table has followed
+		for _, c := range s.byName[e.table] {
+			if s.past(c) {
+				continue
+			}
+			if err := s.effect(ctx, c, &e); err != nil {
+				return err
+			}
+			if n := len(s.queue); n > 0 && s.queue[n-1].Change != nil {
+				return nil // the rest of the statement is read again when the table has followed
+			}
 		}
 	}
 	// The last notice is behind the statement, those before are not: it is read again for the tables that follow.

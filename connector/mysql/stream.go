@@ -12,11 +12,8 @@ import (
 
 	"github.com/millrace/millrace/connector/cdc"
 	"github.com/millrace/millrace/connector/mysql/binlog"
-	"github.com/millrace/millrace/internal/catalog"
-	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlerr"
-	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // quiet is how long the stream may keep to itself that the log has moved on.
@@ -30,10 +27,10 @@ type Stream struct {
 	replayed *replay         // the XA transaction that is being given
 
 	tables   []*capture
-	byName   map[tableName]*capture
+	byName   map[tableName][]*capture
 	names    []tableName
 	stmts    *statements
-	maps     map[uint64]*binding
+	maps     map[uint64][]*binding
 	at       *point       // after the last transaction
 	text     []byte       // of at, as it is stored; nil: at has moved
 	lastEnd  cdc.Position // of the last transaction
@@ -87,19 +84,18 @@ func (u *Upstream) Stream(ctx context.Context, resume []byte, tables []*cdc.Tabl
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{up: u, byName: map[tableName]*capture{}, stmts: newStatements(u.fold), maps: map[uint64]*binding{}, at: at, skip: at.Given}
+	s := &Stream{up: u, byName: map[tableName][]*capture{}, stmts: newStatements(u.fold), maps: map[uint64][]*binding{}, at: at, skip: at.Given}
 	at.Given = nil
 	s.given = map[string]int{}
 	for _, t := range tables {
 		c := &capture{t: t, name: u.name(t.Upstream)}
-		if s.byName[c.name] != nil {
-			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "the table %s of MySQL is captured twice by one source", c.name)
-		}
 		if err := s.begin(ctx, c); err != nil {
 			return nil, err
 		}
-		s.tables, s.names = append(s.tables, c), append(s.names, c.name)
-		s.byName[c.name] = c
+		if s.tables = append(s.tables, c); s.byName[c.name] == nil {
+			s.names = append(s.names, c.name)
+		}
+		s.byName[c.name] = append(s.byName[c.name], c)
 	}
 	if s.log, err = openLog(ctx, u, at, u.cfg.serverID); err != nil {
 		return nil, err
@@ -197,7 +193,8 @@ func (s *Stream) due() (wait time.Duration, now bool) {
 	if asked := s.up.asked.Load(); asked != nil && s.reported.Before(*asked) && !at.Before(*asked) {
 		return 0, true
 	}
-	if s.rows > 0 && s.log.conn.Waits() {
+	// Enough for a batch: what begins now is not to be cut if it is of ordinary size.
+	if s.rows > 0 && (s.rows >= delta.BatchRows/2 || s.log.conn.Waits()) {
 		return 0, true
 	}
 	left := quiet - time.Since(s.told)
@@ -428,65 +425,56 @@ func (s *Stream) tableMap(ctx context.Context, e binlog.Event) error {
 	if len(body) < 8 {
 		return io.ErrUnexpectedEOF
 	}
-	m, c, err := s.captured(e)
+	captures, err := s.captured(e)
 	if err != nil {
 		return err
 	}
 	id := littleEndian(body[:6])
-	if c == nil {
-		s.maps[id] = nil
-		return nil
-	}
-	if s.txn.again || s.past(c) {
-		s.maps[id] = nil
-		return nil
-	}
-	if c.bound != nil && bytes.Equal(c.body, body[6:]) {
-		c.bound.m.ID = id
-		s.maps[id] = c.bound
-		return nil
-	}
-	if m == nil {
-		if m, err = binlog.ReadTableMap(e); err != nil {
-			return err
+	s.maps[id] = nil
+	for _, c := range captures {
+		if s.txn.again || s.past(c) {
+			continue
 		}
-	}
-	if !c.shape.fits(m) {
-		// A change that we did not see, or that went on after the log we are reading.
-		s.maps[id] = nil
-		if err := s.renew(ctx, c); err != nil {
-			return err
+		if c.bound == nil || !bytes.Equal(c.body, body[6:]) {
+			m, err := binlog.ReadTableMap(e)
+			if err != nil {
+				return err
+			}
+			if !c.shape.fits(m) {
+				// A change that we did not see, or that went on after the log we are reading.
+				if err := s.renew(ctx, c); err != nil {
+					return err
+				}
+				if n := len(s.queue); n > 0 {
+					s.queue[n-1].Resume = nil // it comes within the transaction
+					if s.queue[n-1].Change != nil {
+						return nil // the stream ends
+					}
+				}
+				continue
+			}
+			if c.bound, err = s.bind(ctx, c, m); err != nil {
+				return err
+			}
+			c.body = append(c.body[:0], body[6:]...)
 		}
-		if n := len(s.queue); n > 0 {
-			s.queue[n-1].Resume = nil // it comes within the transaction
-		}
-		return nil
+		s.maps[id] = append(s.maps[id], c.bound)
 	}
-	b, err := s.bind(ctx, c, m)
-	if err != nil {
-		return err
-	}
-	c.body, c.bound = append(c.body[:0], body[6:]...), b
-	s.maps[id] = b
 	return nil
 }
 
-// captured finds the table that a table map is about by its name, before the rest of it is read.
-func (s *Stream) captured(e binlog.Event) (*binlog.TableMap, *capture, error) {
+// captured finds the tables that a table map is about by its name, before the rest of it is read.
+func (s *Stream) captured(e binlog.Event) ([]*capture, error) {
 	b := e.Body[8:]
-	if len(b) > 0 && len(b) > int(b[0])+2 {
-		n := int(b[0])
-		schema, rest := string(b[1:1+n]), b[n+2:]
-		if len(rest) > int(rest[0]) {
-			name := tableName{schema, string(rest[1 : 1+int(rest[0])])}
-			if s.up.fold {
-				name = tableName{strings.ToLower(name.schema), strings.ToLower(name.table)}
-			}
-			return nil, s.byName[name], nil
+	var names [2]string
+	for i := range names {
+		if len(b) == 0 || len(b) < int(b[0])+2 {
+			return nil, io.ErrUnexpectedEOF
 		}
+		n := int(b[0])
+		names[i], b = s.stmts.folded(string(b[1:1+n])), b[n+2:]
 	}
-	m, err := binlog.ReadTableMap(e)
-	return m, nil, err
+	return s.byName[tableName{names[0], names[1]}], nil
 }
 
 // past reports whether the open transaction is over for a table: its shape is of a later time.
@@ -534,7 +522,7 @@ func (s *Stream) bind(ctx context.Context, c *capture, m *binlog.TableMap) (*bin
 				return nil, err
 			}
 		}
-		b.add = append(b.add, cellAppender(up, &m.Columns[k], cs, s.up.cfg.zero))
+		b.add = append(b.add, asText(up, col.Type, cellAppender(up, &m.Columns[k], cs, s.up.cfg.zero)))
 		if b.isKey[i] {
 			b.key = append(b.key, k)
 		}
@@ -542,7 +530,7 @@ func (s *Stream) bind(ctx context.Context, c *capture, m *binlog.TableMap) (*bin
 	return b, nil
 }
 
-// rowsEvent gives rows to their table.
+// rowsEvent gives rows to their tables.
 func (s *Stream) rowsEvent(e binlog.Event) error {
 	if s.xa && s.replayed == nil {
 		return nil
@@ -551,39 +539,51 @@ func (s *Stream) rowsEvent(e binlog.Event) error {
 	if err != nil {
 		return err
 	}
-	b, ok := s.maps[r.TableID]
-	if b == nil {
-		const onlyEnds = 0xffffff // a number that no table has: the event only ends a statement
-		if !ok && r.TableID != onlyEnds {
-			return fmt.Errorf("read the binary log at %s: rows of the table number %d, which no table map describes", s.at, r.TableID)
-		}
-		return nil
+	list, ok := s.maps[r.TableID]
+	const onlyEnds = 0xffffff // a number that no table has: the event only ends a statement
+	if !ok && r.TableID != onlyEnds {
+		return fmt.Errorf("read the binary log at %s: rows of the table number %d, which no table map describes", s.at, r.TableID)
 	}
-	if err := r.Bind(b.m); err != nil {
-		if errors.Is(err, binlog.ErrPartial) {
-			return errRowImage(b.c.name)
+	for i, b := range list {
+		if i > 0 {
+			if r, err = binlog.ReadRows(e); err != nil {
+				return err
+			}
 		}
-		return err
-	}
-	upstream, skip := b.c.t.Upstream, s.skip[b.c.t.Upstream]
-	n := s.given[upstream]
-	for {
-		before, after, ok, err := r.Next()
+		n, err := s.putRows(b, r)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			break
+		if i == len(list)-1 {
+			s.given[b.c.t.Upstream] = n
+		}
+	}
+	return nil
+}
+
+// putRows gives the rows of an event, but those given before, and counts them.
+func (s *Stream) putRows(b *binding, r *binlog.Rows) (n int, err error) {
+	if err := r.Bind(b.m); err != nil {
+		if errors.Is(err, binlog.ErrPartial) {
+			return 0, errRowImage(b.c.name)
+		}
+		return 0, err
+	}
+	upstream := b.c.t.Upstream
+	skip := s.skip[upstream]
+	n = s.given[upstream]
+	for {
+		before, after, ok, err := r.Next()
+		if err != nil || !ok {
+			return n, err
 		}
 		if n++; n <= skip {
 			continue
 		}
-		if err := s.put(b, before, after, e.Timestamp); err != nil {
-			return err
+		if err := s.put(b, before, after); err != nil {
+			return n, err
 		}
 	}
-	s.given[upstream] = n
-	return nil
 }
 
 func errRowImage(n tableName) error {
@@ -592,17 +592,17 @@ func errRowImage(n tableName) error {
 }
 
 // put gives what became of a row.
-func (s *Stream) put(b *binding, before, after binlog.Row, timestamp uint32) error {
+func (s *Stream) put(b *binding, before, after binlog.Row) error {
 	t := b.c.t
 	if before != nil && (after == nil || len(b.key) == 0 || b.moved(before, after)) {
-		if err := b.append(before, len(b.key) > 0, timestamp); err != nil {
+		if err := b.append(before, len(b.key) > 0); err != nil {
 			return err
 		}
 		t.Delete()
 		s.rows++
 	}
 	if after != nil {
-		if err := b.append(after, false, timestamp); err != nil {
+		if err := b.append(after, false); err != nil {
 			return err
 		}
 		t.Put()
@@ -621,13 +621,11 @@ func (b *binding) moved(before, after binlog.Row) bool {
 	return false
 }
 
-func (b *binding) append(row binlog.Row, keyOnly bool, timestamp uint32) error {
+func (b *binding) append(row binlog.Row, keyOnly bool) error {
 	for i, k := range b.source {
 		v := b.c.t.Col(i)
 		switch {
-		case k < 0:
-			putInclude(v, b.c.t.Columns[i], b.c.t.Upstream, timestamp)
-		case row[k] == nil || keyOnly && !b.isKey[i]:
+		case k < 0 || row[k] == nil || keyOnly && !b.isKey[i]: // a column that is not upstream has no value
 			v.AppendNull()
 		default:
 			if err := b.add[i](v, row[k]); err != nil {
@@ -638,35 +636,16 @@ func (b *binding) append(row binlog.Row, keyOnly bool, timestamp uint32) error {
 	return nil
 }
 
-// putInclude fills a column that is not upstream's: by what it includes, or with NULL.
-func putInclude(v *delta.Vec, col catalog.Column, upstream string, timestamp uint32) {
-	schema, table, ok := strings.Cut(upstream, ".")
-	if !ok {
-		schema, table = "", upstream
-	}
-	isText := v.Type.Phys() == sqltypes.PhysBytes
-	switch {
-	case col.Include == "timestamp" && timestamp != 0 && (col.Type.Kind == sqltypes.KTimestamptz || col.Type.Kind == sqltypes.KTimestamp):
-		v.AppendInt(int64(timestamp)*datetime.MicrosPerSecond - unixEpochDays*datetime.MicrosPerDay)
-	case col.Include == "database_name" && isText:
-		v.AppendString(schema)
-	case col.Include == "table_name" && isText:
-		v.AppendString(table)
-	default:
-		v.AppendNull()
-	}
-}
-
 // partial refuses rows of which the log only has the parts of JSON values that changed.
 func (s *Stream) partial(e binlog.Event) error {
 	if len(e.Body) < 6 {
 		return io.ErrUnexpectedEOF
 	}
-	b := s.maps[littleEndian(e.Body[:6])]
-	if b == nil || s.xa && s.replayed == nil {
+	list := s.maps[littleEndian(e.Body[:6])]
+	if len(list) == 0 || s.xa && s.replayed == nil {
 		return nil
 	}
-	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has only parts of JSON values of %s", b.c.name).
+	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has only parts of JSON values of %s", list[0].c.name).
 		WithHint("Set binlog_row_value_options to the empty text at the server.")
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/internal/sqltypes"
 )
 
 // typeCase is a column, and values for it: as SQL, and what they are here.
@@ -174,4 +176,38 @@ func testTypes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDeclared keeps values in columns of types that were declared, in the snapshot and from the log alike; two tables here follow one there.
+func TestDeclared(t *testing.T) {
+	s := server(t)
+	db := database(t, s)
+	s.Exec(t, "USE "+db+"; CREATE TABLE t (id INT PRIMARY KEY, a TINYINT(1), b TIME(3), c TIME, d DOUBLE, e DATETIME, f VARBINARY(5), g TEXT, h BIT(3), i TIMESTAMP NULL)")
+	insert := func(id int) {
+		s.Exec(t, fmt.Sprintf("USE %s; SET time_zone = '+00:00'; INSERT INTO t VALUES (%d, 1, '-25:00:00.5', '30:00:00', 1.5, '2024-01-02 03:04:05', X'00ff', '{\"a\": 1}', b'101', '2024-01-02 03:04:05')", db, id))
+	}
+	insert(1)
+	m := newMirror(t, specFor(s, db), db+".t", db+".t")
+	types := []sqltypes.Type{sqltypes.Bool, sqltypes.IntervalT, sqltypes.Varchar, sqltypes.Text, sqltypes.Varchar, sqltypes.Text, sqltypes.JSONB, sqltypes.Int8, sqltypes.Timestamp}
+	f, err := Source{}.DescribeTable(t.Context(), m.spec, db+".t", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, typ := range types {
+		if !f.Accepts(i+1, typ) {
+			t.Errorf("column %d does not accept %s", i+1, typ)
+		}
+		for n := range m.spec.Tables {
+			m.spec.Tables[n].Columns[i+1].Type = typ
+		}
+	}
+	if f.Accepts(0, sqltypes.Date) || f.Accepts(5, sqltypes.Int8) {
+		t.Error("a column accepts what cannot be")
+	}
+	m.open()
+	const row = `|t|-25:00:00.5|30:00:00|1.5|2024-01-02 03:04:05|\x00ff|{"a": 1}|5|2024-01-02 03:04:05`
+	m.is(0, "1"+row)
+	insert(2)
+	m.is(0, "1"+row, "2"+row)
+	m.is(1, "1"+row, "2"+row)
 }

@@ -437,7 +437,7 @@ func (u *Upstream) fieldsOf(t *cdc.Table, s *shape) (*fields, error) {
 			return nil, errCannotHold(t.Upstream, c, col)
 		}
 		list = append(list, c.selectExpr())
-		f.puts = append(f.puts, put{to: i, add: textAppender(c, u.cfg.zero), name: c.Name})
+		f.puts = append(f.puts, put{to: i, add: asText(c, col.Type, textAppender(c, u.cfg.zero)), name: c.Name})
 	}
 	if s.Key != nil {
 		for _, name := range s.Key.Columns {
@@ -475,15 +475,15 @@ func (f *fields) add(t *cdc.Table, values [][]byte, to *cdc.Rows) error {
 	return nil
 }
 
-// rest fills the columns that are not upstream.
+// rest fills the columns that are not upstream with NULL.
 func (f *fields) rest(t *cdc.Table, to *cdc.Rows) {
 	next := 0
-	for i, col := range t.Columns {
+	for i := range t.Columns {
 		if next < len(f.puts) && f.puts[next].to == i {
 			next++
 			continue
 		}
-		putInclude(to.Col(i), col, t.Upstream, 0)
+		to.Col(i).AppendNull()
 	}
 }
 
