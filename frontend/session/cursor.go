@@ -237,7 +237,7 @@ func (c *cursor) by(ctx context.Context, s *Session, n int64) ([]int64, error) {
 // fetch runs FETCH and MOVE.
 func (s *Session) fetch(ctx context.Context, x *parser.FetchStmt) (pgwire.Rows, error) {
 	if f := s.followers[x.Cursor]; f != nil {
-		return s.fetchFollowed(ctx, f, x)
+		return s.fetchFollowed(f, x)
 	}
 	c := s.cursors[x.Cursor]
 	if c == nil {

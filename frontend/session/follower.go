@@ -71,7 +71,7 @@ func (s *Session) declareFollower(ctx context.Context, p *portal, x *parser.Decl
 }
 
 // fetchFollowed runs FETCH of a follower.
-func (s *Session) fetchFollowed(ctx context.Context, f *follower, x *parser.FetchStmt) (pgwire.Rows, error) {
+func (s *Session) fetchFollowed(f *follower, x *parser.FetchStmt) (pgwire.Rows, error) {
 	max := x.Count
 	switch {
 	case x.Kind != parser.FetchForward || max < 0:
@@ -94,19 +94,52 @@ func (s *Session) fetchFollowed(ctx context.Context, f *follower, x *parser.Fetc
 	s.mu.Lock()
 	f.used = time.Now()
 	s.mu.Unlock()
-	// mz-like cursors fill what was asked for within the time; those of subscriptions return the first that comes.
-	chunks, err := f.rows.Fetch(ctx, max, wait, f.subscription == "")
-	if err != nil {
-		return nil, err
-	}
-	out := &done{chunks: chunks}
-	n := 0
-	for _, c := range chunks {
-		n += c.Len()
-	}
-	out.tag = fmt.Sprintf("FETCH %d", n)
-	return out, nil
+	return &fetching{f: f, left: max, deadline: time.Now().Add(wait)}, nil
 }
+
+// fetching is a FETCH of a follower under way: a part at a time, so that it does not matter how much there is.
+type fetching struct {
+	f        *follower
+	left     int64
+	rows     int64
+	deadline time.Time
+	chunks   []*delta.Chunk
+	ended    bool
+}
+
+// Next implements pgwire.Rows. A cursor for SUBSCRIBE fills what was asked for within the time; one over a subscription
+// returns the first that comes.
+func (x *fetching) Next(ctx context.Context) (*delta.Chunk, error) {
+	if len(x.chunks) == 0 && !x.ended && x.left > 0 {
+		all := x.f.subscription == ""
+		wait := time.Duration(0)
+		if all || x.rows == 0 {
+			wait = time.Until(x.deadline)
+		}
+		asked := min(x.left, delta.BatchRows)
+		chunks, err := x.f.rows.Fetch(ctx, asked, wait, all)
+		if err != nil {
+			return nil, err
+		}
+		got := int64(0)
+		for _, c := range chunks {
+			got += int64(c.Len())
+		}
+		x.chunks, x.rows, x.left, x.ended = chunks, x.rows+got, x.left-got, got < asked
+	}
+	if len(x.chunks) == 0 {
+		return nil, nil
+	}
+	c := x.chunks[0]
+	x.chunks = x.chunks[1:]
+	return c, nil
+}
+
+// Tag implements pgwire.Rows.
+func (x *fetching) Tag() string { return fmt.Sprintf("FETCH %d", x.rows) }
+
+// Close implements pgwire.Rows.
+func (x *fetching) Close() {}
 
 // duration reads an option that is an interval or, without a unit, a number of seconds.
 func (s *Session) duration(o parser.Option) (time.Duration, error) {
