@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,5 +108,22 @@ func TestOrigins(t *testing.T) {
 	}
 	if d, err = c.Prepare(t.Context(), "", "SELECT id FROM v"); err != nil || d.Fields[0].TableOID != 0 {
 		t.Errorf("a view's column is said to be a table's: %v, %v", d, err)
+	}
+}
+
+// TestMaintenanceDatabase: psql -l and other tools connect to database postgres first.
+func TestMaintenanceDatabase(t *testing.T) {
+	node := harness.NewNode(t)
+	c, err := pgconn.Connect(t.Context(), strings.Replace(node.URL(), "/dev", "/postgres", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	res := c.ExecParams(t.Context(), "SELECT datname FROM pg_database", nil, nil, nil, nil).Read()
+	if res.Err != nil || len(res.Rows) != 1 || string(res.Rows[0][0]) != "dev" {
+		t.Errorf("the databases are %s, %v", res.Rows, res.Err)
+	}
+	if _, err := pgconn.Connect(t.Context(), strings.Replace(node.URL(), "/dev", "/nosuch", 1)); code(err) != "3D000" {
+		t.Errorf("a database that is not there: %v, want 3D000", err)
 	}
 }
