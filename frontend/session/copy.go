@@ -198,20 +198,25 @@ func (c *copyIn) Write(ctx context.Context, data []byte) error {
 
 // Finish implements pgwire.CopyIn.
 func (c *copyIn) Finish(ctx context.Context) (string, error) {
+	defer c.end()
 	if err := c.consume(ctx, true); err != nil {
 		return "", err
 	}
 	if err := c.flush(ctx); err != nil {
 		return "", err
 	}
-	if c.s.txn.writes != nil {
-		c.s.txn.writes.EndLoad()
-	}
 	return fmt.Sprintf("COPY %d", c.rows), nil
 }
 
 // Abort implements pgwire.CopyIn. The rows are in the transaction, which pgwire fails.
-func (c *copyIn) Abort(error) {}
+func (c *copyIn) Abort(error) { c.end() }
+
+// end lets go of what the transaction keeps for the COPY.
+func (c *copyIn) end() {
+	if c.s.txn.writes != nil {
+		c.s.txn.writes.EndLoad()
+	}
+}
 
 func (c *copyIn) consume(ctx context.Context, end bool) error {
 	at := 0
