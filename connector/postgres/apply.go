@@ -26,7 +26,6 @@ type view struct {
 	// blind: old rows cannot be told from the log, because the replica identity does not fit the table's key.
 	blind  bool
 	unsure bool // rows may come out wrong: the table has to be read anew
-	asked  bool // and that was asked for
 }
 
 // newView connects a relation message with what the table here is in line with.
@@ -41,6 +40,7 @@ func newView(c *captured, m *relationMessage) *view {
 			continue
 		}
 		v.from[i] = slices.Index(nums, known.Num)
+		v.unsure = v.unsure || v.from[i] < 0 && known.Default
 		v.past[i] = v.from[i] >= 0 && m.cols[v.from[i]].typ != known.Type
 	}
 	for _, k := range t.Key {
@@ -50,8 +50,7 @@ func newView(c *captured, m *relationMessage) *view {
 	if len(t.Key) == 0 {
 		v.blind = m.identity != 'f'
 	}
-	// A bag's rows must come as they went: those that do not have the same columns may not.
-	v.unsure = !sure || slices.Contains(v.past, true) || len(t.Key) == 0 && !c.known.equals(m.cols)
+	v.unsure = v.unsure || !sure || slices.Contains(v.past, true)
 	return v
 }
 

@@ -147,7 +147,14 @@ func (u *upstream) settle(ctx context.Context, conn *pgconn.PgConn, r *relation)
 	if err != nil || !p.exists || !p.own {
 		return err
 	}
-	if _, err := query(ctx, conn, "ALTER PUBLICATION "+quoteIdent(u.publication)+" SET (publish = 'insert, update, delete, truncate')"); err != nil {
+	select {
+	case u.touching <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err = query(ctx, conn, "ALTER PUBLICATION "+quoteIdent(u.publication)+" SET (publish = 'insert, update, delete, truncate')")
+	<-u.touching
+	if err != nil {
 		return err
 	}
 	return waitForWriters(ctx, conn, r)

@@ -19,6 +19,9 @@ type shape struct {
 	// Gone are columns that the log may still show.
 	Gone   []column `json:"gone,omitempty"`
 	Leaves []leaf   `json:"leaves,omitempty"` // of a partitioned table
+	// Stale: rows may lack something, and the table is to be read anew, but not before the log has been read up to where it shows this shape:
+	// rows that the log touches meanwhile count as newer than what is read.
+	Stale bool `json:"stale,omitempty"`
 }
 
 // column is a column of an upstream table.
@@ -89,7 +92,7 @@ type difference struct {
 
 // compare says how a table here follows from the shape that it is in line with to the upstream's present one. nil: nothing to do.
 func compare(t *connector.Table, known *shape, now *relation, types *resolver) *difference {
-	d := &difference{next: &shape{OID: now.OID, Schema: now.Schema, Name: now.Name, File: now.File, Leaves: now.Leaves}}
+	d := &difference{next: &shape{OID: now.OID, Schema: now.Schema, Name: now.Name, File: now.File, Leaves: now.Leaves, Stale: known.Stale}}
 	same := known.OID == now.OID
 	match := func(c *column) *column {
 		if same {
@@ -161,6 +164,7 @@ func compare(t *connector.Table, known *shape, now *relation, types *resolver) *
 		d.next.Gone = append(d.next.Gone, old)
 		if here(old.Name) != nil {
 			change.Drop = append(change.Drop, old.Name)
+			d.recopy = d.recopy || len(t.Key) == 0 // rows that keep the column here could not be taken back
 		}
 	}
 	if !touched {

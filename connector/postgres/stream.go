@@ -54,9 +54,8 @@ type stream struct {
 
 	rows     int // collected from whole transactions since the last event
 	change   *followed
-	recopy   []*cdc.Table // to be asked for when no transaction is open
-	reported lsn          // At of the last event
-	last     time.Time    // of the last event
+	reported lsn       // At of the last event
+	last     time.Time // of the last event
 	scratch  rowChange
 
 	// For Backlog: how many changes came in how much log, and where the server's log is.
@@ -65,6 +64,7 @@ type stream struct {
 
 // change is a message that waits to be given: of a row, or a truncation of one table.
 type change struct {
+	of   *captured
 	view *view
 	kind byte
 	body []byte
@@ -176,7 +176,7 @@ func (s *stream) prepareTable(ctx context.Context, conn *pgconn.PgConn, p *publi
 		known = &now.shape
 		t.Known = known.encode()
 	case added:
-		s.recopy = append(s.recopy, t) // it was taken out of the publication for a while
+		known.Stale = true // it was taken out of the publication for a while
 	}
 	s.capture(t, known)
 	return nil
@@ -351,13 +351,6 @@ func (s *stream) Next(ctx context.Context) (cdc.Event, error) {
 		if s.change != nil && !s.partial && s.rows == 0 {
 			return s.followEvent(), nil
 		}
-		if !s.open && s.rows == 0 && len(s.recopy) > 0 {
-			t := s.recopy[0]
-			s.recopy = s.recopy[1:]
-			e := s.event()
-			e.Recopy = t
-			return e, nil
-		}
 		if full, err := s.consume(ctx); err != nil || full {
 			return s.event(), err
 		}
@@ -365,9 +358,6 @@ func (s *stream) Next(ctx context.Context) (cdc.Event, error) {
 			if s.rows > 0 {
 				return s.event(), nil
 			}
-			continue
-		}
-		if !s.open && len(s.recopy) > 0 && s.rows == 0 {
 			continue
 		}
 		if s.rows > 0 && len(s.w.blocks) == 0 {
@@ -532,7 +522,7 @@ func (s *stream) take(ctx context.Context, it item) error {
 		if s.counted() {
 			for _, oid := range oids {
 				if c := s.byOID[oid]; c != nil && c.view != nil {
-					s.pending = append(s.pending, change{view: c.view, kind: it.kind})
+					s.pending = append(s.pending, change{of: c, view: c.view, kind: it.kind})
 					c.truncated = append(c.truncated, s.begin.final)
 				}
 			}
@@ -553,19 +543,24 @@ func (s *stream) row(oid uint32, it item) {
 		return
 	}
 	if c := s.byOID[oid]; c != nil && c.view != nil {
-		s.pending = append(s.pending, change{view: c.view, kind: it.kind, body: it.body})
+		s.pending = append(s.pending, change{of: c, view: c.view, kind: it.kind, body: it.body})
 	}
 }
 
 // give appends what is pending to the rows of its tables.
 func (s *stream) give() error {
 	for i := range s.pending {
+		c := s.pending[i].of
+		if s.pending[i].view.unsure && !c.known.Stale {
+			next := *c.known
+			next.Stale = true
+			s.remember(c, &next)
+		}
+		if c.known.Stale && len(c.t.Key) == 0 {
+			continue // rows that are not as they came cannot be taken back; all of them will be read anew
+		}
 		if err := s.pending[i].apply(&s.scratch, s.begin.at); err != nil {
 			return err
-		}
-		if v := s.pending[i].view; v.unsure && !v.asked {
-			v.asked = true
-			s.recopy = append(s.recopy, v.t)
 		}
 	}
 	s.rows += len(s.pending)
@@ -596,25 +591,24 @@ func (s *stream) relation(ctx context.Context, body []byte) error {
 		}
 		if len(rels) == 1 {
 			rels[0].Leaves = c.known.Leaves // the watcher sees to them
-			s.compare(c, rels[0])
+			if d := compare(&c.t.Table, c.known, rels[0], s.u.types); d != nil {
+				// The catalog may be ahead of the log. And what is left of a transaction that was given in part is not sent again.
+				d.next.Stale, d.recopy = d.next.Stale || d.recopy || s.partial, false
+				s.found(c, d)
+			}
 		}
 	}
 	c.msg, c.view = m, newView(c, m)
 	return nil
 }
 
-// compare notes what a table has to follow.
-func (s *stream) compare(c *captured, now *relation) {
-	d := compare(&c.t.Table, c.known, now, s.u.types)
-	switch {
-	case d == nil || s.change != nil: // the next stream, or the watcher, will find another one
-	case d.change == nil && !d.recopy: // a new file, a new partition: to be remembered only
+// found notes what a table has to follow.
+func (s *stream) found(c *captured, d *difference) {
+	if d.change == nil && !d.recopy { // a new file, a new partition: to be remembered only
 		s.remember(c, d.next)
-	default:
-		// What is left of a transaction that was given in part is not sent again.
-		d.recopy = d.recopy || s.partial
-		s.change = &followed{c, d}
+		return
 	}
+	s.change = &followed{c, d}
 }
 
 // remember makes a shape the one that a table is in line with.
@@ -629,10 +623,9 @@ func (s *stream) remember(c *captured, next *shape) {
 // look takes what the watcher has seen, once the log has been read up to there: what changed with a word in it is known then.
 func (s *stream) look() {
 	seen := s.seenAt
-	if seen == nil || s.done < seen.at || s.open {
+	if seen == nil || s.done < seen.at || s.open || s.change != nil {
 		return
 	}
-	s.seenAt = nil
 	for i, now := range seen.tables {
 		for _, c := range s.byOID {
 			if now == nil || c.t != s.tables[i] {
@@ -641,10 +634,22 @@ func (s *stream) look() {
 			if c.toldOfTruncation(seen) {
 				c.known.refile(now.Leaves)
 			}
-			s.compare(c, now)
+			d := compare(&c.t.Table, c.known, now, s.u.types)
+			if d == nil && c.known.Stale {
+				next := *c.known
+				d = &difference{next: &next}
+			}
+			if d != nil { // all of the log that shows another shape has been read
+				d.recopy, d.next.Stale = d.recopy || d.next.Stale, false
+				s.found(c, d)
+			}
+			if s.change != nil {
+				return // the others later
+			}
 			break
 		}
 	}
+	s.seenAt = nil
 }
 
 // toldOfTruncation reports whether the log told of a truncation that the watcher may have seen the trace of. It forgets those that it must have seen.

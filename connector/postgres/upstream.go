@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -24,6 +25,9 @@ type upstream struct {
 	types *resolver
 	// want is the latest position that Position gave: the stream hurries to reach it.
 	want atomic.Uint64
+	// touching has room for the one who may touch the publication: the server does not let two at a time.
+	touching   chan struct{}
+	watchEvery time.Duration
 
 	mu struct {
 		sync.Mutex
@@ -38,7 +42,7 @@ func newUpstream(c *config, log *slog.Logger) *upstream {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	u := &upstream{config: c, log: log, types: &resolver{}}
+	u := &upstream{config: c, log: log, types: &resolver{}, touching: make(chan struct{}, 1), watchEvery: watchEvery}
 	u.mu.shapes = map[catalog.ID]*shape{}
 	return u
 }

@@ -82,7 +82,7 @@ func (w *watcher) run(ctx context.Context, oids []uint32) {
 				return
 			}
 		}
-		if sleep(ctx, watchEvery) != nil {
+		if sleep(ctx, w.u.watchEvery) != nil {
 			return
 		}
 	}
