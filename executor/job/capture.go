@@ -113,6 +113,7 @@ type capturePump struct {
 	activity func(rows int)
 	current  current
 	quiet    time.Time // when activity was told last
+	open     int       // rows sent of a transaction that has not ended
 	slow     *throttle.Throttle
 	inTxn    bool // the last batch ended within a transaction
 }
@@ -244,10 +245,14 @@ func (p *capturePump) send(ctx context.Context, b *connector.Batch, rows int) er
 	for _, o := range b.Offsets {
 		p.sent[o.Split] = o.Offset
 	}
-	if rows >= 0 {
-		p.quiet = time.Now()
-		p.activity(rows)
+	if p.open += max(rows, 0); !b.EndOfTxn {
+		return nil // activity may wait for a barrier to get through, and none does before the transaction has ended
 	}
+	if rows >= 0 || p.open > 0 {
+		p.quiet = time.Now()
+		p.activity(p.open)
+	}
+	p.open = 0
 	return nil
 }
 
