@@ -19,6 +19,7 @@ package cdc
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/delta"
@@ -53,7 +54,7 @@ type Upstream interface {
 
 // Stream reads the log from one place on. Next and Close belong to one goroutine each; Ack may come from another.
 type Stream interface {
-	// Next reads on and appends what changed to the tables. It returns at the end of a transaction, or within one after about delta.BatchRows
+	// Next reads on and appends what changed to the tables. It returns at the end of a transaction (or of several, see Table.Apart), or within one after about delta.BatchRows
 	// changes; an Event without rows says that the log has moved on (at least once a second, when it does, and soon after Position was called
 	// by somebody who waits for it). It waits while there is nothing.
 	Next(ctx context.Context) (Event, error)
@@ -88,7 +89,12 @@ type Table struct {
 	// table has not been read before. The connector may set it anew at any event.
 	Known []byte
 	Rows
+	apart atomic.Bool
 }
+
+// Apart reports whether the table's transactions have to be given one by one: it has no key and is being copied, so that each transaction is
+// either in the copy or behind it. Otherwise Next may give several that have come together, as if they were one.
+func (t *Table) Apart() bool { return t.apart.Load() }
 
 // Rows collects changes of one table, column by column: append one value to each Col (AppendNull where it has no meaning), then
 // end the row by one of the methods.

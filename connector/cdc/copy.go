@@ -55,6 +55,7 @@ func (r *Reader) beginCopy(t *table) {
 	c := &copying{cancel: cancel, touched: map[string]int64{}, ahead: make(chan struct{}, piecesAhead), keyCols: row.Cols(t.Key...),
 		again: t.rows(), inAgain: map[string]bool{}}
 	t.copy = c
+	t.apart.Store(len(t.Key) == 0)
 	r.wg.Add(1)
 	if len(t.Key) == 0 {
 		t.offset.restart()
@@ -192,6 +193,7 @@ func (r *Reader) passOn() error {
 				continue
 			}
 			t.copy = nil
+			t.apart.Store(false)
 			c.cancel()
 			t.offset.Phase, t.offset.After, t.offset.Unsure = Live, nil, false
 		}

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -41,6 +42,10 @@ func ParseTableOffset(b []byte) (TableOffset, error) {
 		return o, nil
 	}
 	return o, fmt.Errorf("read the offset of a captured table: phase %q", o.Phase)
+}
+
+func (o *TableOffset) equal(x *TableOffset) bool {
+	return o.Phase == x.Phase && o.Rows == x.Rows && o.Unsure == x.Unsure && bytes.Equal(o.After, x.After) && bytes.Equal(o.Known, x.Known)
 }
 
 func (o TableOffset) bytes() []byte {

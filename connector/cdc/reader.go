@@ -53,7 +53,7 @@ type streamed struct {
 type table struct {
 	*Table
 	offset TableOffset
-	saved  string // offset as it was yielded last
+	saved  TableOffset // as it was yielded last
 	copy   *copying
 }
 
@@ -75,7 +75,10 @@ func NewReader(ctx context.Context, up Upstream, spec *connector.SourceSpec, spl
 		if at[connector.TableSplit(t.ID)] == nil && t.NoSnapshot {
 			o.Phase = Live
 		}
-		x := &table{Table: &Table{Table: t, Known: o.Known, Rows: NewRows(t)}, offset: o, saved: string(at[connector.TableSplit(t.ID)])}
+		x := &table{Table: &Table{Table: t, Known: o.Known, Rows: NewRows(t)}, offset: o}
+		if at[connector.TableSplit(t.ID)] != nil {
+			x.saved = o
+		}
 		r.tables = append(r.tables, x)
 		r.byID[t.ID] = x
 		tables = append(tables, x.Table)
@@ -90,14 +93,14 @@ func NewReader(ctx context.Context, up Upstream, spec *connector.SourceSpec, spl
 	}
 	r.stream = stream
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	r.wg.Add(1)
-	go r.follow() // Close waits
 	for _, t := range r.tables {
 		t.offset.Known = t.Known
 		if t.offset.Phase != Live {
 			r.beginCopy(t)
 		}
 	}
+	r.wg.Add(1)
+	go r.follow() // Close waits
 	return r, nil
 }
 
@@ -213,9 +216,9 @@ func (r *Reader) consume(ev Event) (*connector.Batch, error) {
 // batch takes what there is to yield; nil: nothing.
 func (r *Reader) batch() *connector.Batch {
 	for _, t := range r.tables {
-		if text := string(t.offset.bytes()); text != t.saved {
-			t.saved = text
-			r.offsets = append(r.offsets, connector.SplitOffset{Split: connector.TableSplit(t.ID), Offset: []byte(text)})
+		if !t.offset.equal(&t.saved) {
+			t.saved = t.offset
+			r.offsets = append(r.offsets, connector.SplitOffset{Split: connector.TableSplit(t.ID), Offset: t.offset.bytes()})
 		}
 	}
 	if len(r.out) == 0 && len(r.offsets) == 0 {
