@@ -24,8 +24,8 @@ const (
 // stream implements cdc.Stream.
 //
 // Messages of a transaction are collected until it ends or delta.BatchRows changes have come, so that a table that turns out to look
-// different can still be followed before anything of the transaction is given. Transactions that arrive together are given together, unless
-// there is a table without a key: its copy has to be told apart from each of them.
+// different can still be followed before anything of the transaction is given. Transactions that arrive together are given together,
+// unless a table wants them apart.
 type stream struct {
 	u      *upstream
 	w      *wire
@@ -108,7 +108,6 @@ func (u *upstream) Stream(ctx context.Context, from []byte, tables []*cdc.Table)
 		closeConn(conn)
 		return nil, err
 	}
-	s.single = slices.ContainsFunc(tables, func(t *cdc.Table) bool { return len(t.Key) == 0 })
 	s.watch = u.startWatcher(tables)
 	return s, nil
 }
@@ -473,12 +472,17 @@ func (s *stream) consume(ctx context.Context) (full bool, err error) {
 		if err := s.take(ctx, it); err != nil {
 			return false, err
 		}
-		if s.change != nil && !s.partial || s.rows >= delta.BatchRows || s.single && s.rows > 0 || !s.open && s.partial {
+		if s.change != nil && !s.partial || s.rows >= delta.BatchRows || s.rows > 0 && s.apart() || !s.open && s.partial {
 			s.partial = s.partial && s.open
 			return s.change == nil || s.rows > 0, nil
 		}
 	}
 	return false, nil
+}
+
+// apart reports whether transactions have to be given one by one.
+func (s *stream) apart() bool {
+	return slices.ContainsFunc(s.tables, func(t *cdc.Table) bool { return t.Apart() })
 }
 
 // take reads one message.

@@ -28,7 +28,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // within bounds a statement, and what a test waits for.
-const within = 30 * time.Second
+const within = 90 * time.Second
 
 func newRand(t testing.TB, seed uint64) *rand.Rand {
 	if *seedFlag != 0 {

@@ -78,6 +78,11 @@ func TestPostgres(t *testing.T) {
 	exec(t, w.there, "ALTER TABLE customers ADD COLUMN town text; UPDATE customers SET town = 'Ulm' WHERE id = 1")
 	eventually(t, w.here, "SELECT id, name, town FROM customers", "1|Ann|Ulm", "2|Bob|∅")
 
+	// A transaction that takes longer than the time between two barriers.
+	exec(t, w.there, "BEGIN; INSERT INTO orders SELECT g, 3, 1 FROM generate_series(2001, 102000) g; DELETE FROM orders WHERE customer = 3; INSERT INTO customers VALUES (9, 'Zoe'); COMMIT; DELETE FROM customers WHERE id = 9; INSERT INTO customers VALUES (10, 'last')")
+	eventually(t, w.here, "SELECT count(*) FROM customers WHERE name = 'last'", "1")
+	exec(t, w.there, "DELETE FROM customers WHERE id = 10")
+
 	// A kill, and changes meanwhile.
 	w.mr.Kill()
 	exec(t, w.there, "INSERT INTO customers VALUES (3, 'Cem', 'Bonn'); TRUNCATE visits; ALTER TABLE visits ADD COLUMN late int DEFAULT 1; INSERT INTO visits VALUES ('/y', '1s', 2)")
