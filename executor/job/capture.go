@@ -65,11 +65,31 @@ type captureRoot struct {
 	*sourceScan
 	captures *Captures
 	pending  map[catalog.ID][]*delta.Chunk
+	half     []*connector.Batch // of a transaction that has not ended
 }
+
+// abandoned is sent instead of the rest of a transaction whose reader has failed in the middle of it: the next one gives it from its
+// beginning, and nobody waits for it meanwhile.
+var abandoned = &connector.Batch{}
 
 // OnMeta implements actor.Leaf.
 func (r *captureRoot) OnMeta(meta any) {
 	b := meta.(*connector.Batch)
+	if b == abandoned {
+		r.half = nil
+		return
+	}
+	if r.half = append(r.half, b); !b.EndOfTxn {
+		return
+	}
+	for _, b := range r.half {
+		r.keep(b)
+	}
+	r.half = nil
+}
+
+// keep takes a batch of a transaction that is whole.
+func (r *captureRoot) keep(b *connector.Batch) {
 	r.mu.Lock()
 	if b.Backlog < 0 { // a piece of a snapshot, which says nothing of the log
 		last := *b
@@ -112,8 +132,9 @@ type capturePump struct {
 	sent     map[string][]byte
 	activity func(rows int)
 	current  current
-	quiet    time.Time // when activity was told last
-	open     int       // rows sent of a transaction that has not ended
+	quiet    time.Time               // when activity was told last
+	half     []connector.SplitOffset // sent of a transaction that has not ended
+	open     int                     // and how many rows of it
 	slow     *throttle.Throttle
 	inTxn    bool // the last batch ended within a transaction
 }
@@ -157,6 +178,7 @@ func (p *capturePump) session(parent context.Context) (progressed bool, err erro
 	defer p.current.set(nil)
 	p.scan.fail("")
 	defer func() { _ = r.Close() }()
+	defer p.abandon(parent)
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	go func() { // ends with ctx, which session cancels
@@ -242,18 +264,29 @@ func (p *capturePump) send(ctx context.Context, b *connector.Batch, rows int) er
 	if err := p.edge.Send(ctx, actor.Message{Meta: b, Open: !b.EndOfTxn}); err != nil {
 		return err
 	}
-	for _, o := range b.Offsets {
-		p.sent[o.Split] = o.Offset
-	}
+	p.half = append(p.half, b.Offsets...)
 	if p.open += max(rows, 0); !b.EndOfTxn {
 		return nil // activity may wait for a barrier to get through, and none does before the transaction has ended
 	}
+	for _, o := range p.half {
+		p.sent[o.Split] = o.Offset
+	}
+	p.half = nil
 	if rows >= 0 || p.open > 0 {
 		p.quiet = time.Now()
 		p.activity(p.open)
 	}
 	p.open = 0
 	return nil
+}
+
+// abandon takes back what was sent of a transaction that has not ended.
+func (p *capturePump) abandon(ctx context.Context) {
+	if len(p.half) == 0 && p.open == 0 {
+		return
+	}
+	p.half, p.open = nil, 0
+	_ = p.edge.Send(ctx, actor.Message{Meta: abandoned}) // it fails only when the job ends
 }
 
 // current is the reader that is open, for acknowledgements.

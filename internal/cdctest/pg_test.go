@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -99,4 +100,30 @@ func TestPostgres(t *testing.T) {
 	exec(t, w.here, "DROP TABLE c2")
 	exec(t, w.here, "DROP SOURCE shop CASCADE")
 	eventually(t, w.there, "SELECT (SELECT count(*) FROM pg_replication_slots), (SELECT count(*) FROM pg_publication)", "0|0")
+}
+
+// TestPostgresAway lets the database go away in the middle of a large transaction, at several moments: nobody here waits for the rest of it.
+func TestPostgresAway(t *testing.T) {
+	w := newPgWorld(t)
+	exec(t, w.there, "CREATE TABLE big (id int PRIMARY KEY)")
+	exec(t, w.here, "CREATE SOURCE src WITH ("+w.options()+")")
+	exec(t, w.here, "CREATE TABLE big (*) FROM src TABLE 'public.big'")
+	exec(t, w.here, "CREATE TABLE own (id int PRIMARY KEY)")
+	for i := range 3 {
+		exec(t, w.there, fmt.Sprintf("INSERT INTO big SELECT g + %d * 1000000 FROM generate_series(1, 150000) g", i))
+		time.Sleep(time.Duration(50+100*i) * time.Millisecond)
+		w.pg.Quit()
+		began := time.Now()
+		exec(t, w.here, fmt.Sprintf("INSERT INTO own VALUES (%d)", i))
+		eventually(t, w.here, "SELECT count(*) FROM own", fmt.Sprint(i+1))
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("a write of our own was seen after %v", took)
+		}
+		if n := rowsOf(t, w.here, "SELECT count(*) % 150000 FROM big"); n[0] != "0" {
+			t.Errorf("a part of a transaction is seen: %s rows of the last one", n)
+		}
+		w.pg.Start()
+		w.there = w.upstream()
+	}
+	eventually(t, w.here, "SELECT count(*) FROM big", "450000")
 }
