@@ -38,14 +38,22 @@ install() {
 		apt-get update -qq </dev/null || echo "apt-get update was not complete"
 		apt_updated=1
 	fi
+	# Debian starts a server that it installs; the tests bring their own.
+	local policy=/usr/sbin/policy-rc.d mine=
+	if [ ! -e $policy ]; then
+		mine=1
+		printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
+	fi
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >/tmp/millrace-apt.$$ 2>&1
 	local code=$?
+	[ -z "$mine" ] || rm -f $policy
 	[ $code = 0 ] || tail -20 /tmp/millrace-apt.$$
 	rm -f /tmp/millrace-apt.$$
 	return $code
 }
 
-# What the tests need besides Go: a PostgreSQL to compare with, psql, and a C compiler for the race detector.
+# What the tests need besides Go: a PostgreSQL to compare with and to follow, psql, the other servers that connectors meet, and a C compiler for
+# the race detector.
 stage_setup() {
 	if ! command -v go >/dev/null; then
 		echo "there is no go in PATH: install Go 1.26 or newer, then run this again"; return 1
@@ -55,6 +63,9 @@ stage_setup() {
 	[ -x "$pg_bin/initdb" ] || want+=(postgresql-15)
 	command -v psql >/dev/null || want+=(postgresql-client-15)
 	command -v gcc >/dev/null || want+=(gcc libc6-dev)
+	command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || want+=(mariadb-server)
+	command -v redis-server >/dev/null || want+=(redis-server)
+	command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || want+=(mosquitto)
 	if [ ${#want[@]} != 0 ]; then
 		# The Debian package would make a cluster and run it; the tests bring their own.
 		if [ "$(id -u)" = 0 ] && [ -d /etc ] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
