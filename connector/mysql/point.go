@@ -81,7 +81,9 @@ func (p *point) text() string {
 
 // bytes is the point as it is stored.
 func (p *point) bytes() []byte {
-	b, err := json.Marshal(p)
+	now := *p
+	now.GTID = p.text() // the field is that of the beginning
+	b, err := json.Marshal(&now)
 	if err != nil {
 		panic(err) // strings and numbers only
 	}

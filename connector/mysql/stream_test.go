@@ -26,6 +26,13 @@ func TestSnapshotAndChanges(t *testing.T) {
 	s.Exec(t, "INSERT INTO "+db+".t VALUES (5, 'five')", "INSERT INTO "+db+".bag VALUES (5, 'v')")
 	m.is(0, "2|zwei", "30|NULL", "4|", "5|five")
 	m.is(1, "5|v", "5|v")
+	// What was given by this reader does not come again with the next one.
+	m.close()
+	s.Exec(t, "INSERT INTO "+db+".bag VALUES (6, 'w')")
+	m.is(1, "5|v", "5|v", "6|w")
+	m.close()
+	s.Exec(t, "INSERT INTO "+db+".bag VALUES (7, 'u')")
+	m.is(1, "5|v", "5|v", "6|w", "7|u")
 }
 
 // TestLargeTransaction: a transaction that comes in pieces is given once, also when the reader is opened again in its middle.
