@@ -103,7 +103,7 @@ func TestFilesOverKills(t *testing.T) {
 	exec(t, c, fmt.Sprintf(`CREATE TABLE lines (id bigint, word varchar) WITH (connector = 'posix_fs', posix_fs.root = '%s', match_pattern = '*.json',
 		posix_fs.poll.interval = '20') FORMAT PLAIN ENCODE JSON`, in))
 	exec(t, c, "CREATE MATERIALIZED VIEW words AS SELECT word, count(*) AS n, sum(id) AS total FROM lines GROUP BY word")
-	exec(t, c, fmt.Sprintf(`CREATE SINK copy AS SELECT id, word FROM lines WITH (connector = 'posix_fs', fs.path = '%s', type = 'append-only', force_append_only = 'true') FORMAT PLAIN ENCODE JSON`, out))
+	exec(t, c, fmt.Sprintf(`CREATE SINK copy AS SELECT id, word FROM lines WITH (connector = 'posix_fs', fs.path = '%s', type = 'append-only', force_append_only = 'true', rollover_seconds = '0') FORMAT PLAIN ENCODE JSON`, out))
 	k := &killer{t: t, s: s, rng: newRand(t, 33)}
 	next := 0
 	add := func(file string, n int) {
@@ -190,7 +190,7 @@ func TestSinkOfExistingRows(t *testing.T) {
 			exec(t, c, "CREATE TABLE big (id bigint PRIMARY KEY, v int)")
 			exec(t, c, fmt.Sprintf("INSERT INTO big SELECT i, 1 FROM generate_series(1, %d) AS g(i)", n))
 			exec(t, c, "FLUSH")
-			create := fmt.Sprintf(`CREATE SINK copy AS SELECT id, v FROM big WITH (connector = 'posix_fs', fs.path = '%s', type = 'append-only', force_append_only = 'true') FORMAT PLAIN ENCODE JSON`, out)
+			create := fmt.Sprintf(`CREATE SINK copy AS SELECT id, v FROM big WITH (connector = 'posix_fs', fs.path = '%s', type = 'append-only', force_append_only = 'true', rollover_seconds = '0') FORMAT PLAIN ENCODE JSON`, out)
 			created := make(chan error, 1)
 			creator := s.Conn()
 			go func() { created <- try(creator, create) }()
@@ -301,7 +301,7 @@ func kafkaOverKills(t *testing.T, seed uint64, args ...string) {
 		scan.startup.mode = 'earliest') FORMAT PLAIN ENCODE JSON`, addr))
 	exec(t, c, "CREATE MATERIALIZED VIEW by_k AS SELECT k, count(*) AS n, count(DISTINCT id) AS d, sum(price) AS total FROM bids GROUP BY k")
 	exec(t, c, fmt.Sprintf(`CREATE SINK copy AS SELECT id, price FROM bids WITH (connector = 'kafka', topic = 'out', properties.bootstrap.server = '%s',
-		type = 'append-only', force_append_only = 'true') FORMAT PLAIN ENCODE JSON`, addr))
+		type = 'append-only', force_append_only = 'true', rollover_seconds = '0') FORMAT PLAIN ENCODE JSON`, addr))
 	producer, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("in"))
 	if err != nil {
 		t.Fatal(err)
