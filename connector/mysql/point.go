@@ -79,11 +79,17 @@ func (p *point) text() string {
 	return p.GTID
 }
 
+// MarshalJSON implements json.Marshaler: the GTID is that of now, the field that of when the point was read.
+func (p *point) MarshalJSON() ([]byte, error) {
+	type plain point
+	now := plain(*p)
+	now.GTID = p.text()
+	return json.Marshal(&now)
+}
+
 // bytes is the point as it is stored.
 func (p *point) bytes() []byte {
-	now := *p
-	now.GTID = p.text() // the field is that of the beginning
-	b, err := json.Marshal(&now)
+	b, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // strings and numbers only
 	}

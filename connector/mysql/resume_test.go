@@ -39,6 +39,13 @@ func TestAnotherServer(t *testing.T) {
 	m.is(1, "1", "1", "2")
 	m.close()
 	a.Exec(t, "USE "+db+"; INSERT INTO t VALUES (3, 'three'); INSERT INTO bag VALUES (2)")
+	if err := a.DB().QueryRow("SELECT @@gtid_binlog_pos").Scan(&gtid); err != nil {
+		t.Fatal(err)
+	}
+	var waited int
+	if err := b.DB().QueryRow("SELECT MASTER_GTID_WAIT('" + gtid + "', 20)").Scan(&waited); err != nil || waited != 0 {
+		t.Fatalf("the replica does not come after: %d, %v", waited, err)
+	}
 	m.spec.Connector.Options["port"] = fmt.Sprint(b.Port)
 	m.open()
 	m.is(0, "1|one", "2|two", "3|three")

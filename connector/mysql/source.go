@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/cdc"
@@ -123,31 +124,49 @@ func (c *config) checkPrivileges(ctx context.Context, conn *wire.Conn) error {
 		}
 		return denied(err, "read the position of the binary log", grant)
 	}
-	list := "SHOW REPLICAS"
-	if conn.MariaDB {
-		list = "SHOW SLAVE HOSTS"
-	}
-	rows, err := conn.Rows(ctx, list)
-	if wire.CodeOf(err) == wire.ErrSyntax { // before MySQL 8.0.22
-		rows, err = conn.Rows(ctx, "SHOW SLAVE HOSTS")
-	}
-	switch wire.CodeOf(err) {
-	case wire.ErrPrivilege, wire.ErrAccessDenied: // MariaDB has a privilege for the list alone
-	default:
-		if err != nil {
-			return c.explain("list its replicas", err)
-		}
-	}
-	for _, r := range rows {
-		if r[0] == strconv.FormatUint(uint64(c.serverID), 10) {
-			return sqlerr.New(sqlerr.ObjectInUse, "the server id %d is used by another replica of MySQL at %s", c.serverID, c.addr()).
-				WithHint("Give the source a number of its own with the option \"server.id\", or leave the option out.")
-		}
+	if err := c.checkServerID(ctx, conn); err != nil {
+		return err
 	}
 	if err := conn.Register(ctx, c.serverID, replicaHost); err != nil {
 		return denied(err, "read the binary log", "REPLICATION SLAVE")
 	}
 	return nil
+}
+
+// idWithin is how long a server id may be in use: the server notices the end of a connection, ours among them, a little later.
+const idWithin = 3 * time.Second
+
+// checkServerID looks for another replica with our number.
+func (c *config) checkServerID(ctx context.Context, conn *wire.Conn) error {
+	list := "SHOW REPLICAS"
+	if conn.MariaDB {
+		list = "SHOW SLAVE HOSTS"
+	}
+	for end := time.Now().Add(idWithin); ; {
+		rows, err := conn.Rows(ctx, list)
+		if wire.CodeOf(err) == wire.ErrSyntax { // before MySQL 8.0.22
+			rows, err = conn.Rows(ctx, "SHOW SLAVE HOSTS")
+		}
+		switch wire.CodeOf(err) {
+		case wire.ErrPrivilege, wire.ErrAccessDenied: // MariaDB has a privilege for the list alone
+			return nil
+		}
+		if err != nil {
+			return c.explain("list its replicas", err)
+		}
+		if !slices.ContainsFunc(rows, func(r []string) bool { return r[0] == strconv.FormatUint(uint64(c.serverID), 10) }) {
+			return nil
+		}
+		if time.Now().After(end) {
+			return sqlerr.New(sqlerr.ObjectInUse, "the server id %d is used by another replica of MySQL at %s", c.serverID, c.addr()).
+				WithHint("Give the source a number of its own with the option \"server.id\", or leave the option out.")
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Splits implements connector.Source; a Capture is not asked.
