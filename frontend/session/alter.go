@@ -145,6 +145,9 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 		return s.alterConstraint(ctx, old, a)
 	case parser.AlterSetOptions, parser.AlterResetOptions:
 		if old.Kind != catalog.Table || a.Connector || !onlyStorageParameters(a.Options) {
+			if err := unknownParameter(a.Options); err != nil && old.Kind == catalog.Table && !a.Connector {
+				return nil, err
+			}
 			return nil, sqlerr.New(sqlerr.FeatureNotSupported, "this form of ALTER %s is not supported", x.Kind).At(a.Pos)
 		}
 		return old, nil

@@ -167,7 +167,8 @@ func (s *Session) capturedColumns(ctx context.Context, r, source *catalog.Relati
 		if k < 0 {
 			return sqlerr.New(sqlerr.UndefinedColumn, "table %q has no column %q", r.Captured.Upstream, d.Name).At(x.Pos)
 		}
-		if t := facts.Columns[k].Type; !sameBase(t, d.Type) && d.Type.Kind != sqltypes.KText && d.Type.Kind != sqltypes.KVarchar {
+		if t := facts.Columns[k].Type; !sameBase(t, d.Type) && d.Type.Kind != sqltypes.KText && d.Type.Kind != sqltypes.KVarchar &&
+			(facts.Accepts == nil || !facts.Accepts(k, d.Type)) {
 			return sqlerr.New(sqlerr.DatatypeMismatch, "column %q is of type %s in table %q, and %s was declared", d.Name, t, r.Captured.Upstream, d.Type).At(x.Pos).
 				WithHint("Declare it as %s or text, or write (*) to take all columns as they are.", t)
 		}

@@ -444,6 +444,9 @@ func (s *Session) describeRecords(ctx context.Context, r *catalog.Relation, opts
 		return d, err
 	}
 	if c.Name == "" {
+		if err := unknownParameter(opts); err != nil && r.Kind == catalog.Table && f == nil {
+			return d, sqlerr.From(err).WithHint("A table that is fed from outside names its connector: WITH (connector = 'kafka', …)")
+		}
 		return d, sqlerr.New(sqlerr.InvalidParameterValue, "option \"connector\" is missing").At(pos).
 			WithHint("WITH (connector = 'kafka', …)")
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/sqlerr"
 )
 
 // storageParameters are PostgreSQL's for tables. They say how it lays out rows and when it cleans up, which means nothing
@@ -17,8 +18,14 @@ var storageParameters = []string{"fillfactor", "toast_tuple_target", "parallel_w
 	"autovacuum_multixact_freeze_max_age", "autovacuum_multixact_freeze_table_age"}
 
 // onlyStorageParameters reports whether all options are storage parameters: then they do not describe a connector.
-func onlyStorageParameters(opts []parser.Option) bool {
-	return !slices.ContainsFunc(opts, func(o parser.Option) bool {
-		return !slices.Contains(storageParameters, strings.TrimPrefix(o.Name, "toast."))
-	})
+func onlyStorageParameters(opts []parser.Option) bool { return unknownParameter(opts) == nil }
+
+// unknownParameter is PostgreSQL's error for the first option that is no storage parameter; nil: all are.
+func unknownParameter(opts []parser.Option) error {
+	for _, o := range opts {
+		if !slices.Contains(storageParameters, strings.TrimPrefix(o.Name, "toast.")) {
+			return sqlerr.New(sqlerr.InvalidParameterValue, "unrecognized parameter %q", o.Name)
+		}
+	}
+	return nil
 }
