@@ -41,6 +41,11 @@ test-postgres: ## the .slt files, generated statements and the property test aga
 	MILLRACE_TEST_POSTGRES=1 go test -count=1 -timeout 60m -run 'TestExpressions|TestQueries' ./internal/pgdiff -long $(or $(LONG),2m) -seed $(or $(SEED),2)
 	go test -count=1 -run TestViewEqualsRecompute ./internal/e2e
 
+.PHONY: test-mariadb
+test-mariadb: ## tables that follow a real MariaDB, and the sink into one, under kills for minutes; SEED=n repeats one
+	go test -count=1 -timeout 60m ./connector/mysql/... ./connector/mysqlsink
+	go test -count=1 -timeout 60m -run 'MySQL' ./internal/cdctest -long $(if $(SEED),-seed $(SEED))
+
 .PHONY: docs
 docs: ## the reference of functions under docs/sql/functions, from the library's entries and their examples
 	go test -count=1 -run TestReference ./internal/expr -docs
@@ -68,6 +73,7 @@ test-full: ## all tests with the costly invariant checks and the race detector; 
 .PHONY: soak
 soak: ## the tests with random kills and random queries, for minutes; SEED=n repeats one
 	go test -count=1 -timeout 60m ./internal/e2e -v -long $(if $(SEED),-seed $(SEED))
+	go test -count=1 -timeout 60m ./internal/cdctest -v -long $(if $(SEED),-seed $(SEED))
 
 .PHONY: bench
 bench: ## the Nexmark queries beside hand-written programs, latency of a row, TPC-H and look-ups beside PostgreSQL; minutes
@@ -75,6 +81,7 @@ bench: ## the Nexmark queries beside hand-written programs, latency of a row, TP
 	go run ./cmd/millrace bench latency
 	go run ./cmd/millrace bench tpch --sf 0.1
 	go run ./cmd/millrace bench lookup
+	go test -count=1 -run TestPostgresMeasure -v ./internal/cdctest -measure
 
 .PHONY: bench-micro
 bench-micro: ## Go benchmarks of the hot paths
