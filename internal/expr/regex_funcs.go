@@ -90,22 +90,6 @@ func regexpLike3(c *Ctx, s, p, flags []byte) (bool, error) {
 	return r.Match(s)
 }
 
-// groupsOf turns a match into the array of its groups, or of the whole match when the pattern has none.
-func groupsOf(s []byte, loc []int, elems []sqltypes.Datum) []sqltypes.Datum {
-	from := 2
-	if len(loc) == 2 {
-		from = 0
-	}
-	for k := from; k < len(loc); k += 2 {
-		if loc[k] < 0 {
-			elems = append(elems, nil)
-		} else {
-			elems = append(elems, s[loc[k]:loc[k+1]])
-		}
-	}
-	return elems
-}
-
 func regexpMatch3(c *Ctx, dst, s, p, flags []byte) ([]byte, error) {
 	r, _, err := c.regexOf(p, flags, "regexp_match")
 	if err != nil {
@@ -121,7 +105,7 @@ func regexpMatch3(c *Ctx, dst, s, p, flags []byte) ([]byte, error) {
 	return appendGroups(dst, s, loc), nil
 }
 
-// appendGroups is groupsOf as an array's bytes.
+// appendGroups appends the array of a match's groups, or of the whole match when the pattern has none.
 func appendGroups(dst, s []byte, loc []int) []byte {
 	if len(loc) > 2 {
 		loc = loc[2:]

@@ -246,7 +246,7 @@ func regexpMatches(c *Ctx, args []sqltypes.Datum, _ []sqltypes.Type, emit func(r
 	row := make([]sqltypes.Datum, 1)
 	var emitErr error
 	err = r.All(s, 0, func(loc []int) bool {
-		row[0] = sqlio.MakeArray(textArray, groupsOf(s, loc, nil))
+		row[0] = appendGroups(nil, s, loc)
 		emitErr = emit(row)
 		return emitErr == nil && f.Global
 	})
