@@ -301,7 +301,7 @@ func kafkaOverKills(t *testing.T, seed uint64, args ...string) {
 		scan.startup.mode = 'earliest') FORMAT PLAIN ENCODE JSON`, addr))
 	exec(t, c, "CREATE MATERIALIZED VIEW by_k AS SELECT k, count(*) AS n, count(DISTINCT id) AS d, sum(price) AS total FROM bids GROUP BY k")
 	exec(t, c, fmt.Sprintf(`CREATE SINK copy AS SELECT id, price FROM bids WITH (connector = 'kafka', topic = 'out', properties.bootstrap.server = '%s',
-		type = 'append-only', force_append_only = 'true', rollover_seconds = '0') FORMAT PLAIN ENCODE JSON`, addr))
+		type = 'append-only', force_append_only = 'true') FORMAT PLAIN ENCODE JSON`, addr))
 	producer, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("in"))
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ package table
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/millrace/millrace/internal/catalog"
@@ -105,16 +106,22 @@ func (s *Store) Forget(id catalog.ID) {
 	delete(s.mu.tables, id)
 }
 
-// Apply adds one actor's changes of an epoch that is not complete yet.
+// Apply adds one actor's changes of an epoch that is not complete yet. Other actors of the relation may be epochs ahead.
 func (s *Store) Apply(id catalog.ID, l *Layer) {
 	if l.Delta.Len() >= largeLayer {
 		l.sorted()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.mu.tables[id]; r != nil && l.Delta.Len() > 0 {
-		r.layers = append(r.layers[:len(r.layers):len(r.layers)], l)
+	r := s.mu.tables[id]
+	if r == nil || l.Delta.Len() == 0 {
+		return
 	}
+	at := len(r.layers)
+	for at > 0 && r.layers[at-1].Epoch > l.Epoch {
+		at--
+	}
+	r.layers = slices.Insert(r.layers[:len(r.layers):len(r.layers)], at, l)
 }
 
 // ApplyAt is Apply of a layer that was made, and sorted, before its epoch was known.
