@@ -130,7 +130,7 @@ type capturePump struct {
 	scan     *sourceScan
 	edge     *actor.Edge
 	sent     map[string][]byte
-	activity func(rows int)
+	activity func(rows int, txn bool)
 	current  current
 	quiet    time.Time               // when activity was told last
 	half     []connector.SplitOffset // sent of a transaction that has not ended
@@ -274,7 +274,7 @@ func (p *capturePump) send(ctx context.Context, b *connector.Batch, rows int) er
 	p.half = nil
 	if rows >= 0 || p.open > 0 {
 		p.quiet = time.Now()
-		p.activity(p.open)
+		p.activity(p.open, true)
 	}
 	p.open = 0
 	return nil

@@ -58,13 +58,14 @@ type Config struct {
 	SinkRoot    func(n *plan.Sink, env *stream.Env) (stream.Operator, error)
 	Settings    *sqlio.Settings
 	Logger      *slog.Logger
-	Activity    func(rows int)    // a source has sent data; may wait, to slow the source down
-	OnAck       func(a actor.Ack) // from the actors' goroutines
-	Report      func(weight int64, err *sqlerr.Error)
-	Late        func(rows int) // rows below a watermark that an operator has acted on
-	Quarantine  func([]connector.RecordError)
-	Reader      string                                     // names the job for ever, for what a source makes outside for it
-	Throttle    func(source catalog.ID) *throttle.Throttle // default: nothing is slowed down
+	// Activity says that a source has sent rows, with txn as whole transactions of another database; it may wait, to slow the source down.
+	Activity   func(rows int, txn bool)
+	OnAck      func(a actor.Ack) // from the actors' goroutines
+	Report     func(weight int64, err *sqlerr.Error)
+	Late       func(rows int) // rows below a watermark that an operator has acted on
+	Quarantine func([]connector.RecordError)
+	Reader     string                                     // names the job for ever, for what a source makes outside for it
+	Throttle   func(source catalog.ID) *throttle.Throttle // default: nothing is slowed down
 	// Capture is for the job of a source that captures tables; CaptureLog finds the changelog that feeds a captured table.
 	Capture    *CaptureConfig
 	CaptureLog func(source, table catalog.ID) *changelog.Log

@@ -256,9 +256,9 @@ type sourcePump struct {
 	slow     *throttle.Throttle
 	scan     *sourceScan
 	edge     *actor.Edge
-	sent     map[string][]byte // per split, where what was sent to the actor ends
-	opened   bool              // a reader was opened before, in this process or (offsets are there) an earlier one
-	activity func(rows int)    // tells the coordinator that there is data for an epoch; waits while it is overloaded
+	sent     map[string][]byte        // per split, where what was sent to the actor ends
+	opened   bool                     // a reader was opened before, in this process or (offsets are there) an earlier one
+	activity func(rows int, txn bool) // tells the coordinator that there is data for an epoch; waits while it is overloaded
 	current  current
 }
 
@@ -381,7 +381,7 @@ func (p *sourcePump) session(ctx context.Context) (progressed bool, err error) {
 			p.sent[o.Split] = o.Offset
 		}
 		// After sending, so that the barrier asked for comes behind the data.
-		p.activity(rows)
+		p.activity(rows, false)
 	}
 }
 

@@ -154,10 +154,10 @@ func (e *Engine) wakeDue(now time.Time) bool {
 // clock is the time of the next epoch, µs since 2000-01-01 UTC; it never falls, nor does it across restarts.
 func (e *Engine) clock(now time.Time) int64 { return max(e.lastNow, now.UnixMicro()-pgEpochMicros) }
 
-// activity says that a source has sent rows; it waits while jobs are too far behind.
-func (e *Engine) activity(rows int) {
+// activity says that a source has sent rows, as whole transactions of another database or not; it waits while jobs are too far behind.
+func (e *Engine) activity(rows int, txn bool) {
 	e.gate.wait(e.ctx)
-	e.post(func(now time.Time) { e.apply(e.machine.Activity(rows, now), now) })
+	e.post(func(now time.Time) { e.apply(e.machine.Activity(rows, txn, now), now) })
 }
 
 // demand asks for a barrier now.

@@ -26,10 +26,12 @@ type Config struct {
 	// Interval is the time between barriers while sources have data. Default 100 ms.
 	Interval time.Duration
 	// While an epoch has at most SmallRows rows of sources, it may end QuickInterval after the one before: at
-	// a low rate a row is visible at once, at a high rate long epochs fold many changes into one.
-	// Defaults 5 ms and 512 rows.
+	// a low rate a row is visible at once, at a high rate long epochs fold many changes into one. TxnRows is the same bound
+	// while transactions of another database arrive, each of which somebody may be waiting for.
+	// Defaults 5 ms, 512 and 8192 rows.
 	QuickInterval time.Duration
 	SmallRows     int
+	TxnRows       int
 	// CheckpointInterval is the time between checkpoints while anything changes. Default 1 s.
 	CheckpointInterval time.Duration
 	// MaxInFlight bounds the epochs that the slowest job may be behind before sources have to wait, and no more are issued for them; it
@@ -68,6 +70,7 @@ type Machine struct {
 	// activity: a source has put data into the running epoch. demand: somebody waits for a barrier.
 	activity, demand, force bool
 	rows                    int  // of sources in the running epoch
+	txns                    bool // some of them are transactions of another database
 	held                    bool // issue nothing
 	lastIssue               time.Time
 	lastCheckpoint          time.Time
@@ -94,6 +97,9 @@ func New(cfg Config, last uint64) *Machine {
 	}
 	if cfg.SmallRows == 0 {
 		cfg.SmallRows = 512
+	}
+	if cfg.TxnRows == 0 {
+		cfg.TxnRows = 8192
 	}
 	if cfg.CheckpointInterval == 0 {
 		cfg.CheckpointInterval = time.Second
@@ -124,10 +130,11 @@ func (m *Machine) RemoveJob(id catalog.ID, now time.Time) Decisions {
 	return m.decide(now, nil)
 }
 
-// Activity says that a source has put rows into the running epoch.
-func (m *Machine) Activity(rows int, now time.Time) Decisions {
+// Activity says that a source has put rows into the running epoch; txn: they are whole transactions of another database.
+func (m *Machine) Activity(rows int, txn bool, now time.Time) Decisions {
 	m.activity = true
 	m.rows += rows
+	m.txns = m.txns || txn
 	return m.decide(now, nil)
 }
 
@@ -255,6 +262,11 @@ func (m *Machine) decide(now time.Time, done []Completed) Decisions {
 	return d
 }
 
+// small reports whether the running epoch has so few rows that it need not gather more.
+func (m *Machine) small() bool {
+	return m.rows <= m.cfg.SmallRows || m.txns && m.rows <= m.cfg.TxnRows
+}
+
 func (m *Machine) issue(now time.Time) (Barrier, bool) {
 	if m.held || len(m.issued) >= m.cfg.MaxInFlight && !(m.demand && len(m.issued) < m.cfg.MaxOnDemand) {
 		return Barrier{}, false
@@ -263,7 +275,7 @@ func (m *Machine) issue(now time.Time) (Barrier, bool) {
 	switch {
 	case m.demand && !m.rootsBusy():
 	case m.activity && now.Sub(m.lastIssue) >= m.cfg.Interval:
-	case m.activity && m.rows <= m.cfg.SmallRows && len(m.issued) == 0 && now.Sub(m.lastIssue) >= m.cfg.QuickInterval:
+	case m.activity && m.small() && len(m.issued) == 0 && now.Sub(m.lastIssue) >= m.cfg.QuickInterval:
 	case due && (m.force || now.Sub(m.lastIssue) >= m.cfg.Interval):
 	default:
 		return Barrier{}, false
@@ -271,7 +283,7 @@ func (m *Machine) issue(now time.Time) (Barrier, bool) {
 	// Milliseconds since 1970 keep epochs from being reused after a crash that lost uncommitted ones.
 	m.last = max(m.last+1, uint64(now.UnixMilli()))
 	b := Barrier{Epoch: m.last, Checkpoint: due}
-	m.demand, m.activity, m.rows = false, false, 0
+	m.demand, m.activity, m.txns, m.rows = false, false, false, 0
 	m.lastIssue = now
 	m.dirty = true
 	if len(m.jobs) > 0 {

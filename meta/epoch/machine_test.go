@@ -86,7 +86,7 @@ func TestRandomRuns(t *testing.T) {
 					break
 				}
 			case op < 5:
-				d = m.Activity(rnd.Intn(2000), now)
+				d = m.Activity(rnd.Intn(2000), rnd.Intn(2) == 0, now)
 			case op < 8:
 				d, asked = m.Demand(now), true
 			case op < 10:
@@ -153,6 +153,44 @@ func TestIdleIssuesNothing(t *testing.T) {
 		now = now.Add(time.Second)
 		if d := m.Tick(now); len(d.Issue) != 0 || d.Commit != 0 {
 			t.Fatalf("idle: %+v", d)
+		}
+	}
+}
+
+// TestTransactionsNeedNotGather: an epoch of many rows waits for company, unless they are transactions of another database; of
+// very many both wait, and neither ends while a job is still busy with the one before.
+func TestTransactionsNeedNotGather(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rows int
+		txn  bool
+		busy bool
+		want time.Duration
+	}{
+		{"few rows", 500, false, false, 5 * time.Millisecond},
+		{"rows", 5000, false, false, 100 * time.Millisecond},
+		{"transactions", 5000, true, false, 5 * time.Millisecond},
+		{"a busy job", 5000, true, true, 100 * time.Millisecond},
+		{"a backlog", 50000, true, false, 100 * time.Millisecond},
+	} {
+		now := time.UnixMilli(5000)
+		m := New(Config{CheckpointInterval: time.Hour}, 10)
+		m.AddJob(1, 1, false, 10)
+		first := m.Activity(1, true, now)
+		if len(first.Issue) != 1 {
+			t.Fatalf("%s: the first epoch: %+v", c.name, first)
+		}
+		if !c.busy {
+			m.Ack(1, first.Issue[0].Epoch, now)
+		}
+		for began := now; ; now = now.Add(time.Millisecond) {
+			if d := m.Activity(c.rows, c.txn, now); len(d.Issue) == 1 {
+				if took := now.Sub(began); took != c.want {
+					t.Errorf("%s: the epoch ends after %v, and should after %v", c.name, took, c.want)
+				}
+				break
+			}
+			c.rows = 0
 		}
 	}
 }
