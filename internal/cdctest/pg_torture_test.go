@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	osexec "os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -230,7 +231,7 @@ func (d *pgDisturber) disturb() {
 		w.proxy.cut()
 	case 4:
 		d.did = append(d.did, "large transaction")
-		d.try(fmt.Sprintf("BEGIN; INSERT INTO things SELECT 'large %d ' || g, '{}', repeat('x', 100), g FROM generate_series(1, 20000) g; UPDATE things SET n = -n WHERE id LIKE 'large %d %%'; "+
+		d.try(fmt.Sprintf("BEGIN; DELETE FROM things WHERE id LIKE 'large %%'; INSERT INTO things SELECT 'large %d ' || g, '{}', repeat('x', 100), g FROM generate_series(1, 20000) g; UPDATE things SET n = -n WHERE id LIKE 'large %d %%'; "+
 			"UPDATE pairs SET n = n + 5; COMMIT", d.n, d.n))
 		w.proxy.cut() // in the middle of it, with luck
 	case 5:
@@ -278,7 +279,7 @@ func (w *pgWorld) status() {
 func (w *pgWorld) caughtUp() {
 	w.t.Helper()
 	exec(w.t, w.there, "INSERT INTO things (id, n) VALUES ('the end', 1)")
-	eventually(w.t, w.here, "SELECT count(*) FROM things WHERE id = 'the end'", "1")
+	w.progress("SELECT count(*) FROM things WHERE id = 'the end'", "1")
 	eventually(w.t, w.here, "SELECT count(*) FROM millrace_catalog.captured_tables WHERE phase <> 'live'", "0")
 	// The catalog is looked at once a second: what it shows is followed.
 	for _, name := range []string{"things", "bag"} {
@@ -287,4 +288,21 @@ func (w *pgWorld) caughtUp() {
 	}
 	time.Sleep(1500 * time.Millisecond)
 	eventually(w.t, w.here, "SELECT count(*) FROM millrace_catalog.captured_tables WHERE phase <> 'live'", "0")
+}
+
+// progress waits for an answer for as long as the place in the log that is durable here moves on: how much there is to catch up with after a
+// long run depends on the machine.
+func (w *pgWorld) progress(sql, want string) {
+	w.t.Helper()
+	at, moved := "", time.Now()
+	for time.Since(moved) < within {
+		if got, err := query(w.here, sql); err == nil && slices.Equal(got, []string{want}) {
+			return
+		}
+		if now := fmt.Sprint(rowsOf(w.t, w.there, "SELECT confirmed_flush_lsn FROM pg_replication_slots")); now != at {
+			at, moved = now, time.Now()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	w.t.Fatalf("%s\nis not %s, and what is durable of the log has been the same for %v: %s", sql, want, within, at)
 }
