@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/connector"
-	"github.com/millrace/millrace/internal/mariadbtest"
+	"github.com/millrace/millrace/internal/dbtest"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -155,7 +155,7 @@ func TestServerIDTaken(t *testing.T) {
 
 // TestServerGone: the reader notices that the server was killed, and goes on when it is back.
 func TestServerGone(t *testing.T) {
-	s := mariadbtest.For(t)
+	s := dbtest.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE d; USE d; CREATE TABLE t (a INT PRIMARY KEY); INSERT INTO t VALUES (1)")
 	m := newMirror(t, specFor(s, "d"), "d.t")
 	m.open()

@@ -15,22 +15,22 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/conntest"
 	"github.com/millrace/millrace/internal/catalog"
-	"github.com/millrace/millrace/internal/mariadbtest"
+	"github.com/millrace/millrace/internal/dbtest"
 )
 
 var shared struct {
 	sync.Once
-	s   *mariadbtest.Server
+	s   *dbtest.Server
 	err error
 }
 
 // server is the MariaDB that most tests share; each has its own database.
-func server(t testing.TB) *mariadbtest.Server {
+func server(t testing.TB) *dbtest.Server {
 	t.Helper()
 	shared.Do(func() {
-		shared.s, shared.err = mariadbtest.New("--plugin-load-add=auth_ed25519", "--plugin-maturity=unknown")
+		shared.s, shared.err = dbtest.NewMariaDB("--plugin-load-add=auth_ed25519", "--plugin-maturity=unknown")
 	})
-	if errors.Is(shared.err, mariadbtest.ErrMissing) {
+	if errors.Is(shared.err, dbtest.ErrMissing) {
 		t.Skip(shared.err)
 	}
 	if shared.err != nil {
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 // database makes an empty database named after the test.
-func database(t testing.TB, s *mariadbtest.Server) string {
+func database(t testing.TB, s *dbtest.Server) string {
 	t.Helper()
 	name := strings.ToLower(strings.Map(func(r rune) rune {
 		if r == '/' || r == ' ' || r == '#' {
@@ -65,7 +65,7 @@ func database(t testing.TB, s *mariadbtest.Server) string {
 }
 
 // specFor is the spec of a source of a database; options come in pairs.
-func specFor(s *mariadbtest.Server, db string, options ...string) *connector.SourceSpec {
+func specFor(s *dbtest.Server, db string, options ...string) *connector.SourceSpec {
 	o := map[string]string{"hostname": "127.0.0.1", "port": strconv.Itoa(s.Port), "username": "root", "database.name": db}
 	for i := 0; i < len(options); i += 2 {
 		o[options[i]] = options[i+1]

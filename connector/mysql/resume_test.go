@@ -13,7 +13,7 @@ import (
 	"github.com/millrace/millrace/connector/cdc"
 	"github.com/millrace/millrace/connector/conntest"
 	"github.com/millrace/millrace/connector/mysql/wire"
-	"github.com/millrace/millrace/internal/mariadbtest"
+	"github.com/millrace/millrace/internal/dbtest"
 )
 
 // TestAnotherServer goes on at a replica, by GTIDs: its files and offsets are others.
@@ -25,7 +25,7 @@ func TestAnotherServer(t *testing.T) {
 	m.open()
 	m.is(0, "1|one")
 	m.is(1, "1", "1")
-	b := mariadbtest.For(t, "--server-id=2", "--log-slave-updates", "--gtid-ignore-duplicates=ON")
+	b := dbtest.MariaDB(t, "--server-id=2", "--log-slave-updates", "--gtid-ignore-duplicates=ON")
 	var gtid string
 	if err := a.DB().QueryRow("SELECT @@gtid_binlog_pos").Scan(&gtid); err != nil {
 		t.Fatal(err)

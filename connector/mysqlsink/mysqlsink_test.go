@@ -12,8 +12,8 @@ import (
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/conntest"
-	"github.com/millrace/millrace/connector/sqlsink/sqltest"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/dbtest"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
@@ -22,13 +22,13 @@ import (
 
 // fixture is a server, and sessions that look at it.
 type fixture struct {
-	server *sqltest.Server
+	server *dbtest.Server
 	db     *sql.DB
 }
 
 // TestMariaDB shares one server among its parts; each has tables of its own.
 func TestMariaDB(t *testing.T) {
-	f := &fixture{server: sqltest.MariaDB(t)}
+	f := &fixture{server: dbtest.MariaDB(t)}
 	db, err := sql.Open("mysql", "root@unix("+f.server.Host+")/test?multiStatements=true")
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
@@ -389,7 +389,7 @@ func killedTarget(t *testing.T, f *fixture) {
 		}
 		if !steps(kill) {
 			f.server.Kill()
-			f.server.Start()
+			f.server.MustStart(t)
 			if !steps(-1) {
 				t.Fatalf("kill %d: a new writer cannot finish epoch %d", kill, epoch)
 			}
@@ -402,7 +402,7 @@ func killedTarget(t *testing.T, f *fixture) {
 
 // BenchmarkWrite writes new rows and updates of them, a transaction per 10 chunks.
 func BenchmarkWrite(b *testing.B) {
-	server := sqltest.MariaDB(b)
+	server := dbtest.MariaDB(b)
 	db, err := sql.Open("mysql", "root@unix("+server.Host+")/test?multiStatements=true")
 	if err != nil {
 		b.Fatal(err)

@@ -14,8 +14,8 @@ import (
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/conntest"
-	"github.com/millrace/millrace/connector/sqlsink/sqltest"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/dbtest"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqlio"
@@ -25,13 +25,13 @@ import (
 // fixture is a server, a session that looks at it, and where the sink goes.
 type fixture struct {
 	*testing.T
-	server *sqltest.Server
+	server *dbtest.Server
 	conn   *pgx.Conn
 }
 
 // TestPostgres shares one server among its parts; each has tables of its own.
 func TestPostgres(t *testing.T) {
-	f := &fixture{t, sqltest.Postgres(t), nil}
+	f := &fixture{t, dbtest.Postgres(t), nil}
 	f.connect(t)
 	for name, part := range map[string]func(t *testing.T, f *fixture){
 		"append-only contract": contractAppendOnly, "upsert contract": contractUpsert, "types": allTypes, "mistakes": mistakes,
@@ -371,7 +371,7 @@ func killedTarget(t *testing.T, f *fixture) {
 		}
 		if !steps(kill) {
 			f.server.Kill()
-			f.server.Start()
+			f.server.MustStart(t)
 			if !steps(-1) {
 				t.Fatalf("kill %d: a new writer cannot finish epoch %d", kill, epoch)
 			}
@@ -385,7 +385,7 @@ func killedTarget(t *testing.T, f *fixture) {
 
 // BenchmarkUpsert writes new rows and updates of them, a transaction per 10 chunks.
 func BenchmarkUpsert(b *testing.B) {
-	server := sqltest.Postgres(b)
+	server := dbtest.Postgres(b)
 	conn, err := pgx.Connect(context.Background(), "host="+server.Host+" user=root dbname=postgres")
 	if err != nil {
 		b.Fatal(err)

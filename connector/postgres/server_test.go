@@ -12,8 +12,8 @@ import (
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/cdc"
-	"github.com/millrace/millrace/connector/sqlsink/sqltest"
 	"github.com/millrace/millrace/internal/catalog"
+	"github.com/millrace/millrace/internal/dbtest"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqlio"
 )
@@ -23,7 +23,7 @@ var logical = []string{"-c", "wal_level=logical", "-c", "max_replication_slots=8
 
 // world is a server and a session with it.
 type world struct {
-	*sqltest.Server
+	*dbtest.Server
 	t   *testing.T
 	sql *pgx.Conn
 	n   int
@@ -31,7 +31,7 @@ type world struct {
 
 func newWorld(t *testing.T, args ...string) *world {
 	t.Helper()
-	w := &world{Server: sqltest.Postgres(t, append(slices.Clone(logical), args...)...), t: t}
+	w := &world{Server: dbtest.Postgres(t, append(slices.Clone(logical), args...)...), t: t}
 	w.reconnect()
 	return w
 }

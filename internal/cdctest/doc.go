@@ -1,7 +1,7 @@
 // Package cdctest proves that tables here follow those of real databases elsewhere, on the real binary: through kills of either
 // side, cut connections and changed columns, and without ever showing half a transaction.
 //
-// The idea: a test starts a database (connector/sqlsink/sqltest) and a server (internal/e2e/harness), lets clients work on the
+// The idea: a test starts a database (internal/dbtest) and a server (internal/e2e/harness), lets clients work on the
 // database, disturbs everything in between, and at the end compares each table and a view over them with the database. Meanwhile somebody
 // asks the server for sums that every transaction keeps.
 //

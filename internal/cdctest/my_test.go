@@ -14,14 +14,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/millrace/millrace/internal/dbtest"
 	"github.com/millrace/millrace/internal/e2e/harness"
-	"github.com/millrace/millrace/internal/mariadbtest"
 )
 
 // myWorld is a MariaDB, a server, and a session with the server.
 type myWorld struct {
 	t     *testing.T
-	my    *mariadbtest.Server
+	my    *dbtest.Server
 	proxy *proxy
 	mr    *harness.Server
 	here  *pgx.Conn
@@ -29,7 +29,7 @@ type myWorld struct {
 
 func newMyWorld(t *testing.T) *myWorld {
 	t.Helper()
-	w := &myWorld{t: t, my: mariadbtest.For(t)}
+	w := &myWorld{t: t, my: dbtest.MariaDB(t)}
 	w.proxy = newProxy(t, w.my.Addr())
 	w.mr = harness.New(t)
 	w.here = w.mr.Conn()
@@ -52,12 +52,17 @@ func (w *myWorld) there(statements ...string) {
 // rows are the rows of a query in the MariaDB, as query has them.
 func (w *myWorld) rows(q string) []string {
 	w.t.Helper()
+	return w.rowsOf("shop", q)
+}
+
+func (w *myWorld) rowsOf(database, q string) []string {
+	w.t.Helper()
 	c, err := w.my.DB().Conn(context.Background())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.ExecContext(context.Background(), "USE shop"); err != nil {
+	if _, err := c.ExecContext(context.Background(), "USE "+database); err != nil {
 		w.t.Fatal(err)
 	}
 	rows, err := c.QueryContext(context.Background(), q)
@@ -235,7 +240,7 @@ func TestMySQLTorture(t *testing.T) {
 }
 
 // transfer moves money between accounts, in one transaction each: balances and the ledger stay in step. Errors are those of a server that is killed.
-func transfer(s *mariadbtest.Server, rnd *rand.Rand, accounts int, stop chan struct{}, done *sync.WaitGroup, n *atomic.Int64) {
+func transfer(s *dbtest.Server, rnd *rand.Rand, accounts int, stop chan struct{}, done *sync.WaitGroup, n *atomic.Int64) {
 	defer done.Done()
 	for {
 		select {

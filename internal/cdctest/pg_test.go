@@ -9,14 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/millrace/millrace/connector/sqlsink/sqltest"
+	"github.com/millrace/millrace/internal/dbtest"
 	"github.com/millrace/millrace/internal/e2e/harness"
 )
 
 // pgWorld is a PostgreSQL, a server, and a session with each.
 type pgWorld struct {
 	t     *testing.T
-	pg    *sqltest.Server
+	pg    *dbtest.Server
 	proxy *proxy
 	mr    *harness.Server
 	there *pgx.Conn
@@ -25,7 +25,7 @@ type pgWorld struct {
 
 func newPgWorld(t *testing.T) *pgWorld {
 	t.Helper()
-	w := &pgWorld{t: t, pg: sqltest.Postgres(t, "-c", "wal_level=logical")}
+	w := &pgWorld{t: t, pg: dbtest.Postgres(t, "-c", "wal_level=logical")}
 	w.proxy = newProxy(t, filepath.Join(w.pg.Host, ".s.PGSQL.5432"))
 	w.there = w.upstream()
 	w.mr = harness.New(t)
@@ -36,11 +36,20 @@ func newPgWorld(t *testing.T) *pgWorld {
 // upstream makes a session with the PostgreSQL.
 func (w *pgWorld) upstream() *pgx.Conn {
 	w.t.Helper()
-	c, err := pgx.Connect(context.Background(), "host="+w.pg.Host+" dbname=postgres user=root")
-	if err != nil {
-		w.t.Fatal(err)
+	return connectTo(w.t, w.pg)
+}
+
+func connectTo(t testing.TB, s *dbtest.Server) *pgx.Conn {
+	t.Helper()
+	dsn := "host=" + s.Host + " dbname=postgres user=root"
+	if s.Port != 0 {
+		dsn += fmt.Sprintf(" port=%d", s.Port)
 	}
-	w.t.Cleanup(func() { _ = c.Close(context.Background()) })
+	c, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
 	return c
 }
 
@@ -122,7 +131,7 @@ func TestPostgresAway(t *testing.T) {
 		if n := rowsOf(t, w.here, "SELECT count(*) % 150000 FROM big"); n[0] != "0" {
 			t.Errorf("a part of a transaction is seen: %s rows of the last one", n)
 		}
-		w.pg.Start()
+		w.pg.MustStart(w.t)
 		w.there = w.upstream()
 	}
 	eventually(t, w.here, "SELECT count(*) FROM big", "450000")

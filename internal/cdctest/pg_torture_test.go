@@ -224,7 +224,7 @@ func (d *pgDisturber) disturb() {
 	case 2:
 		d.did = append(d.did, "restart upstream")
 		w.pg.Quit()
-		w.pg.Start()
+		w.pg.MustStart(w.t)
 		w.there = w.upstream()
 	case 3:
 		d.did = append(d.did, "cut")

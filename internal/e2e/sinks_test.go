@@ -13,12 +13,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
-	"github.com/millrace/millrace/connector/sqlsink/sqltest"
+	"github.com/millrace/millrace/internal/dbtest"
 	"github.com/millrace/millrace/internal/e2e/harness"
 )
 
 // postgresTarget is a connection to the target of a sink, made anew for each use: it may have been killed.
-func postgresTarget(t testing.TB, s *sqltest.Server) *pgx.Conn {
+func postgresTarget(t testing.TB, s *dbtest.Server) *pgx.Conn {
 	t.Helper()
 	c, err := pgx.Connect(context.Background(), "host="+s.Host+" user=root dbname=postgres")
 	if err != nil {
@@ -55,7 +55,7 @@ const sinkSchema = `CREATE TABLE item (id bigint PRIMARY KEY, v bigint, name tex
 
 // sqlTarget is a database that sinks write to.
 type sqlTarget struct {
-	*sqltest.Server
+	*dbtest.Server
 	options string
 	driver  string
 	dsn     string
@@ -110,11 +110,11 @@ func (s *sqlTarget) holds(t testing.TB, text string, want []string) {
 // TestSQLSinksOverKills: the server and the target are killed at any moment; nothing is missing, nothing there twice.
 func TestSQLSinksOverKills(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) {
-		s := sqltest.Postgres(t)
+		s := dbtest.Postgres(t)
 		overKills(t, &sqlTarget{s, fmt.Sprintf("connector = 'postgres', host = '%s', user = 'root', database = 'postgres'", s.Host), "pgx", "host=" + s.Host + " user=root dbname=postgres"})
 	})
 	t.Run("MariaDB", func(t *testing.T) {
-		s := sqltest.MariaDB(t)
+		s := dbtest.MariaDB(t)
 		overKills(t, &sqlTarget{s, fmt.Sprintf("connector = 'mysql', host = '%s', user = 'root', database = 'test'", s.Host), "mysql", "root@unix(" + s.Host + ")/test"})
 	})
 }
@@ -155,7 +155,7 @@ func overKills(t *testing.T, target *sqlTarget) {
 		}
 		<-done
 		if round%3 != 0 {
-			target.Start()
+			target.MustStart(t)
 		}
 		if round%3 != 1 {
 			s.Start()
@@ -172,7 +172,7 @@ func overKills(t *testing.T, target *sqlTarget) {
 // TestDeadTargetHoldsNothingUp: views and writes go on while a target is away; what is owed is on disk, survives a kill, and
 // arrives when the target is back. DROP SINK does not wait for a target.
 func TestDeadTargetHoldsNothingUp(t *testing.T) {
-	target := sqltest.Postgres(t)
+	target := dbtest.Postgres(t)
 	exec(t, postgresTarget(t, target), "CREATE TABLE journal (n bigint, k bigint, pad text); CREATE TABLE other (n bigint, k bigint, pad text)")
 	s := harness.New(t)
 	c := s.Conn()
@@ -210,7 +210,7 @@ func TestDeadTargetHoldsNothingUp(t *testing.T) {
 	}
 	s.Restart()
 	c = s.Conn()
-	target.Start()
+	target.MustStart(t)
 	settled(t, postgresTarget(t, target), "SELECT count(*), count(DISTINCT (n, k)) FROM journal", []string{fmt.Sprintf("%d|%d", 2+rowsEach*batches, 2+rowsEach*batches)}, 30*time.Second)
 	eventually(t, c, "SELECT state, rows_owed, lag FROM millrace_catalog.sinks", []string{"running|0|00:00:00"}, 10*time.Second)
 }
