@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/connector/mysql/wire"
+	"github.com/millrace/millrace/connector/sqltls"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -18,18 +19,22 @@ func (c *config) explain(doing string, err error) error {
 	}
 	var me *wire.Error
 	if !errors.As(err, &me) {
-		e := sqlerr.New(sqlerr.ConnectionFailure, "could not reach MySQL at %s to %s", c.addr(), doing).WithDetail("%v", err).WithCause(err)
 		if errors.Is(err, wire.ErrNoTLS) {
-			return e.WithHint("Set the option \"ssl.mode\" to preferred or disabled, or switch TLS on at the server.")
+			err = sqltls.ErrNoTLS
 		}
-		return e
+		if e := c.tls.Explain("MySQL", c.addr(), err); e != nil {
+			return e
+		}
+		return sqlerr.New(sqlerr.ConnectionFailure, "could not reach MySQL at %s to %s", c.addr(), doing).WithDetail("%v", err).WithCause(err).
+			WithHint("Check the options hostname, port and ssl.mode, and that the server runs and accepts connections from here.")
 	}
 	detail := func(code sqlerr.Code, format string, args ...any) *sqlerr.Error {
 		return sqlerr.New(code, format, args...).WithDetail("The server says: %s.", me.Message).WithCause(err)
 	}
 	switch me.Code {
 	case wire.ErrAccessDenied, wire.ErrAccessDeniedAnon:
-		return detail(sqlerr.InvalidPassword, "MySQL at %s refuses the user %q", c.addr(), c.user)
+		return detail(sqlerr.InvalidPassword, "MySQL at %s refuses the user %q", c.addr(), c.user).
+			WithHint("Check the options username and password. A user that must come with TLS, or with a certificate, needs ssl.mode or ssl.client.cert.")
 	case wire.ErrAccessDeniedDB, wire.ErrTableAccess, wire.ErrPrivilege:
 		return detail(sqlerr.InsufficientPrivilege, "permission denied by MySQL at %s to %s", c.addr(), doing)
 	case wire.ErrUnknownDatabase:

@@ -47,7 +47,7 @@ func TestErrorsAtCreate(t *testing.T) {
 	checkError(t, validate("database.name", "nowhere"), "3D000", "no database")
 	checkError(t, validate("port", "1"), "08006", "could not reach")
 	checkError(t, validate("server.id", "1"), "55006", "the server id 1 is that of")
-	checkError(t, validate("ssl.mode", "required"), "08006", "could not reach")
+	checkError(t, validate("ssl.mode", "required"), "08006", "does not speak TLS")
 	checkError(t, validate("usrname", "x"), "22023", "has no option")
 	checkError(t, validate("zero.dates", "x"), "22023", "must be one of")
 	describe := func(table string, key ...string) error {

@@ -2,13 +2,10 @@ package mysql
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +13,7 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/mysql/wire"
 	"github.com/millrace/millrace/connector/option"
-	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/connector/sqltls"
 )
 
 // config is what the options of a source say.
@@ -28,22 +25,11 @@ type config struct {
 	databases []string // captured tables are in these; the first is that of tables named without one
 	serverID  uint32
 	instance  string
-	ssl       string // disabled, preferred, required, verify_ca, verify_identity
-	ca        string
-	cert, key string
+	tls       sqltls.Options
 	zero      zeroPolicy
 	cascades  bool // tables that foreign keys change behind the log are captured all the same
 	heartbeat time.Duration
 }
-
-// The values of the option ssl.mode.
-const (
-	sslDisabled = "disabled"
-	sslPrefer   = "preferred"
-	sslRequired = "required"
-	sslCA       = "verify_ca"
-	sslIdentity = "verify_identity"
-)
 
 func parseOptions(spec *connector.SourceSpec) (*config, error) {
 	o := option.New(option.Connector("mysql-cdc"), spec.Connector.Options)
@@ -53,10 +39,7 @@ func parseOptions(spec *connector.SourceSpec) (*config, error) {
 		user:     o.Required("username"),
 		password: o.String("password", ""),
 		instance: spec.Instance,
-		ssl:      o.Enum("ssl.mode", sslPrefer, sslDisabled, sslPrefer, sslRequired, sslCA, sslIdentity),
-		ca:       o.String("ssl.root.cert", ""),
-		cert:     o.String("ssl.client.cert", ""),
-		key:      o.String("ssl.client.key", ""),
+		tls:      sqltls.Read(o, sqltls.Options{}),
 		zero:     zeroPolicy(o.Enum("zero.dates", string(zeroNull), string(zeroNull), string(zeroEpoch), string(zeroError))),
 		cascades: o.Bool("allow.cascades", false),
 	}
@@ -69,9 +52,6 @@ func parseOptions(spec *connector.SourceSpec) (*config, error) {
 	c.heartbeat = o.Duration("heartbeat.interval", 2*time.Second, 100*time.Millisecond, time.Minute, time.Millisecond)
 	// What RisingWave's scripts carry besides: the table of CREATE TABLE, and switches of what is always so here.
 	o.Ignore("table.name", "transactional", "auto.schema.change", "snapshot.interval", "snapshot.batch_size", "slot.name")
-	if (c.cert == "") != (c.key == "") {
-		o.Fail("options \"ssl.client.cert\" and \"ssl.client.key\" go together")
-	}
 	if len(c.databases) == 0 {
 		o.Fail("option \"database.name\" names no database")
 	}
@@ -97,65 +77,13 @@ func (c *config) replicaUUID() string {
 
 func (c *config) addr() string { return net.JoinHostPort(c.host, strconv.FormatInt(c.port, 10)) }
 
-func (c *config) tlsConfig() (*tls.Config, error) {
-	if c.ssl == sslDisabled {
-		return nil, nil
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.host}
-	if c.ca != "" {
-		pem, err := os.ReadFile(c.ca)
-		if err != nil {
-			return nil, badFile("ssl.root.cert", c.ca, err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, badFile("ssl.root.cert", c.ca, nil)
-		}
-	}
-	if c.cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.cert, c.key)
-		if err != nil {
-			return nil, badFile("ssl.client.cert", c.cert, err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	switch c.ssl {
-	case sslPrefer, sslRequired:
-		t.InsecureSkipVerify = true // encrypted, and as these two modes have it, to whoever answers
-	case sslCA:
-		t.InsecureSkipVerify = true // the chain is verified all the same, by the next line
-		t.VerifyConnection = verifyChain(t.RootCAs)
-	}
-	return t, nil
-}
-
-// verifyChain checks a server's certificate against the roots without regard to its host name.
-func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-		for _, c := range s.PeerCertificates[1:] {
-			opts.Intermediates.AddCert(c)
-		}
-		_, err := s.PeerCertificates[0].Verify(opts)
-		return err
-	}
-}
-
-func badFile(name, path string, err error) error {
-	e := sqlerr.New(sqlerr.InvalidParameterValue, "option %q names the file %q, which cannot be used", name, path)
-	if err != nil {
-		return e.WithDetail("%v", err).WithCause(err)
-	}
-	return e.WithDetail("There is no certificate in it.")
-}
-
 // connect opens a connection for queries.
 func (c *config) connect(ctx context.Context) (*wire.Conn, error) {
-	t, err := c.tlsConfig()
+	t, err := c.tls.Config(c.host)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := wire.Connect(ctx, &wire.Config{Addr: c.addr(), User: c.user, Password: c.password, TLS: t, TLSPreferred: c.ssl == sslPrefer})
+	conn, err := wire.Connect(ctx, &wire.Config{Addr: c.addr(), User: c.user, Password: c.password, TLS: t, TLSPreferred: !c.tls.Needed()})
 	if err != nil {
 		return nil, c.explain("connect", err)
 	}

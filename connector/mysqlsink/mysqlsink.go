@@ -16,7 +16,6 @@ package mysqlsink
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql"
 	"errors"
 	"io"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/sqlsink"
+	"github.com/millrace/millrace/connector/sqltls"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -88,17 +88,12 @@ func connect(ctx context.Context, o *sqlsink.Options) (*session, error) {
 		"time_zone": "'+00:00'", "autocommit": "1",
 	}
 	c.Logger = log.New(io.Discard, "", 0) // every error is returned as well
-	switch o.SSLMode {
-	case "preferred":
-		c.TLS, c.AllowFallbackToPlaintext = &tls.Config{InsecureSkipVerify: true}, true
-	case "required":
-		c.TLS = &tls.Config{InsecureSkipVerify: true}
-	case "verify-ca", "verify-full":
-		t, err := o.Verified()
-		if err != nil {
-			return nil, err
-		}
-		c.TLS = t
+	t, err := o.TLS.Config(o.Host)
+	if err != nil {
+		return nil, err
+	}
+	if c.Net == "tcp" {
+		c.TLS, c.AllowFallbackToPlaintext = t, !o.TLS.Needed()
 	}
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
@@ -108,6 +103,9 @@ func connect(ctx context.Context, o *sqlsink.Options) (*session, error) {
 	s.db.SetMaxOpenConns(1)
 	if s.Conn, err = s.db.Conn(ctx); err != nil {
 		_ = s.db.Close()
+		if errors.Is(err, mysql.ErrNoTLS) {
+			err = sqltls.ErrNoTLS
+		}
 		return nil, o.Unreachable("MySQL", err)
 	}
 	return s, nil

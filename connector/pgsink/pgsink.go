@@ -61,13 +61,9 @@ func (Sink) Validate(ctx context.Context, spec *connector.SinkSpec) error {
 
 // connect opens a session with the settings under which our texts mean what they say.
 func connect(ctx context.Context, o *sqlsink.Options, name string) (*pgx.Conn, error) {
-	mode := map[string]string{"disabled": "disable", "preferred": "prefer"}[o.SSLMode]
-	if mode == "" {
-		mode = "require" // what is verified is set below, with the root certificates
-	}
 	var dsn strings.Builder
 	for _, kv := range [][2]string{
-		{"host", o.Host}, {"port", fmt.Sprint(o.Port)}, {"user", o.User}, {"password", o.Password}, {"dbname", o.Database}, {"sslmode", mode},
+		{"host", o.Host}, {"port", fmt.Sprint(o.Port)}, {"user", o.User}, {"password", o.Password}, {"dbname", o.Database}, {"sslmode", "disable"},
 	} {
 		fmt.Fprintf(&dsn, "%s='%s' ", kv[0], strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(kv[1]))
 	}
@@ -75,10 +71,8 @@ func connect(ctx context.Context, o *sqlsink.Options, name string) (*pgx.Conn, e
 	if err != nil {
 		return nil, o.Unreachable("PostgreSQL", err)
 	}
-	if strings.HasPrefix(o.SSLMode, "verify-") {
-		if c.TLSConfig, err = o.Verified(); err != nil {
-			return nil, err
-		}
+	if err := o.TLS.Postgres(&c.Config); err != nil {
+		return nil, err
 	}
 	c.ConnectTimeout = connectWithin
 	for k, v := range map[string]string{

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"os"
 	"strings"
@@ -48,14 +46,10 @@ func (c *config) connect(ctx context.Context, replication bool) (*pgconn.PgConn,
 
 // parameters turns the options into what the driver connects with; nothing comes from the environment.
 func (c *config) parameters() (*pgconn.Config, error) {
-	mode := map[string]string{"disabled": "disable", "disable": "disable", "preferred": "prefer", "prefer": "prefer"}[c.sslMode]
-	if mode == "" {
-		mode = "require" // what is verified is set below
-	}
 	var dsn strings.Builder
 	for _, kv := range [][2]string{
 		{"host", c.host}, {"port", fmt.Sprint(c.port)}, {"user", c.user}, {"password", c.password}, {"dbname", c.database},
-		{"sslmode", mode}, {"passfile", os.DevNull}, {"servicefile", os.DevNull},
+		{"sslmode", "disable"}, {"passfile", os.DevNull}, {"servicefile", os.DevNull},
 	} {
 		fmt.Fprintf(&dsn, "%s='%s' ", kv[0], strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(kv[1]))
 	}
@@ -63,40 +57,11 @@ func (c *config) parameters() (*pgconn.Config, error) {
 	if err != nil {
 		return nil, sqlerr.New(sqlerr.InvalidParameterValue, "the options of connector \"postgres-cdc\" name no server").WithDetail("%v", err).WithCause(err)
 	}
-	if strings.HasPrefix(c.sslMode, "verify-") {
-		if p.TLSConfig, err = c.verified(c.sslMode == "verify-full"); err != nil {
-			return nil, err
-		}
-		p.Fallbacks = nil
+	if err := c.tls.Postgres(p); err != nil {
+		return nil, err
 	}
 	p.ConnectTimeout = connectWithin
 	return p, nil
-}
-
-// verified is the TLS configuration that checks the server's certificate, and its name when full.
-func (c *config) verified(full bool) (*tls.Config, error) {
-	t := &tls.Config{ServerName: c.host, MinVersion: tls.VersionTLS12}
-	if c.sslRootCert != "" {
-		pem, err := os.ReadFile(c.sslRootCert)
-		t.RootCAs = x509.NewCertPool()
-		if err != nil || !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, sqlerr.New(sqlerr.InvalidParameterValue, "option \"ssl.root.cert\" names %q, which holds no certificate", c.sslRootCert).WithCause(err)
-		}
-	}
-	if full {
-		return t, nil
-	}
-	roots := t.RootCAs
-	t.InsecureSkipVerify = true // the name only: the chain is verified here
-	t.VerifyConnection = func(s tls.ConnectionState) error {
-		between := x509.NewCertPool()
-		for _, cert := range s.PeerCertificates[1:] {
-			between.AddCert(cert)
-		}
-		_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
-		return err
-	}
-	return t, nil
 }
 
 // closeConn ends a session, politely if the server answers.

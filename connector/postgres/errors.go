@@ -22,6 +22,9 @@ func (c *config) explain(ctx context.Context, doing string, err error) error {
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
+		if e := c.tls.Explain("PostgreSQL", c.address(), err); e != nil {
+			return e
+		}
 		return sqlerr.New(sqlerr.ConnectionFailure, "could not reach PostgreSQL at %s to %s", c.address(), doing).WithDetail("%v", err).WithCause(err).
 			WithHint("Check the options hostname, port and ssl.mode, and that the server runs and accepts connections from here.")
 	}

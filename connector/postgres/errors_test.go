@@ -110,7 +110,7 @@ CREATE DATABASE elsewhere`)
 	w.exec("SELECT pg_create_logical_replication_slot('other', 'test_decoding')")
 	refused(t, "slot of another plugin", validate("slot.name", "other"), sqlerr.ObjectNotInPrerequisiteState, "output plugin", "slot.name")
 	w.exec("SELECT pg_drop_replication_slot('other')")
-	refused(t, "certificate", validate("hostname", "localhost", "ssl.mode", "verify-ca", "ssl.root.cert", filepath.Join(t.TempDir(), "none")), sqlerr.InvalidParameterValue, "holds no certificate", "")
+	refused(t, "certificate", validate("hostname", "localhost", "ssl.mode", "verify-ca", "ssl.root.cert", filepath.Join(t.TempDir(), "none")), sqlerr.InvalidParameterValue, "cannot be used", "")
 
 	refused(t, "unknown table", describe("public.tt", nil), sqlerr.UndefinedTable, `upstream table "public.tt" does not exist`, `Perhaps you meant "public.t"`)
 	refused(t, "bad name", describe("a.b.c.d", nil), sqlerr.InvalidName, "names no table", "schema.table")

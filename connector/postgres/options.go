@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/option"
+	"github.com/millrace/millrace/connector/sqltls"
 )
 
 // config is what the options of a source say.
@@ -19,13 +20,10 @@ type config struct {
 	slot                           string
 	publication                    string
 	create                         bool // the publication may be made here
-	sslMode, sslRootCert           string
+	tls                            sqltls.Options
 	instance                       string
 	name                           string // of the source, for application_name
 }
-
-// sslModes are the values of ssl.mode as RisingWave spells them, then as PostgreSQL does.
-var sslModes = []string{"disabled", "preferred", "required", "verify-ca", "verify-full", "disable", "prefer", "require"}
 
 // parse reads the options. Names that are not given follow from the instance, so that two sources never share a slot.
 func parse(spec *connector.SourceSpec) (*config, error) {
@@ -41,8 +39,7 @@ func parse(spec *connector.SourceSpec) (*config, error) {
 		slot:        o.String("slot.name", own),
 		publication: o.String("publication.name", own),
 		create:      o.Bool("publication.create.enable", true),
-		sslMode:     o.Enum("ssl.mode", "preferred", sslModes...),
-		sslRootCert: o.String("ssl.root.cert", ""),
+		tls:         sqltls.Read(o, sqltls.Options{}),
 		instance:    spec.Instance,
 		name:        spec.Name,
 	}

@@ -1,6 +1,7 @@
 package sqlsink
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/codec"
 	"github.com/millrace/millrace/connector/option"
+	"github.com/millrace/millrace/connector/sqltls"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -17,14 +19,10 @@ type Options struct {
 	Host, User, Password, Database string
 	Port                           int64
 	Schema, Table                  string // Schema is "" where it was not given
-	SSLMode                        string // of SSLModes
-	SSLRootCert                    string // a file, "" for the system's
+	TLS                            sqltls.Options
 	Upsert                         bool
 	Force                          bool // force_append_only: deletes are left out
 }
-
-// SSLModes are the values of ssl.mode, as RisingWave spells them.
-var SSLModes = []string{"disabled", "preferred", "required", "verify-ca", "verify-full"}
 
 // Parse reads the options of spec. scheme is that of JDBC addresses ("postgresql"), port the usual one.
 func Parse(spec *connector.SinkSpec, scheme string, port int64) (*Options, error) {
@@ -41,11 +39,7 @@ func Parse(spec *connector.SinkSpec, scheme string, port int64) (*Options, error
 	}
 	c.Table = o.Required("table", "table.name")
 	c.Schema = o.String("schema", c.Schema, "schema.name")
-	c.SSLMode = o.Enum("ssl.mode", c.SSLMode, SSLModes...)
-	if c.SSLMode == "" {
-		c.SSLMode = "preferred"
-	}
-	c.SSLRootCert = o.String("ssl.root.cert", c.SSLRootCert)
+	c.TLS = sqltls.Read(o, c.TLS)
 	mode, force := codec.SinkMode(o, spec)
 	if mode == codec.Debezium || spec.Connector.Format != "" || spec.Connector.Encode != "" {
 		o.Fail("%s writes rows: it takes type = 'append-only' or 'upsert', and no FORMAT", option.Connector(spec.Connector.Name))
@@ -78,11 +72,9 @@ func (c *Options) jdbc(o *option.Set, scheme string, port int64) {
 		c.User = u.User.Username()
 		c.Password, _ = u.User.Password()
 	}
-	c.SSLMode = map[string]string{"disable": "disabled", "prefer": "preferred", "require": "required"}[q.Get("sslmode")]
-	if c.SSLMode == "" {
-		c.SSLMode = strings.ToLower(strings.ReplaceAll(q.Get("sslmode"), "_", "-"))
-	}
-	c.SSLRootCert = q.Get("sslrootcert")
+	// As the driver of PostgreSQL has it, and those of MySQL and MariaDB.
+	c.TLS = sqltls.Options{Mode: cmp.Or(q.Get("sslmode"), q.Get("sslMode")), RootCert: cmp.Or(q.Get("sslrootcert"), q.Get("serverSslCert")),
+		ClientCert: q.Get("sslcert"), ClientKey: q.Get("sslkey")}
 	c.User = o.String("user", c.User, "username")
 	c.Password = o.String("password", c.Password)
 	if c.User == "" {
@@ -95,9 +87,16 @@ func (c *Options) Address() string { return net.JoinHostPort(c.Host, strconv.For
 
 // Unreachable is the error about a target that could not be asked: 08006 naming it.
 func (c *Options) Unreachable(system string, err error) error {
+	if e := c.TLS.Explain(system, c.Address(), err); e != nil {
+		return e
+	}
+	hint := "Check the options host, port, user, password, database and ssl.mode, and that the server accepts connections from here."
+	if c.TLS.ClientCert != "" {
+		hint += " It may not trust the certificate of ssl.client.cert: MySQL's driver does not tell why a TLS connection has ended."
+	}
 	return sqlerr.New(sqlerr.ConnectionFailure, "could not connect to %s database %q at %s as user %q", system, c.Database, c.Address(), c.User).
 		WithDetail("%v", err).WithCause(err).
-		WithHint("Check the options host, port, user, password, database and ssl.mode, and that the server accepts connections from here.")
+		WithHint("%s", hint)
 }
 
 // Instance is the name under which a sink leaves its marker in the target.
