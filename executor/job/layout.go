@@ -115,6 +115,22 @@ func (l *Layout) olderVNode(cols []int, vecs []*delta.Vec, i int) uint16 {
 	return uint16(key.Hash(l.buf) % row.VNodes)
 }
 
+// OlderKey returns where row i of a bag lies if it was written in the form of an earlier schema version, and its image; false when it cannot
+// have been. The bytes are new.
+func (l *Layout) OlderKey(version int, vecs []*delta.Vec, i int) (vnode uint16, k, image []byte, ok bool) {
+	cols, ok := l.olderForm(version, vecs, i)
+	if !ok {
+		return 0, nil, nil, false
+	}
+	image = row.AppendImage(nil, vecs, cols, i)
+	hi, lo := key.Hash128(image)
+	k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, hi), lo)
+	return l.olderVNode(cols, vecs, i), k, image, true
+}
+
+// BagWeight returns how often a stored row of a bag is there.
+func BagWeight(val []byte) int64 { return int64(binary.LittleEndian.Uint64(val)) }
+
 // Decode appends the columns of a stored value to vecs, which has an entry per column of the relation, nil
 // where the column is not wanted, and returns the row's weight. Columns added since the row was written are
 // NULL (ADD COLUMN … DEFAULT rewrites rows).

@@ -245,14 +245,11 @@ func (m *materialize) weigh(set *change.Set, vnode uint16, k []byte, hash uint64
 
 // weighOlder takes from the row as it was stored before columns were added to the relation: then their values are NULL.
 func (m *materialize) weighOlder(set *change.Set, version int, r stream.NetRow, w int64, val *[]byte) (left int64, err error) {
-	cols, ok := m.layout.olderForm(version, r.Chunk.Cols, r.Row)
+	vnode, k, image, ok := m.layout.OlderKey(version, r.Chunk.Cols, r.Row)
 	if !ok {
 		return w, nil
 	}
-	image := row.AppendImage(nil, r.Chunk.Cols, cols, r.Row)
-	hi, lo := key.Hash128(image)
-	k := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, hi), lo)
-	return m.weigh(set, m.layout.olderVNode(cols, r.Chunk.Cols, r.Row), k, key.Hash(k), bagImage{version, image}, w, val)
+	return m.weigh(set, vnode, k, key.Hash(k), bagImage{version, image}, w, val)
 }
 
 func (m *materialize) emit(chunks []*delta.Chunk, r stream.NetRow) []*delta.Chunk {

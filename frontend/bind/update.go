@@ -28,7 +28,7 @@ func (b *binder) update(s *parser.UpdateStmt, outer *scope, top bool) *plan.Upda
 	if s.Where != nil {
 		f.node = b.filter(f.node, sc.id, b.ctx(sc, "WHERE").cond(s.Where, "WHERE"))
 	}
-	out := &plan.Update{Table: r, Checks: b.checks(r)}
+	out := &plan.Update{Table: r, Checks: b.checks(r), Joined: len(s.From) > 0}
 	width := len(r.Columns)
 	visible := f.width()
 	next := make([]expr.Expr, width)
@@ -186,7 +186,7 @@ func (b *binder) delete(s *parser.DeleteStmt, outer *scope, top bool) *plan.Dele
 	if s.Where != nil {
 		f.node = b.filter(f.node, sc.id, b.ctx(sc, "WHERE").cond(s.Where, "WHERE"))
 	}
-	out := &plan.Delete{Table: r}
+	out := &plan.Delete{Table: r, Joined: len(s.Using) > 0}
 	if s.Returning == nil {
 		out.Source = firstColumns(f.node, len(r.Columns))
 	} else {

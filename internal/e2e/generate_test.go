@@ -47,7 +47,12 @@ type gen struct {
 	views  []relation
 	n      int // names given
 	moves  int // updates of keys so far
+	// wide adds shapes and changes that came later: the seeds before keep making what they made when they found something.
+	wide bool
 }
+
+// wideSeeds is the first seed of a wide generator.
+const wideSeeds = 2000
 
 func (g *gen) chance(percent int) bool { return g.IntN(100) < percent }
 
@@ -360,6 +365,10 @@ func firm(cols []column) (out []column) {
 func (g *gen) query() selection {
 	shapes := []func() selection{g.project, g.project, g.group, g.group, g.group, g.distinct, g.union, g.topN, g.topN, g.subquery, g.subquery, g.limit,
 		g.window, g.window, g.window, g.setOp, g.distinctOn, g.lateral, g.groupingSets}
+	if g.wide {
+		shapes = append(shapes, g.ordinalSet, g.ordinalSet, g.asof, g.asof, g.rangeJoin, g.rangeJoin, g.rangeJoin, g.session, g.unnest, g.correlated,
+			g.correlated, g.joins, g.joins, g.nested, g.nested)
+	}
 	return pick(g, shapes)()
 }
 
@@ -677,9 +686,218 @@ func (g *gen) subquery() selection {
 		strings.Join(items, ", "), in.from, g.where(in, 50)), out, plain}
 }
 
+// pair looks for columns of one kind in two lists, of those kinds; false when there are none.
+func (g *gen) pair(left, right []column, kinds ...kind) (l, r column, ok bool) {
+	for range 20 {
+		k := pick(g, kinds)
+		ls, rs := of(left, k, false), of(right, k, false)
+		if len(ls) > 0 && len(rs) > 0 {
+			return pick(g, ls), pick(g, rs), true
+		}
+	}
+	return column{}, column{}, false
+}
+
+var ordinal = []kind{kInt, kBig, kNum, kDouble, kTime, kDate}
+
+// ordinalSet makes the aggregates that need an order, and those of statistics.
+func (g *gen) ordinalSet() selection {
+	in := g.input()
+	items, names, order, out := g.ordered(in.cols)
+	inner := fmt.Sprintf("(SELECT %s FROM %s%s) p", strings.Join(items, ", "), in.from, g.where(in, 30))
+	by := strings.Join(order, ", ")
+	shown := []string{names[0] + " AS k0"}
+	cols := []column{{"k0", out[0].kind, false}}
+	for i := range 1 + g.IntN(2) {
+		c := pick(g, out)
+		call, kind, loose := "", kText, false
+		switch n := g.IntN(7); {
+		case n == 0:
+			call = fmt.Sprintf("string_agg((%s)::text, ',' ORDER BY %s)", c.name, by)
+		case n == 1:
+			call = fmt.Sprintf("array_to_string(array_agg(%s ORDER BY %s), ',', '~')", c.name, by)
+		case n == 2 && c.kind != kBool:
+			call, kind = fmt.Sprintf("percentile_disc(0.%d) WITHIN GROUP (ORDER BY %s)", 1+g.IntN(9), c.name), c.kind
+		case n == 3 && c.kind != kBool:
+			call, kind = fmt.Sprintf("rank(%s) WITHIN GROUP (ORDER BY %s)", g.literal(c.kind), c.name), kBig
+		case n == 4 && c.kind == kInt:
+			call, kind, loose = fmt.Sprintf("%s(%s)", pick(g, []string{"stddev_pop", "var_samp", "variance"}), c.name), kNum, true
+		case n == 5 && (c.kind == kInt || c.kind == kBig):
+			call, kind = fmt.Sprintf("%s(%s)", pick(g, []string{"bit_and", "bit_or", "bit_xor"}), c.name), c.kind
+		default:
+			call, kind = fmt.Sprintf("%s(%s)", pick(g, []string{"bool_and", "bool_or"}), g.predicate(out, 1)), kBool
+		}
+		name := fmt.Sprintf("o%d", i)
+		shown, cols = append(shown, call+" AS "+name), append(cols, column{name, kind, loose})
+	}
+	return selection{fmt.Sprintf("SELECT %s FROM %s GROUP BY %s", strings.Join(shown, ", "), inner, names[0]), cols, in.plain}
+}
+
+// asof pairs each row with the nearest one of another relation.
+func (g *gen) asof() selection {
+	l, r := g.relation(), g.relation()
+	left, right := qualified("a", l.cols), qualified("b", r.cols)
+	el, er, ok := g.pair(left, right, kInt, kText, kDate)
+	tl, tr, timed := g.pair(left, right, ordinal...)
+	if !ok || !timed {
+		return g.project()
+	}
+	items, out := g.list(append(left, right...), 2+g.IntN(3))
+	return selection{fmt.Sprintf("SELECT %s FROM %s a ASOF %s %s b ON %s = %s AND %s %s %s", strings.Join(items, ", "), l.name, pick(g, []string{"JOIN", "LEFT JOIN"}), r.name,
+		el.name, er.name, tl.name, pick(g, []string{"<", "<=", ">", ">="}), tr.name), out, false}
+}
+
+// rangeJoin joins by inequalities: one, two about the same column, or with an equality.
+func (g *gen) rangeJoin() selection {
+	l, r := g.relation(), g.relation()
+	left, right := qualified("a", l.cols), qualified("b", r.cols)
+	x, y, ok := g.pair(left, right, ordinal...)
+	if !ok {
+		return g.project()
+	}
+	on := fmt.Sprintf("%s %s %s", x.name, pick(g, []string{"<", "<=", ">", ">="}), y.name)
+	step := map[kind]string{kInt: "2", kBig: "2", kNum: "1.5", kDouble: "2", kTime: "interval '5 hours'", kDate: "2"}[x.kind]
+	switch g.IntN(4) {
+	case 0:
+		on = fmt.Sprintf("%s BETWEEN %s AND %s + %s", x.name, y.name, y.name, step)
+	case 1:
+		if z := of(right, x.kind, false); len(z) > 1 {
+			on = fmt.Sprintf("%s > %s AND %s <= %s", x.name, z[0].name, x.name, z[1].name)
+		}
+	case 2:
+		on = fmt.Sprintf("%s + %s >= %s AND %s < %s", x.name, step, y.name, x.name, y.name)
+	}
+	if el, er, ok := g.pair(left, right, kInt, kText, kDate, kBig); ok && g.chance(35) {
+		on += fmt.Sprintf(" AND %s = %s", el.name, er.name)
+	}
+	kind := pick(g, []string{"JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN"})
+	if strings.Contains(on, " = ") {
+		kind = pick(g, []string{kind, "FULL JOIN"}) // PostgreSQL has no FULL JOIN without an equality
+	}
+	if g.chance(20) {
+		items, out := g.list(left, 2)
+		return selection{fmt.Sprintf("SELECT %s FROM %s a WHERE %sEXISTS (SELECT 1 FROM %s b WHERE %s)", strings.Join(items, ", "), l.name,
+			pick(g, []string{"", "NOT "}), r.name, on), out, l.plain && r.plain}
+	}
+	items, out := g.list(append(left, right...), 2+g.IntN(3))
+	return selection{fmt.Sprintf("SELECT %s FROM %s a %s %s b ON %s", strings.Join(items, ", "), l.name, kind, r.name, on), out, l.plain && r.plain}
+}
+
+// session cuts a relation at gaps in a time, or counts up in growing windows.
+func (g *gen) session() selection {
+	r := g.relation()
+	times := of(r.cols, kTime, false)
+	if len(times) == 0 || hasColumn(r.cols, "window_start") {
+		return g.project()
+	}
+	part := ""
+	if g.chance(70) {
+		part = " PARTITION BY " + pick(g, firm(r.cols)).name
+	}
+	from := fmt.Sprintf("session(%s, %s, interval '%d hours'%s) a", r.name, pick(g, times).name, 1+g.IntN(8), part)
+	if g.chance(30) {
+		from = fmt.Sprintf("cumulate(%s, %s, interval '6 hours', interval '1 day') a", r.name, pick(g, times).name)
+	}
+	cols := append(qualified("a", r.cols), column{"a.window_start", kTime, false}, column{"a.window_end", kTime, false})
+	if g.chance(50) {
+		items, out := g.list(cols, 2+g.IntN(3))
+		return selection{fmt.Sprintf("SELECT %s FROM %s", strings.Join(items, ", "), from), out, false}
+	}
+	a, c := g.aggregate(qualified("a", r.cols))
+	c.name = "g"
+	return selection{fmt.Sprintf("SELECT a.window_start AS ws, a.window_end AS we, %s AS g FROM %s GROUP BY 1, 2", a, from),
+		[]column{{"ws", kTime, false}, {"we", kTime, false}, c}, false}
+}
+
+// unnest multiplies rows by a function that returns several.
+func (g *gen) unnest() selection {
+	in := g.input()
+	items, out := g.list(firm(in.cols), 2)
+	n := g.value(in.cols, kInt, 0)
+	out = append(out, column{"u", kInt, false})
+	if g.chance(50) {
+		return selection{fmt.Sprintf("SELECT %s, u FROM %s CROSS JOIN LATERAL generate_series(1, (%s) %% 4) u%s", strings.Join(items, ", "), in.from, n, g.where(in, 30)), out, in.plain}
+	}
+	return selection{fmt.Sprintf("SELECT %s, unnest(ARRAY[%s, %s]) AS u FROM %s%s", strings.Join(items, ", "), n, g.literal(kInt), in.from, g.where(in, 30)), out, in.plain}
+}
+
+// correlated asks another relation about each row, in places that become different joins.
+func (g *gen) correlated() selection {
+	l, r := g.relation(), g.relation()
+	left, right := qualified("a", l.cols), qualified("b", r.cols)
+	x, y, ok := g.pair(left, right, kInt, kText, kDate, kBig)
+	if !ok {
+		return g.project()
+	}
+	items, out := g.list(left, 2)
+	on := fmt.Sprintf("%s = %s", y.name, x.name)
+	if g.chance(40) {
+		on += " AND " + g.predicate(append(append([]column(nil), left...), right...), 1)
+	}
+	plain := l.plain && r.plain
+	sql := fmt.Sprintf("SELECT %s FROM %s a", strings.Join(items, ", "), l.name)
+	c := pick(g, firm(r.cols))
+	switch g.IntN(4) {
+	case 0:
+		return selection{sql + fmt.Sprintf(" WHERE %sEXISTS (SELECT 1 FROM %s b WHERE %s)", pick(g, []string{"", "NOT "}), r.name, on), out, plain}
+	case 1:
+		return selection{sql + fmt.Sprintf(" WHERE %s %sIN (SELECT b.%s FROM %s b WHERE %s)", g.value(left, c.kind, 0), pick(g, []string{"", "NOT "}), c.name, r.name, on), out, plain}
+	case 2:
+		if c.kind != kBool {
+			return selection{sql + fmt.Sprintf(" WHERE %s %s %s (SELECT b.%s FROM %s b WHERE %s)", g.value(left, c.kind, 0), pick(g, []string{"<", ">=", "=", "<>"}),
+				pick(g, []string{"ANY", "ALL"}), c.name, r.name, on), out, plain}
+		}
+	}
+	a, k := g.aggregate(right)
+	k.name = "s"
+	return selection{fmt.Sprintf("SELECT %s, (SELECT %s FROM %s b WHERE %s) AS s FROM %s a", strings.Join(items, ", "), a, r.name, on, l.name), append(out, k), plain}
+}
+
+// joins joins four or five, the same relation several times among them.
+func (g *gen) joins() selection {
+	in := input{from: "", cols: nil, plain: true}
+	r := g.relation()
+	in = input{r.name + " a", qualified("a", r.cols), r.plain}
+	for _, alias := range []string{"b", "c", "d", "e"}[:2+g.IntN(3)] {
+		in = g.join(in, alias)
+	}
+	items, out := g.list(in.cols, 2+g.IntN(4))
+	where := fmt.Sprintf(" WHERE %s AND %s", g.predicate(in.cols, 1), g.predicate(in.cols, 0))
+	if g.chance(50) { // keeps results of joins of joins small
+		return selection{fmt.Sprintf("SELECT %s FROM %s%s", strings.Join(items, ", "), in.from, where), out, in.plain}
+	}
+	a, c := g.aggregate(in.cols)
+	c.name = "g"
+	k := pick(g, firm(in.cols))
+	return selection{fmt.Sprintf("SELECT %s AS k, %s AS g FROM %s%s GROUP BY 1", k.name, a, in.from, where), []column{{"k", k.kind, false}, c}, in.plain}
+}
+
+// nested puts one query over another.
+func (g *gen) nested() selection {
+	under := g.query()
+	if len(firm(under.cols)) == 0 {
+		return under
+	}
+	in := input{"(" + under.sql + ") a", qualified("a", under.cols), under.plain}
+	if g.chance(50) {
+		in = g.join(in, "b")
+	}
+	if g.chance(50) {
+		items, out := g.list(in.cols, 2+g.IntN(2))
+		return selection{fmt.Sprintf("SELECT %s FROM %s%s", strings.Join(items, ", "), in.from, g.where(in, 40)), out, in.plain}
+	}
+	a, c := g.aggregate(in.cols)
+	c.name = "g"
+	k := pick(g, firm(in.cols))
+	return selection{fmt.Sprintf("SELECT %s AS k, %s AS g FROM %s%s GROUP BY 1", k.name, a, in.from, g.where(in, 40)), []column{{"k", k.kind, false}, c}, in.plain}
+}
+
 // change makes one data-modifying statement.
 func (g *gen) change() string {
 	r := pick(g, g.tables)
+	if g.wide && g.chance(12) {
+		return g.rareChange(r)
+	}
 	switch n := g.IntN(10); {
 	case n < 5:
 		return g.insert(r)
@@ -748,4 +966,33 @@ func (g *gen) update(r relation) string {
 		set = append(set, cols[0].name+" = "+g.nullable(cols[0].kind))
 	}
 	return fmt.Sprintf("UPDATE %s SET %s WHERE %s", r.name, strings.Join(set, ", "), g.predicate(r.cols, 1))
+}
+
+// rareChange makes the less common statements.
+func (g *gen) rareChange(r relation) string {
+	switch n := g.IntN(5); {
+	case n == 0 && g.chance(30):
+		return "TRUNCATE " + r.name
+	case n <= 2 && r.keyed:
+		sql := strings.TrimSuffix(g.insert(relation{r.name, r.cols, true, r.plain}), " ON CONFLICT (id) DO NOTHING")
+		c := pick(g, r.cols[1:])
+		if strings.Count(sql, "(") > 2 { // one row: PostgreSQL refuses to touch a row twice
+			sql = sql[:strings.Index(sql, "VALUES (")] + "VALUES " + oneRow(sql)
+		}
+		return fmt.Sprintf("%s ON CONFLICT (id) DO UPDATE SET %s = excluded.%s", sql, c.name, c.name)
+	case n == 3:
+		c := pick(g, r.cols)
+		other := pick(g, g.tables)
+		if o := of(other.cols, c.kind, false); len(o) > 0 && c.kind != kBool {
+			return fmt.Sprintf("DELETE FROM %s USING %s o WHERE %s.%s = o.%s AND o.%s IS NOT NULL AND %s", r.name, other.name, r.name, c.name, pick(g, o).name, pick(g, o).name,
+				g.predicate(qualified(r.name, r.cols), 0))
+		}
+	}
+	return g.update(r)
+}
+
+// oneRow returns the first row of an INSERT's VALUES. Literals hold no parenthesis.
+func oneRow(sql string) string {
+	at := strings.Index(sql, "VALUES (") + len("VALUES ")
+	return sql[at : at+strings.Index(sql[at:], ")")+1]
 }

@@ -539,32 +539,60 @@ func (m *mutation) replace(old *delta.Chunk, oi int, next *delta.Chunk, ni int) 
 	return m.w.Insert(next, ni)
 }
 
+// changed tells the stored rows that a statement has dealt with from those that it has not.
+type changed struct {
+	joined bool // the source may show a row several times; the first counts
+	seen   map[string]bool
+}
+
+// times returns how many stored rows row i of a statement's source stands for: none when they have been dealt with.
+func (m *mutation) times(x *changed, old *delta.Chunk, i int) (int64, error) {
+	if x.joined {
+		m.w.keyOf(old, i)
+		if x.seen[string(m.w.k)] {
+			return 0, nil
+		}
+		x.seen[string(m.w.k)] = true
+		return m.copies(old, i)
+	}
+	n, err := m.copies(old, i)
+	return min(n, old.Weight(i)), err // there may be more in the form of another schema version: the source shows them too
+}
+
+// copies returns how many stored rows are like row i.
+func (m *mutation) copies(old *delta.Chunk, i int) (int64, error) {
+	if len(m.rel.Key) > 0 {
+		return 1, nil
+	}
+	return m.w.copies(old, i)
+}
+
 // Update runs UPDATE within a transaction.
 func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query) (*Result, error) {
 	n := len(s.Table.Columns)
 	var rows []newRow
-	seen := map[string]bool{}
+	x := &changed{s.Joined, map[string]bool{}}
 	res, err := e.mutate(ctx, txn, s.Table, s.Checks, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
 		old, next := c.WithCols(c.Cols[:n]), c.WithCols(c.Cols[n:2*n])
 		var keep []int32
 		for k := range c.Len() {
 			i := c.Row(k)
-			m.w.keyOf(old, i)
-			if keyed := len(s.Table.Key) > 0; keyed && seen[string(m.w.k)] {
-				continue // several matches for one row: the first counts
-			} else if keyed {
-				seen[string(m.w.k)] = true
+			times, err := m.times(x, old, i)
+			if err != nil {
+				return err
+			}
+			if times == 0 {
+				continue
 			}
 			if err := m.checks.row(m.c, next, i); err != nil {
 				return err
 			}
-			keep = append(keep, int32(i))
-			for range c.Weight(i) {
+			for range times {
 				// All old rows go before the first new one comes, so that keys may be swapped.
 				if err := m.w.Delete(old, i); err != nil {
 					return err
 				}
-				rows = append(rows, newRow{next, i})
+				rows, keep = append(rows, newRow{next, i}), append(keep, int32(i))
 				m.res.Count++
 			}
 		}
@@ -625,7 +653,7 @@ func (e *Engine) insertNew(ctx context.Context, txn *Txn, rel *catalog.Relation,
 func (e *Engine) Merge(ctx context.Context, txn *Txn, s *plan.Merge, q *Query) (*Result, error) {
 	n := len(s.Table.Columns)
 	var rows []newRow
-	seen := map[string]bool{}
+	left := map[string]int64{} // by key of a stored row: how many of them no source row has met
 	res, err := e.mutate(ctx, txn, s.Table, s.Checks, s.Source, nil, q, func(m *mutation, c *delta.Chunk) error {
 		old, next, action := c.WithCols(c.Cols[:n]), c.WithCols(c.Cols[n:2*n]), c.Cols[2*n]
 		for k := range c.Len() {
@@ -634,26 +662,37 @@ func (e *Engine) Merge(ctx context.Context, txn *Txn, s *plan.Merge, q *Query) (
 			if do == plan.MergeNothing {
 				continue
 			}
-			m.res.Count++
+			times := c.Weight(i)
 			if do != plan.MergeInsert {
 				m.w.keyOf(old, i)
-				if keyed := len(s.Table.Key) > 0; keyed && seen[string(m.w.k)] {
+				there, known := left[string(m.w.k)]
+				if !known {
+					var err error
+					if there, err = m.copies(old, i); err != nil {
+						return err
+					}
+				}
+				if times > there {
 					return sqlerr.New(sqlerr.CardinalityViolation, "MERGE command cannot affect row a second time").
 						WithHint("Ensure that not more than one source row matches any one target row.")
-				} else if keyed {
-					seen[string(m.w.k)] = true
 				}
-				if err := m.w.Delete(old, i); err != nil {
-					return err
+				left[string(m.w.k)] = there - times
+				for range times {
+					if err := m.w.Delete(old, i); err != nil {
+						return err
+					}
 				}
 			}
+			m.res.Count += times
 			if do == plan.MergeDelete {
 				continue
 			}
 			if err := m.checks.row(m.c, next, i); err != nil {
 				return err
 			}
-			rows = append(rows, newRow{next, i})
+			for range times {
+				rows = append(rows, newRow{next, i})
+			}
 		}
 		return nil
 	})
@@ -669,23 +708,21 @@ func (e *Engine) Merge(ctx context.Context, txn *Txn, s *plan.Merge, q *Query) (
 // Delete runs DELETE within a transaction.
 func (e *Engine) Delete(ctx context.Context, txn *Txn, s *plan.Delete, q *Query) (*Result, error) {
 	n := len(s.Table.Columns)
-	seen := map[string]bool{}
+	x := &changed{s.Joined, map[string]bool{}}
 	return e.mutate(ctx, txn, s.Table, nil, s.Source, s.Returning, q, func(m *mutation, c *delta.Chunk) error {
 		old := c.WithCols(c.Cols[:n])
 		var keep []int32
 		for k := range c.Len() {
 			i := c.Row(k)
-			m.w.keyOf(old, i)
-			if keyed := len(s.Table.Key) > 0; keyed && seen[string(m.w.k)] {
-				continue
-			} else if keyed {
-				seen[string(m.w.k)] = true
+			times, err := m.times(x, old, i)
+			if err != nil {
+				return err
 			}
-			keep = append(keep, int32(i))
-			for range c.Weight(i) {
+			for range times {
 				if err := m.w.Delete(old, i); err != nil {
 					return err
 				}
+				keep = append(keep, int32(i))
 				m.res.Count++
 			}
 		}

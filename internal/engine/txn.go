@@ -292,6 +292,32 @@ func (w *Writer) stored() ([]byte, bool, error) {
 	return w.view.Get(w.x.rel.ID, w.k)
 }
 
+// copies returns how many rows equal to row i a table without a key holds, after what the transaction has done.
+func (w *Writer) copies(c *delta.Chunk, i int) (n int64, err error) {
+	w.keyOf(c, i)
+	if at := w.x.own.Find(w.k); at >= 0 {
+		n = job.BagWeight(w.x.own.ValueOf(w.x.own.Entries[at])) // below zero when rows in an older form have gone
+	} else if v, ok, err := w.stored(); err != nil {
+		return 0, err
+	} else if ok {
+		n = job.BagWeight(v)
+	}
+	for version := int(w.x.rel.SchemaVersion) - 1; version >= 0; version-- {
+		vnode, k, _, ok := w.x.layout.OlderKey(version, c.Cols, i)
+		if !ok {
+			continue
+		}
+		v, ok, err := w.view.Get(w.x.rel.ID, key.TableKey(uint32(w.x.rel.ID), vnode, k))
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			n += job.BagWeight(v)
+		}
+	}
+	return n, nil
+}
+
 // Existing returns the stored row with the key of row i, or nil. Keyed relations only.
 func (w *Writer) Existing(c *delta.Chunk, i int) (*delta.Chunk, error) {
 	w.keyOf(c, i)
@@ -328,7 +354,7 @@ func (w *Writer) change(c *delta.Chunk, i int, weight int64) error {
 			return err
 		}
 		if n = weight; ok {
-			n += int64(binary.LittleEndian.Uint64(v))
+			n += job.BagWeight(v)
 		}
 	}
 	x.set(t, w, c, i, weight, n)

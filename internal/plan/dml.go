@@ -39,6 +39,7 @@ type Update struct {
 	Source         Node
 	Returning      []expr.Expr
 	ReturningNames []string
+	Joined         bool // FROM: Source may show a row of the table several times
 }
 
 // Delete is a bound DELETE. Source yields the old row, then whatever else RETURNING needs.
@@ -47,6 +48,7 @@ type Delete struct {
 	Source         Node
 	Returning      []expr.Expr
 	ReturningNames []string
+	Joined         bool // USING: Source may show a row of the table several times
 }
 
 // Merge is a bound MERGE. Source yields the target's old row, the new row, and as a bigint what is to be done: see the Merge constants.
