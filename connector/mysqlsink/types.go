@@ -53,6 +53,8 @@ var accepted = map[sqltypes.Kind]mapping{
 	sqltypes.KRecord:      {"json", []string{"json", "longtext", "mediumtext", "text"}},
 	sqltypes.KUUID:        textual("char(36)", "uuid"),
 	sqltypes.KMap:         textual("text"),
+	sqltypes.KBit:         textual("text"),
+	sqltypes.KVarbit:      textual("text"),
 	sqltypes.KVector:      textual("text"),
 	sqltypes.KJSONPath:    textual("text"),
 }

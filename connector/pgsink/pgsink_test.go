@@ -140,6 +140,7 @@ func allTypes(t *testing.T, f *fixture) {
 		{sqltypes.Timestamptz, "timestamptz", "2024-02-29 12:00:00+00"}, {sqltypes.IntervalT, "interval", "1 year 2 mons -3 days +04:05:06.7"},
 		{sqltypes.JSONB, "jsonb", `{"a": [1, null, "\"x\\"]}`}, {sqltypes.JSON, "json", `{"b":  1}`}, {sqltypes.JSONB, "text", `{"a": 1}`},
 		{sqltypes.UUID, "uuid", "11111111-2222-3333-4444-555555555555"}, {sqltypes.ArrayOf(sqltypes.Int4), "int[]", "{1,NULL,3}"},
+		{sqltypes.Bit.WithTypmod(3), "bit(3)", "101"}, {sqltypes.Varbit, "varbit", "0101"}, {sqltypes.Bit.WithTypmod(9), "varbit(9)", "101010101"},
 		{sqltypes.ArrayOf(sqltypes.Text), "text[]", `{{"a b","\"q\""},{NULL,"NULL"}}`}, {sqltypes.ArrayOf(sqltypes.Numeric), "numeric[]", "{1.50,NaN}"},
 		{sqltypes.Text, "mood", "happy"}, {sqltypes.Numeric, "positive", "7.5"},
 		{sqltypes.StructOf([]sqltypes.RowField{{Name: "a", Type: sqltypes.Int4}, {Name: "b", Type: sqltypes.Text}}), "pair", `(1,"x y")`},

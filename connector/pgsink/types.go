@@ -33,6 +33,8 @@ var accepted = map[sqltypes.Kind][]string{
 	sqltypes.KJSONB:       {"jsonb", "json", "text", "varchar"},
 	sqltypes.KJSONPath:    {"jsonpath", "text", "varchar"},
 	sqltypes.KUUID:        {"uuid", "text", "varchar"},
+	sqltypes.KBit:         {"bit", "varbit", "text", "varchar"},
+	sqltypes.KVarbit:      {"varbit", "text", "varchar"},
 	sqltypes.KVector:      {"vector", "text", "varchar"},
 	sqltypes.KRecord:      {"text", "varchar"},
 	sqltypes.KMap:         {"text", "varchar"},

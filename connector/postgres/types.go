@@ -13,12 +13,13 @@ import (
 )
 
 // carried are the types whose values are the same here: their texts there are read as the type of the same name.
-// Everything else (ranges, geometry, xml, tsvector, inet, bit, money, enums, composites, …) is carried as the text that the server prints.
+// Everything else (ranges, geometry, xml, tsvector, inet, money, enums, composites, …) is carried as the text that the server prints.
 var carried = []sqltypes.Kind{
 	sqltypes.KBool, sqltypes.KInt2, sqltypes.KInt4, sqltypes.KInt8, sqltypes.KFloat4, sqltypes.KFloat8, sqltypes.KNumeric,
 	sqltypes.KText, sqltypes.KVarchar, sqltypes.KBpchar, sqltypes.KName, sqltypes.KBytea,
 	sqltypes.KDate, sqltypes.KTime, sqltypes.KTimetz, sqltypes.KTimestamp, sqltypes.KTimestamptz, sqltypes.KInterval,
 	sqltypes.KJSON, sqltypes.KJSONB, sqltypes.KUUID, sqltypes.KOid,
+	sqltypes.KBit, sqltypes.KVarbit,
 }
 
 // builtin maps the OIDs of carried types and of their arrays.

@@ -51,6 +51,7 @@ func TestKeyTypes(t *testing.T) {
 		{sqltypes.Date, []string{"2024-02-29", "1999-01-01", "2024-02-29"}, []string{"1999-01-01", "2024-02-29"}},
 		{sqltypes.UUID, []string{"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "00eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
 			[]string{"00eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}},
+		{sqltypes.Varbit, []string{"1", "00", "x80", "0", "1", "000000000", "00000000", "", "01"}, []string{"0", "00", "00000000", "000000000", "01", "1", "10000000", ""}},
 		{sqltypes.JSONB, []string{`{"a": 1}`, `{"a": 1.0}`, `[1]`, `"x"`}, []string{`"x"`, `[1]`, `{"a": 1}`}},
 		{sqltypes.ArrayOf(sqltypes.Int4), []string{"{2}", "{1,2}", "{2}", "{1}"}, []string{"{1}", "{1,2}", "{2}"}},
 	} {

@@ -22,6 +22,8 @@ func argument(r *rand.Rand, in plan.Node, t sqltypes.Type) expr.Expr {
 		return cast(at(0), t)
 	case sqltypes.KVarchar, sqltypes.KBytea:
 		return cast(at(1), t)
+	case sqltypes.KBit:
+		return cast(at(0), sqltypes.Bit.WithTypmod(8))
 	case sqltypes.KFloat4:
 		return cast(at(5), t)
 	case sqltypes.KDate, sqltypes.KTimestamptz, sqltypes.KTime:

@@ -115,12 +115,16 @@ func appendFromKey(k []byte, vecs []*delta.Vec) error {
 			k = rest
 			continue
 		}
-		switch v.Type.Phys() {
-		case sqltypes.PhysInt64:
+		switch phys := v.Type.Phys(); {
+		case sqlio.KeyHasOwnForm(v.Type):
+			var d sqltypes.Datum
+			d, k, err = sqlio.DecodeKey(v.Type, rest)
+			v.AppendDatum(d)
+		case phys == sqltypes.PhysInt64:
 			var x int64
 			x, k, err = key.DecodeInt64(rest)
 			v.AppendInt(x)
-		case sqltypes.PhysBool:
+		case phys == sqltypes.PhysBool:
 			var x bool
 			x, k, err = key.DecodeBool(rest)
 			v.AppendBool(x)

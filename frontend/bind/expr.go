@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/numeric"
 	"github.com/millrace/millrace/internal/sqlerr"
+	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
@@ -140,8 +141,15 @@ func (b *binder) number(text string, integer bool, pos int) expr.Expr {
 }
 
 func (x *exprCtx) bits(e *parser.BitLit) expr.Expr {
-	fail(unsupported(e.Pos, "Write a bytea as '\\x…'::bytea.", "bit string literals are not supported"))
-	return nil
+	text := e.Digits
+	if e.Hex {
+		text = "x" + text
+	}
+	d, err := sqlio.ParseText(sqltypes.Bit, text, nil)
+	if err != nil {
+		failAt(err, e.Pos)
+	}
+	return &expr.Const{Ty: sqltypes.Bit, Val: d}
 }
 
 func (x *exprCtx) param(e *parser.Param) expr.Expr {

@@ -150,6 +150,17 @@ func withModifiers(base sqltypes.Type, t *parser.TypeName) (sqltypes.Type, error
 			return invalid("length for type %s cannot exceed 10485760", name)
 		}
 		return base.WithTypmod(mods[0] + 4), nil
+	case sqltypes.KBit, sqltypes.KVarbit:
+		name := map[sqltypes.Kind]string{sqltypes.KBit: "bit", sqltypes.KVarbit: "varbit"}[base.Kind]
+		switch {
+		case len(mods) != 1:
+			return invalid("invalid type modifier")
+		case mods[0] < 1:
+			return invalid("length for type %s must be at least 1", name)
+		case mods[0] > 8*10485760:
+			return invalid("length for type %s cannot exceed %d", name, 8*10485760)
+		}
+		return base.WithTypmod(mods[0]), nil
 	case sqltypes.KNumeric:
 		return numericType(mods, invalid)
 	case sqltypes.KTime, sqltypes.KTimetz, sqltypes.KTimestamp, sqltypes.KTimestamptz, sqltypes.KInterval:

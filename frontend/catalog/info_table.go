@@ -105,6 +105,10 @@ func infoType(f *facts, t sqltypes.Type) row {
 		} else {
 			r["character_octet_length"] = 1 << 30
 		}
+	case sqltypes.KBit, sqltypes.KVarbit:
+		if t.Mod > 0 {
+			r["character_maximum_length"] = t.Typmod()
+		}
 	case sqltypes.KText:
 		r["character_octet_length"] = 1 << 30
 	case sqltypes.KInt2:

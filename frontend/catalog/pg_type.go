@@ -58,6 +58,8 @@ var typeDetails = map[sqltypes.Kind]typeDetail{
 	sqltypes.KAnyElement:   {true, 'i', 'p', 0, 2312, 2313, 0, 0, 0, 0, 0, 0, ""},
 	sqltypes.KAnyNonArray:  {true, 'i', 'p', 0, 2777, 2778, 0, 0, 0, 0, 0, 0, ""},
 	sqltypes.KUUID:         {false, 'c', 'p', 0, 2952, 2953, 2961, 2962, 0, 0, 10065, 2968, "uuid_ops"},
+	sqltypes.KBit:          {false, 'i', 'x', 0, 1564, 1565, 2456, 2457, 2919, 2920, 10002, 423, "bit_ops"},
+	sqltypes.KVarbit:       {false, 'i', 'x', 0, 1579, 1580, 2458, 2459, 2902, 2921, 10043, 2002, "varbit_ops"},
 	sqltypes.KJSONB:        {false, 'i', 'x', 0, 3806, 3804, 3805, 3803, 0, 0, 10088, 4033, "jsonb_ops"},
 	sqltypes.KJSONPath:     {false, 'i', 'x', 0, 4001, 4003, 4002, 4004, 0, 0, 0, 0, ""},
 	sqltypes.KEnum:         {true, 'i', 'p', 0, 3506, 3507, 3532, 3533, 0, 0, 10069, 3522, "enum_ops"},

@@ -36,6 +36,8 @@ func castKernel(from, to sqltypes.Type, explicit bool) (k Kernel, ok bool) {
 		return castRecord(from, to, explicit), true
 	case from.Kind == to.Kind && from.Kind == sqltypes.KMap && from.Ext != to.Ext:
 		return castMap(from, to, explicit), true
+	case to.Kind == sqltypes.KBit && from.Phys() == sqltypes.PhysInt64:
+		return intToBits(to), true
 	case from.Kind == to.Kind, isVector(from) && to.Kind == sqltypes.KArray:
 		return nil, true
 	}
@@ -207,6 +209,11 @@ var directCasts = map[[2]sqltypes.Kind]Kernel{
 	{sqltypes.KJSONB, sqltypes.KInt8}:    jsonbToNumber("bigint", decToIntOf(sqltypes.KInt8)),
 	{sqltypes.KJSONB, sqltypes.KFloat4}:  jsonbToNumber("real", decToFloat4),
 	{sqltypes.KJSONB, sqltypes.KFloat8}:  jsonbToNumber("double precision", decToFloat8),
+
+	{sqltypes.KBit, sqltypes.KVarbit}: nil,
+	{sqltypes.KVarbit, sqltypes.KBit}: nil,
+	{sqltypes.KBit, sqltypes.KInt4}:   bitsToInt(32, errInt4Range),
+	{sqltypes.KBit, sqltypes.KInt8}:   bitsToInt(64, errInt8Range),
 
 	{sqltypes.KInt2, sqltypes.KOid}: k1(signToOid),
 	{sqltypes.KInt4, sqltypes.KOid}: k1(signToOid),
@@ -426,7 +433,9 @@ func castArray(from, to sqltypes.Type, explicit bool) Kernel {
 	if isVector(from) {
 		of = sqltypes.Type{Kind: vectorElem(from)}
 	}
-	elem, ok := castKernel(of, to.ElemType(), explicit)
+	elemTo := to.ElemType()
+	elemTo.Mod = to.Mod
+	elem, ok := castKernel(of, elemTo, explicit)
 	if ok && elem == nil {
 		return retypeArray(from, to)
 	}
@@ -435,7 +444,7 @@ func castArray(from, to sqltypes.Type, explicit bool) Kernel {
 		if err != nil {
 			return dst, err
 		}
-		elems, err := castElems(c, arr.Elems(), of, to.ElemType(), explicit)
+		elems, err := castElems(c, arr.Elems(), of, elemTo, explicit)
 		if err != nil {
 			return dst, err
 		}

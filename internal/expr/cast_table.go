@@ -45,8 +45,9 @@ func castRules() map[sqltypes.Kind][]castRule {
 	rules := map[sqltypes.Kind][]castRule{
 		sqltypes.KBool: {{sqltypes.KInt4, exp, false}, {sqltypes.KText, asg, false}, {sqltypes.KVarchar, asg, false}, {sqltypes.KBpchar, asg, false}},
 		sqltypes.KInt2: ints(castRule{sqltypes.KInt4, imp, false}, castRule{sqltypes.KInt8, imp, false}),
-		sqltypes.KInt4: ints(castRule{sqltypes.KInt2, asg, false}, castRule{sqltypes.KInt8, imp, false}, castRule{sqltypes.KBool, exp, false}, castRule{sqltypes.KChar, exp, false}),
-		sqltypes.KInt8: ints(castRule{sqltypes.KInt2, asg, false}, castRule{sqltypes.KInt4, asg, false}),
+		sqltypes.KInt4: ints(castRule{sqltypes.KInt2, asg, false}, castRule{sqltypes.KInt8, imp, false}, castRule{sqltypes.KBool, exp, false}, castRule{sqltypes.KChar, exp, false},
+			castRule{sqltypes.KBit, exp, false}),
+		sqltypes.KInt8: ints(castRule{sqltypes.KInt2, asg, false}, castRule{sqltypes.KInt4, asg, false}, castRule{sqltypes.KBit, exp, false}),
 		sqltypes.KFloat4: {{sqltypes.KFloat8, imp, false}, {sqltypes.KInt2, asg, false}, {sqltypes.KInt4, asg, false},
 			{sqltypes.KInt8, asg, false}, {sqltypes.KNumeric, asg, false}},
 		sqltypes.KFloat8: {{sqltypes.KFloat4, asg, false}, {sqltypes.KInt2, asg, false}, {sqltypes.KInt4, asg, false},
@@ -67,7 +68,9 @@ func castRules() map[sqltypes.Kind][]castRule {
 		sqltypes.KJSON:        {{sqltypes.KJSONB, asg, false}},
 		sqltypes.KJSONB: {{sqltypes.KJSON, asg, false}, {sqltypes.KBool, exp, false}, {sqltypes.KNumeric, exp, false}, {sqltypes.KInt2, exp, false},
 			{sqltypes.KInt4, exp, false}, {sqltypes.KInt8, exp, false}, {sqltypes.KFloat4, exp, false}, {sqltypes.KFloat8, exp, false}},
-		sqltypes.KOid: append([]castRule{{sqltypes.KInt4, asg, false}, {sqltypes.KInt8, asg, false}}, regs...),
+		sqltypes.KBit:    {{sqltypes.KVarbit, imp, false}, {sqltypes.KInt4, exp, false}, {sqltypes.KInt8, exp, false}},
+		sqltypes.KVarbit: {{sqltypes.KBit, imp, false}},
+		sqltypes.KOid:    append([]castRule{{sqltypes.KInt4, asg, false}, {sqltypes.KInt8, asg, false}}, regs...),
 	}
 	for _, k := range sqltypes.RegKinds {
 		rules[k] = reg

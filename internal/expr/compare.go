@@ -43,7 +43,8 @@ func comparisons() []comparison {
 	same(func(op cmpOp) Kernel { return cmpBy(op, datetime.Interval.Cmp) }, sqltypes.IntervalT)
 	same(func(op cmpOp) Kernel { return cmpBy(op, jsonb.Compare) }, sqltypes.JSONB)
 	same(func(op cmpOp) Kernel { return cmpBy(op, compareBpchar) }, sqltypes.Bpchar)
-	same(cmpGeneric, sqltypes.Timetz, sqltypes.AnyArray, sqltypes.Record, sqltypes.Type{Kind: sqltypes.KOidVector}, sqltypes.Vector)
+	same(cmpGeneric, sqltypes.Timetz, sqltypes.AnyArray, sqltypes.Record, sqltypes.Type{Kind: sqltypes.KOidVector}, sqltypes.Vector,
+		sqltypes.Bit, sqltypes.Varbit)
 	out = append(out,
 		comparison{sqltypes.Name, sqltypes.Text, cmpBytes, Immutable},
 		comparison{sqltypes.Text, sqltypes.Name, cmpBytes, Immutable})

@@ -6,6 +6,7 @@ import (
 	"github.com/millrace/millrace/internal/datetime"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/numeric"
+	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
@@ -142,6 +143,9 @@ func spoiledBytes(out *delta.Vec, i int) sqltypes.Datum {
 	switch out.Type.Kind {
 	case sqltypes.KText, sqltypes.KVarchar, sqltypes.KBpchar, sqltypes.KName, sqltypes.KBytea, sqltypes.KJSON, sqltypes.KChar:
 		return append(b, '!')
+	case sqltypes.KBit, sqltypes.KVarbit:
+		x := sqlio.ReadBits(b)
+		return sqlio.AppendBits(nil, append(x.Data, 0), x.Len+1)
 	case sqltypes.KUUID:
 		b[0]++
 		return b

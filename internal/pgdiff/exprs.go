@@ -35,8 +35,8 @@ func cast(typ string) string {
 	if elem, ok := strings.CutPrefix(typ, "_"); ok {
 		return cast(elem) + "[]"
 	}
-	if typ == "char" {
-		return `"char"`
+	if typ == "char" || typ == "bit" { // without quotes they are one character and one bit
+		return `"` + typ + `"`
 	}
 	return typ
 }
@@ -89,7 +89,7 @@ func (g *Exprs) concrete(args []string) []string {
 }
 
 // elements are the types that polymorphic arguments are tried with.
-var elements = []string{"int4", "int4", "text", "text", "int8", "int2", "numeric", "float8", "bool", "timestamptz", "date", "varchar", "jsonb", "interval", "uuid", "bytea", "bpchar", "float4", "time"}
+var elements = []string{"int4", "int4", "text", "text", "int8", "int2", "numeric", "float8", "bool", "timestamptz", "date", "varchar", "jsonb", "interval", "uuid", "bytea", "bpchar", "float4", "time", "bit", "varbit"}
 
 // args returns values for a function's arguments.
 func (g *Exprs) args(f Function) []string {
@@ -308,7 +308,7 @@ func (g *Exprs) Any() Statement {
 }
 
 // Columns are the types that table edge has columns of, a_TYPE and b_TYPE.
-var Columns = []string{"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar", "bpchar", "bytea", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid", "jsonb", "_int4", "_text", "_numeric"}
+var Columns = []string{"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar", "bpchar", "bytea", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid", "bit", "varbit", "jsonb", "_int4", "_text", "_numeric"}
 
 // edgeRows is the number of rows of table edge.
 const edgeRows = 60

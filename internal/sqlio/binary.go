@@ -107,6 +107,8 @@ func appendBytesBinary(dst []byte, t sqltypes.Type, b []byte) []byte {
 		return appendRecordBinary(dst, t, b)
 	case sqltypes.KVector:
 		return appendFloatsBinary(dst, b)
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return appendBitsBinary(dst, b)
 	}
 	return append(dst, b...)
 }
@@ -247,6 +249,8 @@ func parseBytesBinary(t sqltypes.Type, b []byte) ([]byte, error) {
 		return parseRecordBinary(t, b)
 	case sqltypes.KVector:
 		return parseFloatsBinary(b)
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return parseBitsBinary(b)
 	case sqltypes.KJSONB, sqltypes.KJSONPath:
 		if len(b) == 0 {
 			return nil, errShortBinary()

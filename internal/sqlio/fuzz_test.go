@@ -16,6 +16,7 @@ import (
 var fuzzTypes = []sqltypes.Type{
 	sqltypes.ArrayOf(sqltypes.Int4), sqltypes.ArrayOf(sqltypes.Text), sqltypes.ArrayOf(sqltypes.Numeric), sqltypes.ArrayOf(sqltypes.Bool),
 	pair, box, sqltypes.Bytea, sqltypes.UUID, sqltypes.Float8, sqltypes.Int8, sqltypes.JSONB, sqltypes.Timetz, sqltypes.IntervalT,
+	sqltypes.Varbit, sqltypes.ArrayOf(sqltypes.Bit),
 }
 
 func FuzzText(f *testing.F) {

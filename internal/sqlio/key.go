@@ -72,6 +72,8 @@ func CompareBytes(t sqltypes.Type, a, b []byte) int {
 		return compareRecords(t, a, b)
 	case sqltypes.KVector:
 		return compareVectors(a, b)
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return compareBits(a, b)
 	case sqltypes.KBpchar:
 		return bytes.Compare(TrimBpchar(a), TrimBpchar(b))
 	}
@@ -127,6 +129,8 @@ func appendBytesKey(dst []byte, t sqltypes.Type, b []byte) []byte {
 		return appendRecordKey(dst, t, b)
 	case sqltypes.KVector:
 		return appendVectorKey(dst, b)
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return appendBitsKey(dst, b)
 	case sqltypes.KBpchar:
 		return keyenc.AppendBytes(dst, TrimBpchar(b))
 	}
@@ -145,7 +149,16 @@ func KeyIsExact(t sqltypes.Type) bool {
 	return p == sqltypes.PhysBool || p == sqltypes.PhysInt64 || p == sqltypes.PhysBytes
 }
 
-var errKeyless = errors.New("decode key: type has no decodable key")
+// KeyHasOwnForm reports whether the key of a PhysBytes type that KeyIsExact holds for is more than its bytes by
+// keyenc.AppendBytes, so that DecodeKey has to read it.
+func KeyHasOwnForm(t sqltypes.Type) bool {
+	return t.Kind == sqltypes.KBit || t.Kind == sqltypes.KVarbit
+}
+
+var (
+	errKeyless = errors.New("decode key: type has no decodable key")
+	errBitsKey = errors.New("decode key: malformed bit string")
+)
 
 // DecodeKey reads one AppendKey encoding of a value of type t and returns what follows it. See KeyIsExact for
 // what a key does not keep. Keys of jsonb, arrays and records cannot be decoded.
@@ -165,6 +178,8 @@ func DecodeKey(t sqltypes.Type, src []byte) (d sqltypes.Datum, rest []byte, err 
 	switch t.Kind {
 	case sqltypes.KJSONB, sqltypes.KArray, sqltypes.KInt2Vector, sqltypes.KOidVector, sqltypes.KRecord, sqltypes.KMap, sqltypes.KVector:
 		return nil, nil, errKeyless
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return box3(decodeBitsKey(src))
 	}
 	b, rest, err := keyenc.DecodeBytes(src)
 	if err == nil && t.Kind == sqltypes.KBpchar && t.Mod > 0 {

@@ -95,6 +95,8 @@ func parseBytesKind(t sqltypes.Type, text string, s *Settings) ([]byte, error) {
 		return parseMap(t, text, s)
 	case sqltypes.KVector:
 		return parseFloats(text)
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return parseBits(text)
 	case sqltypes.KName:
 		return []byte(clip(text, 63)), nil
 	case sqltypes.KChar:

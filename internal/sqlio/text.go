@@ -219,6 +219,8 @@ func appendBytesText(dst []byte, t sqltypes.Type, b []byte, s *Settings) []byte 
 		return appendMapText(dst, t, b, s)
 	case sqltypes.KVector:
 		return appendFloatsText(dst, b)
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return appendBitsText(dst, b)
 	case sqltypes.KChar:
 		return AppendChar(dst, b)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // ApplyTypmod makes d fit the modifier of t: it rounds numerics, times and intervals, and cuts or pads strings.
-// An explicit cast cuts a long string silently; an assignment drops only blanks. Errors: 22000, 22001, 22003, 22008.
+// An explicit cast cuts a long string silently; an assignment drops only blanks. Errors: 22000, 22001, 22003, 22008, 22026.
 func ApplyTypmod(t sqltypes.Type, d sqltypes.Datum, explicit bool) (sqltypes.Datum, error) {
 	if t.Mod <= 0 || d == nil {
 		return d, nil
@@ -34,6 +34,8 @@ func ApplyTypmod(t sqltypes.Type, d sqltypes.Datum, explicit bool) (sqltypes.Dat
 		return boxed(FitVarchar(toBytes(d), int(mod)-4, explicit))
 	case sqltypes.KBpchar:
 		return boxed(FitBpchar(toBytes(d), int(mod)-4, explicit))
+	case sqltypes.KBit, sqltypes.KVarbit:
+		return boxed(FitBits(t, toBytes(d), explicit))
 	case sqltypes.KVector:
 		if n := FloatsLen(toBytes(d)); n != int(mod) {
 			return nil, sqlerr.New(sqlerr.DataException, "expected %d dimensions, not %d", mod, n)

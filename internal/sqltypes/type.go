@@ -66,6 +66,8 @@ const (
 	KRegoper                  // Phys Int64
 	KRegoperator              // Phys Int64
 	KRegrole                  // Phys Int64
+	KBit                      // Phys Bytes: see sqlio.Bits; Mod is the number of bits
+	KVarbit                   // Phys Bytes: as KBit; Mod is the most bits
 
 	// Pseudo-types, in function signatures only; their numbers are not persisted.
 	KAny
@@ -96,7 +98,7 @@ type Type struct {
 	// Elem is the element kind of a KArray; dimensions are part of the value, not of the type.
 	Elem Kind
 	// Mod is PostgreSQL's atttypmod plus one, so that the zero value means "none":
-	// varchar(n)/bpchar(n): n+4; numeric(p,s): (p<<16|s)+4; time and timestamp(p): p; vector(n): n.
+	// varchar(n)/bpchar(n): n+4; numeric(p,s): (p<<16|s)+4; time and timestamp(p): p; vector(n), bit(n) and varbit(n): n.
 	Mod int32
 	// Ext is what the kind does not say: fields, labels, key and value. An array has its elements' Ext.
 	// The JSON name is older than the field.
@@ -141,6 +143,8 @@ var (
 	AnyEnum     = Type{Kind: KAnyEnum}
 	AnyMap      = Type{Kind: KAnyMap}
 	Vector      = Type{Kind: KVector}
+	Bit         = Type{Kind: KBit}
+	Varbit      = Type{Kind: KVarbit}
 )
 
 // ArrayOf returns the array type over elem; elem's modifier is dropped.
@@ -173,6 +177,7 @@ const (
 	CatString    Category = 'S'
 	CatTimespan  Category = 'T'
 	CatUser      Category = 'U'
+	CatBitString Category = 'V'
 	CatUnknown   Category = 'X'
 	CatInternal  Category = 'Z'
 )
@@ -233,6 +238,8 @@ var infos = [kindCount]Info{
 	{KRegoper, "regoper", "regoper", 2203, 2208, 4, PhysInt64, CatNumeric, false, nil},
 	{KRegoperator, "regoperator", "regoperator", 2204, 2209, 4, PhysInt64, CatNumeric, false, nil},
 	{KRegrole, "regrole", "regrole", 4096, 4097, 4, PhysInt64, CatNumeric, false, nil},
+	{KBit, "bit", "bit", 1560, 1561, -1, PhysBytes, CatBitString, false, nil},
+	{KVarbit, "bit varying", "varbit", 1562, 1563, -1, PhysBytes, CatBitString, true, nil},
 	{KAny, "\"any\"", "any", 2276, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyElement, "anyelement", "anyelement", 2283, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyArray, "anyarray", "anyarray", 2277, 0, -1, PhysBytes, CatPseudo, false, nil},
@@ -312,8 +319,8 @@ func (t Type) String() string {
 	switch t.Kind {
 	case KVarchar, KBpchar:
 		return fmt.Sprintf("%s(%d)", in.Name, m-4)
-	case KVector:
-		return fmt.Sprintf("vector(%d)", m)
+	case KVector, KBit, KVarbit:
+		return fmt.Sprintf("%s(%d)", in.Name, m)
 	case KNumeric:
 		return fmt.Sprintf("numeric(%d,%d)", (m-4)>>16, NumericScale(m))
 	case KTime, KTimestamp, KTimetz, KTimestamptz:
