@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/millrace/millrace/internal/delta"
@@ -139,13 +140,44 @@ func formatType(c *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 		}
 		return append(dst, "???"...), nil
 	}
-	if !vecs[1].IsNull(i) && vecs[1].Ints[i] >= 0 {
-		if t.Kind == sqltypes.KArray {
-			return append(dst, t.ElemType().WithTypmod(int32(vecs[1].Ints[i])).String()+"[]"...), nil
-		}
-		t = t.WithTypmod(int32(vecs[1].Ints[i]))
+	if vecs[1].IsNull(i) {
+		return append(dst, t.String()...), nil
 	}
-	return append(dst, t.String()...), nil
+	typmod, tail := int32(vecs[1].Ints[i]), ""
+	if t.Kind == sqltypes.KArray {
+		t, tail = t.ElemType(), "[]"
+	}
+	return append(append(dst, formatModified(t, typmod)...), tail...), nil
+}
+
+// formatModified names a scalar type with a modifier, negative for none, even one that it cannot have. A bpchar or bit
+// without a length is not what its SQL name says, which means a length of one.
+func formatModified(t sqltypes.Type, typmod int32) string {
+	if typmod < 0 {
+		switch t.Kind {
+		case sqltypes.KBpchar:
+			return "bpchar"
+		case sqltypes.KBit:
+			return `"bit"`
+		}
+		return t.String()
+	}
+	switch t.Kind {
+	case sqltypes.KBool, sqltypes.KInt2, sqltypes.KInt4, sqltypes.KInt8, sqltypes.KFloat4, sqltypes.KFloat8:
+		return t.String()
+	case sqltypes.KBpchar, sqltypes.KVarchar:
+		if typmod <= 4 {
+			return t.String()
+		}
+	case sqltypes.KNumeric:
+		if typmod < 4 {
+			return t.String()
+		}
+	}
+	if m := t.WithTypmod(typmod); m.String() != t.String() || t.Kind == sqltypes.KInterval {
+		return m.String()
+	}
+	return fmt.Sprintf("%s(%d)", t, typmod)
 }
 
 func encodingToChar(dst []byte, n int64) []byte {
