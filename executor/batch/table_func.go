@@ -65,20 +65,27 @@ func newTableFunc(q *query, n *plan.TableFunc) (Operator, error) {
 
 // resolve finds the functions in the library.
 func (t *tableFunc) resolve() error {
-	find := func(sig string) (*expr.TableFunc, error) {
-		fn, ok := t.q.tableFuncBySig(sig)
+	out := make([]sqltypes.Type, len(t.n.Out))
+	for i, c := range t.n.Out {
+		out[i] = c.Type
+	}
+	find := func(sig string, cols int) (*expr.TableFunc, error) {
+		fn, ok := expr.SQLTableFuncBySig(sig, out[:cols])
 		if !ok {
+			fn, ok = t.q.tableFuncBySig(sig)
+		}
+		if out = out[cols:]; !ok {
 			return nil, sqlerr.New(sqlerr.UndefinedFunction, "function %s does not exist", sig)
 		}
 		return fn, nil
 	}
 	if t.n.Parts == nil {
 		var err error
-		t.fn, err = find(t.n.Sig)
+		t.fn, err = find(t.n.Sig, len(t.n.Out))
 		return err
 	}
 	for _, p := range t.n.Parts {
-		fn, err := find(p.Sig)
+		fn, err := find(p.Sig, p.Cols)
 		if err != nil {
 			return err
 		}

@@ -58,6 +58,12 @@ type Env struct {
 	// Changes collects the data-modifying statements of WITH, in order; the plan reads their rows as Returned.
 	Changes []*plan.Change
 
+	// Args is the function in whose body the statement stands: $1, … and names that no column has are its parameters; Params are
+	// their types.
+	Args *catalog.Function
+	// Runs: the statement calls functions that the session carries out.
+	Runs bool
+
 	// Locks is the locking clause of the query, such as FOR UPDATE; "": none.
 	Locks string
 
@@ -82,7 +88,7 @@ func Expr(env *Env, e parser.Expr, table string, cols []plan.Column, clause stri
 	b := newBinder(env)
 	defer b.done(&err)
 	x := b.ctx(b.relationScope(table, cols), clause)
-	x.noSubquery = true
+	x.noSubquery, b.alone = true, true
 	out = b.resolved(x.bind(e))
 	b.finishParams()
 	return out, nil
@@ -113,6 +119,7 @@ type binder struct {
 	shares, recursions int
 	shared             map[int]int
 	top                *parser.Query // the statement's own query
+	alone              bool          // what is bound will be evaluated without a session
 }
 
 func newBinder(env *Env) *binder {

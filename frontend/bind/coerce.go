@@ -43,11 +43,11 @@ func canCoerce(from, to sqltypes.Type, at level) bool {
 	switch {
 	case from == to || from.Kind == sqltypes.KUnknown || to.Kind == sqltypes.KAny:
 		return true
-	case to.Kind == sqltypes.KAnyElement:
+	case to.Kind == sqltypes.KAnyElement, to.Kind == sqltypes.KAnyCompatible:
 		return !from.IsPseudo()
-	case to.Kind == sqltypes.KAnyArray:
+	case to.Kind == sqltypes.KAnyArray, to.Kind == sqltypes.KAnyCompatibleArray:
 		return isArray(from)
-	case to.Kind == sqltypes.KAnyNonArray:
+	case to.Kind == sqltypes.KAnyNonArray, to.Kind == sqltypes.KAnyCompatibleNonArray:
 		return !isArray(from)
 	case to.Kind == sqltypes.KAnyEnum:
 		return from.Kind == sqltypes.KEnum

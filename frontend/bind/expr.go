@@ -2,6 +2,7 @@ package bind
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/millrace/millrace/frontend/parser"
@@ -159,18 +160,48 @@ func (x *exprCtx) param(e *parser.Param) expr.Expr {
 	if x.env.Streaming {
 		fail(unsupported(e.Pos, "Write the value itself into the statement.", "parameters are not allowed in the definition of a view or sink"))
 	}
-	if e.N < 1 || e.N > 65535 {
+	if e.N < 1 || e.N > 65535 || x.env.Args != nil && e.N > len(x.env.Args.Args) {
 		fail(sqlerr.New(sqlerr.UndefinedParameter, "there is no parameter $%d", e.N).At(e.Pos))
 	}
-	p, ok := x.params[e.N]
+	return x.parameter(e.N)
+}
+
+// parameter is the node of $n.
+func (b *binder) parameter(n int) expr.Expr {
+	p, ok := b.params[n]
 	if !ok {
-		p = &expr.Param{Index: e.N, Ty: sqltypes.Unknown}
-		if e.N <= len(x.env.Params) {
-			p.Ty = x.env.Params[e.N-1].Base()
+		p = &expr.Param{Index: n, Ty: sqltypes.Unknown}
+		if n <= len(b.env.Params) {
+			p.Ty = b.env.Params[n-1].Base()
 		}
-		x.params[e.N] = p
+		b.params[n] = p
 	}
 	return p
+}
+
+// argument is the parameter of the function around the statement that a name means: p, f.p, p.field or f.p.field; nil if it means none.
+func (b *binder) argument(parts []string, pos int) expr.Expr {
+	fn := b.env.Args
+	if fn == nil || len(parts) == 0 {
+		return nil
+	}
+	find := func(parts []string) expr.Expr {
+		i := slices.Index(fn.ArgNames, parts[0])
+		if i < 0 || len(parts) > 2 {
+			return nil
+		}
+		if e := b.parameter(i + 1); len(parts) == 1 {
+			return e
+		} else {
+			return b.field(e, parts[1], pos)
+		}
+	}
+	if len(parts) > 1 && parts[0] == fn.Name {
+		if e := find(parts[1:]); e != nil {
+			return e
+		}
+	}
+	return find(parts)
 }
 
 func (x *exprCtx) unary(e *parser.Unary) expr.Expr {

@@ -1,6 +1,7 @@
 package bind
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/internal/expr"
@@ -93,7 +94,30 @@ func accepts(c *candidate, actual []sqltypes.Type) bool {
 		}
 	}
 	_, ok := polymorphic(c.args, actual, c.compatible)
+	if ok && slices.ContainsFunc(c.args, func(t sqltypes.Type) bool { return t.Kind >= sqltypes.KAnyCompatible }) {
+		_, ok = polymorphic(compatibles(c.args), actual, true)
+	}
 	return ok
+}
+
+// compatibles replaces anycompatible and its kin by anyelement and its kin, and what is polymorphic otherwise by any.
+func compatibles(declared []sqltypes.Type) []sqltypes.Type {
+	out := slices.Clone(declared)
+	for i, t := range out {
+		switch t.Kind {
+		case sqltypes.KAnyCompatible:
+			out[i] = sqltypes.AnyElement
+		case sqltypes.KAnyCompatibleArray:
+			out[i] = sqltypes.AnyArray
+		case sqltypes.KAnyCompatibleNonArray:
+			out[i] = sqltypes.AnyNonArray
+		default:
+			if isPolymorphic(t) {
+				out[i] = sqltypes.Any
+			}
+		}
+	}
+	return out
 }
 
 // polymorphic finds the type that stands for anyelement in a call, KUnknown when there is none or all

@@ -151,6 +151,9 @@ func (b *binder) column(sc *scope, ref *parser.ColumnRef) expr.Expr {
 		if e := b.fieldOfColumn(sc, ref); e != nil {
 			return e
 		}
+		if e := b.argument(parts, ref.Pos); e != nil {
+			return e
+		}
 		b.missingTable(sc, parts[:len(parts)-1], ref.Pos)
 	}
 	var found []match
@@ -196,6 +199,9 @@ func (b *binder) unqualified(sc *scope, ref *parser.ColumnRef) expr.Expr {
 	}
 	if it, at := b.findItem(sc, "", name, ref.Pos); it != nil {
 		return b.wholeRow(sc, at, it, ref.Pos)
+	}
+	if e := b.argument(ref.Parts, ref.Pos); e != nil {
+		return e
 	}
 	e := sqlerr.New(sqlerr.UndefinedColumn, "column %q does not exist", name).At(ref.Pos)
 	fail(withColumnHint(e, sc, "", name))

@@ -2,6 +2,7 @@ package bind
 
 import (
 	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -13,12 +14,16 @@ type srfCall struct {
 	fn   *expr.TableFunc
 	args []expr.Expr
 	cols []plan.Column
+	row  bool // the result is a row of the columns
 	done bool // expanded
+	// Of a function of CREATE FUNCTION that is replaced by its body: the body, and the scope of its parameters.
+	user  *catalog.Function
+	body  plan.Node
+	scope int
 }
 
-// setReturning binds a set-returning function in a select list.
-func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
-	x.onlyPlain(e, name)
+// allowSet refuses a set-returning function where none may stand.
+func (x *exprCtx) allowSet(e *parser.FuncCall) {
 	const hint = "You might be able to move the set-returning function into a LATERAL FROM item."
 	switch {
 	case x.inAgg:
@@ -30,6 +35,12 @@ func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
 	case x.conditional != "":
 		fail(unsupported(e.Pos, hint, "set-returning functions are not allowed in %s", x.conditional))
 	}
+}
+
+// setReturning binds a set-returning function in a select list.
+func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
+	x.onlyPlain(e, name)
+	x.allowSet(e)
 	f, args := x.tableFunc(e.Name.String(), name, x.bindArgs(e), e.Pos)
 	if f.ColumnDefs {
 		fail(unsupported(-1, "Provide a non-null record argument, or call the function in the FROM clause using a column definition list.",
@@ -47,12 +58,18 @@ func (x *exprCtx) setReturning(e *parser.FuncCall, name string) expr.Expr {
 		}
 		ty = sqltypes.StructOf(row)
 	}
-	for i, s := range x.sel.srfs { // ORDER BY names the function of the select list
-		if s.fn == f && f.Volatility != expr.Volatile && sameExprs(s.args, args) {
+	return x.addSet(&srfCall{fn: f, args: args, cols: cols}, ty, len(cols) > 1)
+}
+
+// addSet gives a call its place in the select list: ORDER BY names the function there. row: the result is a row of its columns.
+func (x *exprCtx) addSet(call *srfCall, ty sqltypes.Type, row bool) expr.Expr {
+	call.row = row
+	for i, s := range x.sel.srfs {
+		if s.fn.Sig() == call.fn.Sig() && call.fn.Volatility != expr.Volatile && sameExprs(s.args, call.args) {
 			return &slot{slotSRF, i, ty}
 		}
 	}
-	x.sel.srfs = append(x.sel.srfs, &srfCall{fn: f, args: args, cols: cols})
+	x.sel.srfs = append(x.sel.srfs, call)
 	return &slot{slotSRF, len(x.sel.srfs) - 1, ty}
 }
 
@@ -108,6 +125,12 @@ func (s *selection) callSRFs(n plan.Node, level []int) plan.Node {
 	for _, i := range level {
 		f := s.coll.srfs[i]
 		f.done = true
+		if f.body != nil {
+			if len(level) > 1 {
+				fail(unsupported(-1, "Call it in FROM.", "SQL functions that return sets side by side are not supported in a materialized view or sink"))
+			}
+			return s.inlineSRF(n, i)
+		}
 		var args []expr.Expr
 		n, args = s.placeAll(n, s.sc.id, f.args)
 		at[i] = len(out.Out)
@@ -119,20 +142,67 @@ func (s *selection) callSRFs(n plan.Node, level []int) plan.Node {
 	}
 	out.Input = n
 	width := len(n.Columns())
+	s.readSRFs(func(srf int) int {
+		if from, ok := at[srf]; ok {
+			return width + from
+		}
+		return -1
+	}, len(level) > 1)
+	return out
+}
+
+// inlineSRF puts the body of a SQL function that returns a set in the place of its call.
+func (s *selection) inlineSRF(n plan.Node, i int) plan.Node {
+	f := s.coll.srfs[i]
+	width := len(n.Columns())
+	n, args := s.placeAll(n, s.sc.id, f.args)
+	p := &plan.Project{Input: n}
+	p.Exprs, p.Names = columnExprs(n, 0, width)
+	for k, a := range args {
+		p.Exprs, p.Names = append(p.Exprs, a), append(p.Names, f.user.ArgNames[k])
+	}
+	var in plan.Node = p
+	if f.user.Strict && len(args) > 0 {
+		cols := make([]expr.Expr, len(args))
+		for k, a := range args {
+			cols[k] = &expr.Col{Index: width + k, Ty: a.Type()}
+		}
+		in = &plan.Filter{Input: p, Cond: &expr.Not{Arg: anyNull(cols)}}
+	}
+	s.scopes++
+	sc := s.scopes
+	body := mapRefs(f.body, f.scope, func(o *outerRef) expr.Expr {
+		c := *o
+		c.scope, c.idx = sc, width+o.idx
+		return &c
+	})
+	out := s.apply(plan.Inner, in, sc, body, nil)
+	s.readSRFs(func(srf int) int {
+		if srf == i {
+			return width + len(args)
+		}
+		return -1
+	}, false)
+	return out
+}
+
+// readSRFs replaces calls by the columns of their results: at gives the first one of a call, -1 if it has not been made. together:
+// several are made side by side.
+func (s *selection) readSRFs(at func(srf int) int, together bool) {
 	s.replaceSlots(slotSRF, func(sl *slot) expr.Expr {
-		from, ok := at[sl.n]
-		if !ok {
+		from := at(sl.n)
+		if from < 0 {
 			return sl
 		}
-		cols := s.coll.srfs[sl.n].cols
-		if len(cols) == 1 {
-			return &expr.Col{Index: width + from, Ty: sl.ty, Name: cols[0].Name}
+		f := s.coll.srfs[sl.n]
+		if !f.row {
+			return &expr.Col{Index: from, Ty: sl.ty, Name: f.cols[0].Name}
 		}
 		row := &expr.MakeRow{Ty: sl.ty}
-		for i, c := range cols {
-			row.Args = append(row.Args, &expr.Col{Index: width + from + i, Ty: c.Type, Name: c.Name})
+		for i, c := range f.cols {
+			row.Args = append(row.Args, &expr.Col{Index: from + i, Ty: c.Type, Name: c.Name})
 		}
-		if len(level) == 1 || s.coll.srfs[sl.n].fn.Rows {
+		if !together || f.fn.Rows && f.user == nil && f.fn.Eval != nil {
 			return row
 		}
 		// Behind its last row, while another function goes on, there is NULL and not a row of NULLs.
@@ -142,7 +212,6 @@ func (s *selection) callSRFs(n plan.Node, level []int) plan.Node {
 		}
 		return &expr.Case{Whens: []expr.When{{Cond: expr.And(over), Then: expr.Null(sl.ty)}}, Else: row, Ty: sl.ty}
 	})
-	return out
 }
 
 // groupSRFs calls the functions that GROUP BY groups by, which come before the grouping.

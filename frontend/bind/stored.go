@@ -83,6 +83,7 @@ func (b *binder) generate(r *catalog.Relation, row []expr.Expr) {
 func Watermarks(env *Env, r *catalog.Relation) (out []*plan.Watermark, err error) {
 	b := newBinder(env)
 	defer b.done(&err)
+	b.alone = true
 	return b.watermarks(r), nil
 }
 

@@ -184,21 +184,34 @@ func (x *exprCtx) rowSubquery(e *parser.Binary, left *parser.Row, q *parser.Subq
 // filter puts the condition cond on n, whose columns are those of scope. Conjuncts that are EXISTS, IN and their
 // kin become semi and anti joins; other subqueries become columns appended to n.
 func (b *binder) filter(n plan.Node, scope int, cond expr.Expr) plan.Node {
-	var plain, rest []expr.Expr
+	var plain, calls, rest []expr.Expr
 	for _, c := range expr.Conjuncts(cond) {
-		if hasSubquery(c) {
+		switch {
+		case hasSubquery(c):
 			rest = append(rest, c)
-		} else {
+		case hasSQLCall(c): // behind what costs less, as in PostgreSQL
+			calls = append(calls, c)
+		default:
 			plain = append(plain, c)
 		}
 	}
-	if len(plain) > 0 {
+	if plain = append(plain, calls...); len(plain) > 0 {
 		n = &plan.Filter{Input: n, Cond: expr.And(plain)}
 	}
 	for _, c := range rest {
 		n = b.filterBySubquery(n, scope, c)
 	}
 	return n
+}
+
+func hasSQLCall(e expr.Expr) bool {
+	found := false
+	expr.Walk(e, func(x expr.Expr) bool {
+		_, is := x.(*expr.SQLCall)
+		found = found || is
+		return !found
+	})
+	return found
 }
 
 func (b *binder) filterBySubquery(n plan.Node, scope int, c expr.Expr) plan.Node {

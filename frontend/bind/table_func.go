@@ -50,7 +50,7 @@ func (b *binder) funcRef(x *parser.FuncRef, left *scope) *frame {
 		return b.rowsFrom(x, funcs, left)
 	}
 	if len(expr.TableFuncsByName(call.Name.Last())) == 0 {
-		if f := b.userTable(x, ctx, call); f != nil {
+		if f := b.userTable(x, ctx, call, defs); f != nil {
 			return f
 		}
 		noColumnDefs(defs)
@@ -130,6 +130,7 @@ func (b *binder) rowsFrom(x *parser.FuncRef, funcs []parser.FuncItem, left *scop
 		var p rowsPart
 		if call, ok := f.Call.(*parser.FuncCall); ok && len(expr.TableFuncsByName(call.Name.Last())) > 0 {
 			p = b.rowsPart(ctx, call, f.ColumnDefs)
+		} else if p, ok = b.userPart(ctx, f); ok {
 		} else {
 			noColumnDefs(f.ColumnDefs)
 			p = b.oneValue(ctx, f.Call)
@@ -139,6 +140,20 @@ func (b *binder) rowsFrom(x *parser.FuncRef, funcs []parser.FuncItem, left *scop
 	}
 	name := columnName(funcs[0].Call)
 	return b.nameFunc(b.tableFuncPlan(out, sc.id), x, name, false)
+}
+
+// userPart binds a call of a function that CREATE FUNCTION made; not ok: it is none that returns rows.
+func (b *binder) userPart(ctx *exprCtx, f parser.FuncItem) (rowsPart, bool) {
+	call, ok := f.Call.(*parser.FuncCall)
+	if !ok {
+		return rowsPart{}, false
+	}
+	fn, args := b.userInFrom(ctx, call, f.ColumnDefs)
+	if fn == nil {
+		return rowsPart{}, false
+	}
+	t, cols := b.runTable(fn, args, call.Pos)
+	return rowsPart{sig: t.Sig(), args: args, cols: cols}, true
 }
 
 // definedRow is the row type of a column definition list.

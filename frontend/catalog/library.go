@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -44,7 +45,8 @@ type proc struct {
 	language   int64
 	body       string
 	doc        string
-	callable   bool // false: only types refer to it
+	callable   bool                // false: only types refer to it
+	params     []catalog.FuncParam // of a function of CREATE FUNCTION with others than plain input
 }
 
 // operator is one row of pg_operator.

@@ -278,6 +278,9 @@ func functionDef(u *catalog.Function) string {
 	if u.Strict {
 		words = append(words, "STRICT")
 	}
+	if u.Definer {
+		words = append(words, "SECURITY DEFINER")
+	}
 	if len(words) > 0 {
 		b.WriteString(" " + strings.Join(words, " ") + "\n")
 	}

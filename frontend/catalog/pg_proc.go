@@ -26,6 +26,7 @@ func procRows(w *writer, f *facts) {
 		if u.Defaults != nil {
 			r["proargdefaults"] = strings.Join(u.Defaults, ", ")
 		}
+		r["prosecdef"] = u.Definer
 		r["proacl"] = aclItems(u.Protected())
 		w.add(r)
 	}
@@ -45,7 +46,20 @@ func procRow(p *proc, schema, owner int64) row {
 	if p.names != nil {
 		r["proargnames"] = p.names
 	}
-	if p.columns != nil || p.variadic != 0 {
+	if p.params != nil {
+		var modes []string
+		var all []int64
+		plain := true
+		for _, a := range p.params {
+			modes, all, plain = append(modes, a.Mode), append(all, int64(a.Type.OID())), plain && a.Mode == "i"
+		}
+		for range p.columns {
+			modes = append(modes, "t")
+		}
+		if !plain || p.columns != nil {
+			r["proargmodes"], r["proallargtypes"] = modes, append(all, p.columns...)
+		}
+	} else if p.columns != nil || p.variadic != 0 {
 		var modes []string
 		for i := range p.args {
 			mode := "i"
@@ -83,12 +97,37 @@ func userProc(u *catalog.Function) *proc {
 	if u.Volatility != "" {
 		p.volatility = u.Volatility[0]
 	}
+	if u.Variadic {
+		p.variadic = int64(u.Args[len(u.Args)-1].ElemType().OID())
+		switch u.Args[len(u.Args)-1].Kind {
+		case sqltypes.KAnyArray:
+			p.variadic = int64(sqltypes.AnyElement.OID())
+		case sqltypes.KAnyCompatibleArray:
+			p.variadic = int64(sqltypes.Type{Kind: sqltypes.KAnyCompatible}.OID())
+		}
+	}
 	named := false
 	for _, n := range u.ArgNames {
 		named = named || n != ""
 	}
 	if named || u.Columns != nil {
 		p.names = append([]string(nil), u.ArgNames...)
+	}
+	if u.Params != nil {
+		p.params = u.Params
+		p.names, named = nil, false
+		for _, a := range u.Params {
+			p.names, named = append(p.names, a.Name), named || a.Name != ""
+		}
+		if u.Rows == "" && !u.Out {
+			for _, c := range u.Columns {
+				p.columns, p.names, named = append(p.columns, int64(c.Type.OID())), append(p.names, c.Name), true
+			}
+		}
+		if !named {
+			p.names = nil
+		}
+		return p
 	}
 	if u.Rows == "" {
 		for _, c := range u.Columns {
@@ -154,6 +193,9 @@ func typeName(oid int64) string {
 // arguments prints a signature as pg_get_function_arguments does.
 func (p *proc) arguments(identity bool) string {
 	var parts []string
+	if p.params != nil {
+		return p.declared(identity)
+	}
 	for i, a := range p.args {
 		s := typeName(a)
 		if i < len(p.names) && p.names[i] != "" {
@@ -186,12 +228,36 @@ func (p *proc) arguments(identity bool) string {
 	return strings.Join(parts, ", ")
 }
 
+// declared is arguments of a function with other parameters than plain input.
+func (p *proc) declared(identity bool) string {
+	var parts []string
+	in := 0
+	for _, a := range p.params {
+		s := a.Type.String()
+		if a.Rows != "" {
+			s = parser.QuoteIdent(a.Rows)
+		}
+		if a.Name != "" {
+			s = parser.QuoteIdent(a.Name) + " " + s
+		}
+		s = map[string]string{"o": "OUT ", "b": "INOUT ", "v": "VARIADIC "}[a.Mode] + s
+		if a.Mode != "o" {
+			if k := in - (len(p.args) - p.optional); !identity && k >= 0 {
+				s += " DEFAULT " + p.defaults[k]
+			}
+			in++
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", ")
+}
+
 // resultText prints a result as pg_get_function_result does.
 func (p *proc) resultText() string {
 	if p.columns != nil && !p.out {
 		var parts []string
 		for i, c := range p.columns {
-			parts = append(parts, parser.QuoteIdent(p.names[len(p.args)+i])+" "+typeName(c))
+			parts = append(parts, parser.QuoteIdent(p.names[len(p.names)-len(p.columns)+i])+" "+typeName(c))
 		}
 		return "TABLE(" + strings.Join(parts, ", ") + ")"
 	}

@@ -101,6 +101,14 @@ func (p *parser) alterWhole(a *AlterAction, kind ObjectKind) {
 		a.Kind = AlterRoleOptions
 		p.take("with")
 		a.RoleOptions = p.roleOptions()
+	case kind == ObjFunction || kind == ObjRoutine:
+		a.Kind, a.Function = AlterFunction, &CreateFunctionStmt{}
+		if !p.functionProperty(a.Function) {
+			p.fail()
+		}
+		for p.functionProperty(a.Function) {
+		}
+		p.take("restrict")
 	case kind == ObjSequence:
 		a.Kind = AlterSequence
 		if a.Sequence = p.sequenceOptions(); a.Sequence == nil {

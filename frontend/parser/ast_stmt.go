@@ -640,6 +640,7 @@ const (
 	AlterRenameValue   // Text, Text2
 	AlterDropConnector // DROP CONNECTOR
 	AlterReset         // RESET (a source's shared state)
+	AlterFunction      // Function: its Volatility, Strict and Attributes
 )
 
 // AlterAction is one action of an ALTER statement.
@@ -662,6 +663,7 @@ type AlterAction struct {
 	RoleOptions []RoleOption
 	Sequence    []SequenceOption
 	Watermark   *Watermark
+	Function    *CreateFunctionStmt
 	IfExists    bool
 	IfNotExists bool
 	// Deferred is SET PARALLELISM … DEFERRED.

@@ -90,12 +90,6 @@ func (p *parser) functionClause(s *CreateFunctionStmt) bool {
 	switch {
 	case p.take("language"):
 		s.Language = p.wordOrString()
-	case p.isAny("immutable", "stable", "volatile"):
-		s.Volatility = upper(p.takeAny("immutable", "stable", "volatile"))
-	case p.take("strict"), p.takeWords("returns", "null", "on", "null", "input"):
-		s.Strict = boolPtr(true)
-	case p.takeWords("called", "on", "null", "input"):
-		s.Strict = boolPtr(false)
 	case p.take("as"):
 		p.functionBody(s)
 	case p.take("return"):
@@ -109,6 +103,21 @@ func (p *parser) functionClause(s *CreateFunctionStmt) bool {
 		s.Runtime = p.wordOrString()
 	case p.is("with") && p.peek(1).isPunct("("):
 		s.Options = p.withOptions()
+	default:
+		return p.functionProperty(s)
+	}
+	return true
+}
+
+// functionProperty parses one clause that ALTER FUNCTION has, too.
+func (p *parser) functionProperty(s *CreateFunctionStmt) bool {
+	switch {
+	case p.isAny("immutable", "stable", "volatile"):
+		s.Volatility = upper(p.takeAny("immutable", "stable", "volatile"))
+	case p.take("strict"), p.takeWords("returns", "null", "on", "null", "input"):
+		s.Strict = boolPtr(true)
+	case p.takeWords("called", "on", "null", "input"):
+		s.Strict = boolPtr(false)
 	default:
 		return p.functionAttribute(s)
 	}

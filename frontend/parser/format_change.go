@@ -184,6 +184,8 @@ func (f *formatter) wholeAction(a *AlterAction) {
 		}
 		f.add("AS ")
 		f.string(a.Text)
+	case AlterFunction:
+		f.functionProperties(a.Function)
 	case AlterSequence:
 		f.sequenceOptions(a.Sequence)
 	case AlterAddValue:

@@ -451,6 +451,11 @@ func (f *formatter) createFunction(s *CreateFunctionStmt) {
 		f.add(" LANGUAGE ")
 		f.ident(s.Language)
 	}
+	f.functionProperties(s)
+	f.functionBody(s)
+}
+
+func (f *formatter) functionProperties(s *CreateFunctionStmt) {
 	f.addIf(s.Volatility != "", " "+s.Volatility)
 	if s.Strict != nil {
 		if *s.Strict {
@@ -462,7 +467,6 @@ func (f *formatter) createFunction(s *CreateFunctionStmt) {
 	for _, a := range s.Attributes {
 		f.add(" ", a)
 	}
-	f.functionBody(s)
 }
 
 func (f *formatter) functionBody(s *CreateFunctionStmt) {

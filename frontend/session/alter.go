@@ -28,6 +28,8 @@ func (s *Session) alter(ctx context.Context, x *parser.AlterStmt) error {
 		return s.alterSequence(ctx, x)
 	case parser.ObjSecret:
 		return s.alterSecret(ctx, x)
+	case parser.ObjFunction, parser.ObjRoutine:
+		return s.alterFunction(ctx, x)
 	case parser.ObjSystem, parser.ObjDatabase:
 		return sqlerr.New(sqlerr.FeatureNotSupported, "ALTER %s is not supported", x.Kind).At(x.Pos)
 	}

@@ -33,6 +33,9 @@ type prepared struct {
 	// subscribe is what SUBSCRIBE, or DECLARE … FOR SUBSCRIBE, follows.
 	subscribe *subscribe
 	access    []*bind.Access
+	// fn is the function in whose body the statement stands; last: it gives the result.
+	fn   *catalog.Function
+	last bool
 }
 
 // bound is what a statement was bound to; at most one field is set, none for utility statements.
@@ -47,6 +50,7 @@ type bound struct {
 	// changes are the data-modifying statements in WITH.
 	changes []*plan.Change
 	inserts bool // query returns the rows of an INSERT, the last of changes
+	runs    bool // it calls functions that the session carries out
 }
 
 // change is the statement as a change; nil for a query.
@@ -88,12 +92,23 @@ func (s *Session) env(params []sqltypes.Type) *bind.Env {
 
 func (p *prepared) bind() (err error) {
 	env := p.s.env(p.oids)
+	if p.fn != nil {
+		env = bind.FunctionEnv(env, p.fn)
+	}
 	p.rev = env.Catalog.Revision
 	p.bound, p.columns, p.point = bound{}, nil, pointQuery{}
+	defer func() { p.bound.runs = env.Runs }()
 	switch x := p.st.ast.(type) {
 	case *parser.SelectStmt:
 		if p.bound.query, err = bind.Query(env, x.Query); err != nil {
 			return err
+		}
+		if p.fn != nil {
+			p.bound.locks = env.Locks
+			if p.bound.query, err = p.functionResult(env, p.bound.query); err == nil {
+				p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
+			}
+			break
 		}
 		p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 		p.bound.locks = env.Locks
@@ -113,11 +128,17 @@ func (p *prepared) bind() (err error) {
 				return err
 			}
 			p.bound.inserts = true
+			if p.bound.query, err = p.functionResult(env, p.bound.query); err != nil {
+				return err
+			}
 			p.columns = columnsOf(plan.Types(p.bound.query), names(p.bound.query))
 			p.bound.query, err = p.s.planQuery(p.bound.query, env.Catalog)
 			break
 		}
 		if p.bound.insert, err = bind.Insert(env, x); err != nil {
+			return err
+		}
+		if p.bound.insert.Returning, err = p.functionReturning(env, p.bound.insert.Returning); err != nil {
 			return err
 		}
 		p.columns = returning(p.bound.insert.Returning, p.bound.insert.ReturningNames)
@@ -126,10 +147,16 @@ func (p *prepared) bind() (err error) {
 		if p.bound.update, err = bind.Update(env, x); err != nil {
 			return err
 		}
+		if p.bound.update.Returning, err = p.functionReturning(env, p.bound.update.Returning); err != nil {
+			return err
+		}
 		p.columns = returning(p.bound.update.Returning, p.bound.update.ReturningNames)
 		p.bound.update.Source, err = planBatch(p.bound.update.Source, env.Catalog)
 	case *parser.DeleteStmt:
 		if p.bound.delete, err = bind.Delete(env, x); err != nil {
+			return err
+		}
+		if p.bound.delete.Returning, err = p.functionReturning(env, p.bound.delete.Returning); err != nil {
 			return err
 		}
 		p.columns = returning(p.bound.delete.Returning, p.bound.delete.ReturningNames)
@@ -201,7 +228,10 @@ func returning(es []expr.Expr, names []string) []pgwire.Column {
 	}
 	out := make([]pgwire.Column, len(es))
 	for i, e := range es {
-		out[i] = pgwire.Column{Name: names[i], Type: e.Type()}
+		out[i] = pgwire.Column{Type: e.Type()}
+		if i < len(names) {
+			out[i].Name = names[i]
+		}
 	}
 	return out
 }
@@ -388,6 +418,15 @@ func (s *Session) query2() *engine.Query {
 	return q
 }
 
+// queryOf is query2 for a statement that may call back into the session, which only one goroutine can.
+func (s *Session) queryOf(b bound) *engine.Query {
+	q := s.query2()
+	if b.runs {
+		q.Batch.Parallelism = 1
+	}
+	return q
+}
+
 // minPos is the log position that reads must hold: what anybody was told is committed is read, as in PostgreSQL. With
 // consistency = latest a read never waits.
 func (s *Session) minPos() uint64 {
@@ -395,6 +434,14 @@ func (s *Session) minPos() uint64 {
 		return 0
 	}
 	return max(s.lastPos, s.m.Engine.Logged())
+}
+
+// changing computes what a statement changes.
+func (s *Session) changing(ctx context.Context, txn *engine.Txn, b bound) (*engine.Result, error) {
+	if b.changes != nil {
+		return s.m.Engine.Modify(ctx, txn, b.changes, b.change(), b.query, s.queryOf(b))
+	}
+	return s.m.Engine.Change(ctx, txn, b.change(), s.queryOf(b))
 }
 
 // modify runs INSERT, UPDATE or DELETE in the current transaction.
@@ -406,10 +453,7 @@ func (s *Session) modify(ctx context.Context, b bound) (pgwire.Rows, error) {
 		return nil, err
 	}
 	run := func(ctx context.Context, txn *engine.Txn) (*engine.Result, error) {
-		if b.changes != nil {
-			return s.m.Engine.Modify(ctx, txn, b.changes, b.change(), b.query, s.query2())
-		}
-		return s.m.Engine.Change(ctx, txn, b.change(), s.query2())
+		return s.changing(ctx, txn, b)
 	}
 	first := !s.txn.queried
 	s.txn.queried = true

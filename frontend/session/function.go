@@ -27,6 +27,10 @@ func (s *Session) createFunction(ctx context.Context, x *parser.CreateFunctionSt
 	if x.Volatility != "" {
 		f.Volatility = strings.ToLower(x.Volatility[:1])
 	}
+	f.Definer = slices.Contains(x.Attributes, "SECURITY DEFINER")
+	if slices.Contains(x.Attributes, "WINDOW") {
+		return sqlerr.New(sqlerr.InvalidFunctionDefinition, "SQL functions cannot be window functions")
+	}
 	if err := s.functionBody(f, x); err != nil {
 		return err
 	}
@@ -48,15 +52,17 @@ func (s *Session) createFunction(ctx context.Context, x *parser.CreateFunctionSt
 		}
 		f.ID, f.Comment, f.Owner, f.ACL = old.ID, old.Comment, old.Owner, old.ACL
 	}
-	if err := bind.CheckFunction(s.env(nil), f); err != nil {
-		return inBody(err, x)
-	}
 	if old == nil {
 		if f.ID, err = s.m.Catalog.NewIDs(ctx, 1); err != nil {
 			return err
 		}
-	} else if callsItself(snap, f, f.ID, 0) {
-		return sqlerr.New(sqlerr.FeatureNotSupported, "recursive function %q is not supported", f.Name)
+	}
+	env := s.env(nil)
+	if f.Form == "" { // names in quotes are looked up when the function is called, its own among them
+		env.Catalog = withFunction(snap, f)
+	}
+	if err := bind.CheckFunction(env, f); err != nil {
+		return inBody(err, x)
 	}
 	return s.apply(ctx, snap, catalog.Change{PutFunc: []*catalog.Function{f}})
 }
@@ -68,19 +74,6 @@ func inBody(err error, x *parser.CreateFunctionStmt) error {
 		e.Offset, e.Position = 0, 0
 	}
 	return &e
-}
-
-// callsItself says that a function would be expanded without end.
-func callsItself(snap *catalog.Snapshot, f *catalog.Function, id catalog.ID, depth int) bool {
-	for _, d := range f.DependsOn {
-		if d == id || depth > 100 {
-			return true
-		}
-		if g := snap.Functions[d]; g != nil && callsItself(snap, g, id, depth+1) {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Session) functionBody(f *catalog.Function, x *parser.CreateFunctionStmt) error {
@@ -95,11 +88,7 @@ func (s *Session) functionBody(f *catalog.Function, x *parser.CreateFunctionStmt
 	}
 	if x.Atomic != nil {
 		given++
-		var parts []string
-		for _, st := range x.Atomic {
-			parts = append(parts, st.Src().Text)
-		}
-		f.Form, f.Body = "atomic", strings.Join(parts, ";\n ")
+		f.Form, f.Body = "atomic", inBodyText(x.Atomic)
 	}
 	f.SearchPath = s.settings.must("search_path")
 	switch {
@@ -118,35 +107,73 @@ func (s *Session) functionBody(f *catalog.Function, x *parser.CreateFunctionStmt
 	return nil
 }
 
+// parameterType resolves the type of a parameter or result of f. A relation's name is the type of its rows, which is rows then.
+func (s *Session) parameterType(snap *catalog.Snapshot, f *catalog.Function, n *parser.TypeName) (t sqltypes.Type, rows *catalog.Relation, err error) {
+	if schema := n.Name.Schema(); (schema == "" || schema == "pg_catalog") && len(n.Dims) == 0 {
+		if t, ok := sqltypes.ByName(n.Name.Last()); ok && t.IsPseudo() && t.Kind != sqltypes.KAny && t.Kind != sqltypes.KAnyMap {
+			return t, nil, nil
+		}
+	}
+	env := s.env(nil)
+	t, err = bind.TypeOf(env, n)
+	f.Signature = append(f.Signature, env.Used...)
+	if err != nil && len(n.Dims) == 0 {
+		if r, ferr := s.find(snap, n.Name); ferr == nil && len(r.Columns) > 0 {
+			fields := make([]sqltypes.RowField, len(r.Columns))
+			for i, c := range r.Columns {
+				fields[i] = sqltypes.RowField{Name: c.Name, Type: c.Type.Base()}
+			}
+			f.Signature = append(f.Signature, r.ID)
+			return sqltypes.StructOf(fields), r, nil
+		}
+	}
+	return t.Base(), nil, err
+}
+
 // signature reads the parameters and the result.
 func (s *Session) signature(snap *catalog.Snapshot, f *catalog.Function, x *parser.CreateFunctionStmt) error {
-	env := s.env(nil)
 	var out []catalog.FuncColumn
-	for _, p := range x.Params {
-		t, err := bind.TypeOf(env, p.Type)
+	for i, p := range x.Params {
+		t, rows, err := s.parameterType(snap, f, p.Type)
 		if sqlerr.CodeOf(err) == sqlerr.UndefinedObject {
 			return sqlerr.New(sqlerr.UndefinedObject, "type %s does not exist", p.Type.Name.String())
 		}
 		if err != nil {
 			return err
 		}
-		t = t.Base()
-		if t.IsPseudo() {
-			return sqlerr.New(sqlerr.FeatureNotSupported, "SQL functions with arguments of type %s are not supported", t).At(p.Pos)
+		switch {
+		case t.Kind == sqltypes.KVoid:
+			return sqlerr.New(sqlerr.InvalidFunctionDefinition, "SQL functions cannot have arguments of type %s", t)
+		case p.Type.SetOf:
+			return sqlerr.New(sqlerr.InvalidFunctionDefinition, "functions cannot accept set arguments")
 		}
-		if p.Name != "" && (slices.Contains(f.ArgNames, p.Name) || slices.ContainsFunc(out, func(c catalog.FuncColumn) bool { return c.Name == p.Name })) {
-			return sqlerr.New(sqlerr.InvalidFunctionDefinition, "parameter name %q used more than once", p.Name)
+		mode := map[string]string{"": "i", "IN": "i", "OUT": "o", "INOUT": "b", "VARIADIC": "v"}[p.Mode]
+		for _, o := range f.Params {
+			if p.Name != "" && o.Name == p.Name {
+				return sqlerr.New(sqlerr.InvalidFunctionDefinition, "parameter name %q used more than once", p.Name)
+			}
 		}
-		switch p.Mode {
-		case "VARIADIC":
-			return sqlerr.New(sqlerr.FeatureNotSupported, "VARIADIC parameters are not supported").At(p.Pos)
-		case "OUT", "INOUT":
+		if f.Variadic && mode != "o" {
+			return sqlerr.New(sqlerr.InvalidFunctionDefinition, "VARIADIC parameter must be the last input parameter")
+		}
+		param := catalog.FuncParam{Name: p.Name, Mode: mode, Type: t}
+		if rows != nil {
+			param.Rows = rows.Name
+		}
+		f.Params = append(f.Params, param)
+		switch mode {
+		case "v":
+			if k := t.Kind; k != sqltypes.KArray && k != sqltypes.KAnyArray && k != sqltypes.KAnyCompatibleArray {
+				return sqlerr.New(sqlerr.InvalidFunctionDefinition, "VARIADIC parameter must be an array")
+			}
+			f.Variadic = true
+		case "o", "b":
 			name := p.Name
 			if name == "" {
 				name = fmt.Sprintf("column%d", len(out)+1)
 			}
 			out = append(out, catalog.FuncColumn{Name: name, Type: t})
-			if p.Mode == "OUT" {
+			if mode == "o" {
 				if p.Default != nil {
 					return sqlerr.New(sqlerr.InvalidFunctionDefinition, "only input parameters can have default values")
 				}
@@ -155,11 +182,8 @@ func (s *Session) signature(snap *catalog.Snapshot, f *catalog.Function, x *pars
 		}
 		switch {
 		case p.Default != nil:
-			def := parser.Format(p.Default)
-			if _, ok := p.Default.(*parser.StringLit); ok {
-				def += "::" + t.String() // as PostgreSQL prints it
-			}
-			if _, err := bind.Default(s.env(nil), def, t, p.Name, nil); err != nil {
+			def, err := s.parameterDefault(x, i, t)
+			if err != nil {
 				return err
 			}
 			f.Defaults = append(f.Defaults, def)
@@ -168,10 +192,59 @@ func (s *Session) signature(snap *catalog.Snapshot, f *catalog.Function, x *pars
 		}
 		f.Args, f.ArgNames = append(f.Args, t), append(f.ArgNames, p.Name)
 	}
-	return s.result(snap, env, f, x, out)
+	if err := s.result(snap, f, x, out); err != nil {
+		return err
+	}
+	if plainInput(f.Params) {
+		f.Params = nil
+	}
+	return derivable(f)
 }
 
-func (s *Session) result(snap *catalog.Snapshot, env *bind.Env, f *catalog.Function, x *parser.CreateFunctionStmt, out []catalog.FuncColumn) error {
+// parameterDefault checks a default value and returns its text.
+func (s *Session) parameterDefault(x *parser.CreateFunctionStmt, i int, t sqltypes.Type) (string, error) {
+	p := x.Params[i]
+	def := parser.Format(p.Default)
+	if _, ok := p.Default.(*parser.StringLit); ok && !t.IsPseudo() && !t.HasFields() {
+		def += "::" + t.String() // as PostgreSQL prints it
+	}
+	if _, err := bind.Default(s.env(nil), def, t, p.Name, nil); err != nil {
+		e := *sqlerr.From(err)
+		if e.Position != 0 || e.Offset != 0 {
+			e.Position, e.Offset = 0, 0
+			return "", e.At(p.Default.At())
+		}
+		return "", &e
+	}
+	return def, nil
+}
+
+// derivable refuses a polymorphic result that no argument decides.
+func derivable(f *catalog.Function) error {
+	some, common := false, false
+	for _, t := range f.Args {
+		some = some || t.IsPseudo() && t.Kind < sqltypes.KAnyCompatible
+		common = common || t.Kind >= sqltypes.KAnyCompatible
+	}
+	results := []sqltypes.Type{f.Result}
+	for _, c := range f.Columns {
+		results = append(results, c.Type)
+	}
+	for _, t := range results {
+		switch {
+		case !t.IsPseudo():
+		case t.Kind >= sqltypes.KAnyCompatible && !common:
+			return sqlerr.New(sqlerr.InvalidFunctionDefinition, "cannot determine result data type").
+				WithDetail("A result of type %s requires at least one input of type anycompatible, anycompatiblearray, anycompatiblenonarray, anycompatiblerange, or anycompatiblemultirange.", t)
+		case t.Kind < sqltypes.KAnyCompatible && !some:
+			return sqlerr.New(sqlerr.InvalidFunctionDefinition, "cannot determine result data type").
+				WithDetail("A result of type %s requires at least one input of type anyelement, anyarray, anynonarray, anyenum, anyrange, or anymultirange.", t)
+		}
+	}
+	return nil
+}
+
+func (s *Session) result(snap *catalog.Snapshot, f *catalog.Function, x *parser.CreateFunctionStmt, out []catalog.FuncColumn) error {
 	f.Result = sqltypes.Record
 	switch {
 	case x.ReturnsTable != nil && len(out) > 0:
@@ -179,11 +252,14 @@ func (s *Session) result(snap *catalog.Snapshot, env *bind.Env, f *catalog.Funct
 	case x.ReturnsTable != nil:
 		f.Set = true
 		for _, p := range x.ReturnsTable {
-			t, err := bind.TypeOf(env, p.Type)
+			t, _, err := s.parameterType(snap, f, p.Type)
 			if err != nil {
 				return err
 			}
-			f.Columns = append(f.Columns, catalog.FuncColumn{Name: p.Name, Type: t.Base()})
+			if slices.ContainsFunc(f.Columns, func(c catalog.FuncColumn) bool { return c.Name == p.Name }) {
+				return sqlerr.New(sqlerr.InvalidFunctionDefinition, "parameter name %q used more than once", p.Name)
+			}
+			f.Columns = append(f.Columns, catalog.FuncColumn{Name: p.Name, Type: t})
 		}
 		if len(f.Columns) == 1 {
 			f.Result = f.Columns[0].Type
@@ -192,37 +268,41 @@ func (s *Session) result(snap *catalog.Snapshot, env *bind.Env, f *catalog.Funct
 	case x.Returns == nil && len(out) == 0:
 		return sqlerr.New(sqlerr.InvalidFunctionDefinition, "function result type must be specified")
 	}
-	f.Set = x.Returns != nil && x.Returns.SetOf
-	if len(out) > 0 {
-		f.Out = true
-		if len(out) == 1 {
-			f.Result, f.Out = out[0].Type, false
-			if f.Set {
-				f.Columns, f.Out = out, true
-			}
-			return nil
+	var t sqltypes.Type
+	var rows *catalog.Relation
+	if x.Returns != nil {
+		var err error
+		f.Set = x.Returns.SetOf
+		if t, rows, err = s.parameterType(snap, f, x.Returns); err != nil {
+			return err
 		}
-		f.Columns = out
+	}
+	if len(out) > 0 {
+		want := sqltypes.Record
+		if len(out) == 1 {
+			want = out[0].Type
+		}
+		if x.Returns != nil && t != want {
+			return sqlerr.New(sqlerr.InvalidFunctionDefinition, "function result type must be %s because of OUT parameters", want)
+		}
+		if f.Result = want; len(out) > 1 {
+			f.Columns, f.Out = out, true
+		}
 		return nil
 	}
-	t, err := bind.TypeOf(env, x.Returns)
-	if err != nil || t.Kind == sqltypes.KRecord && t != sqltypes.Record {
-		if r, ferr := s.find(snap, x.Returns.Name); ferr == nil && len(x.Returns.Dims) == 0 { // the rows of a relation
-			f.DependsOn = append(f.DependsOn, r.ID)
-			for _, c := range r.Columns {
-				f.Columns = append(f.Columns, catalog.FuncColumn{Name: c.Name, Type: c.Type.Base()})
-			}
-			f.Rows = r.Name
-			return nil
+	f.Result = t
+	switch {
+	case rows != nil:
+		f.Result, f.Rows = sqltypes.Record, rows.Name
+		for _, c := range t.Fields() {
+			f.Columns = append(f.Columns, catalog.FuncColumn{Name: c.Name, Type: c.Type})
+		}
+	case t.HasFields() && t.IsNamed():
+		f.Rows = x.Returns.Name.Last()
+		for _, c := range t.Fields() {
+			f.Columns = append(f.Columns, catalog.FuncColumn{Name: c.Name, Type: c.Type})
 		}
 	}
-	switch {
-	case err != nil:
-		return err
-	case t.Kind == sqltypes.KVoid || t == sqltypes.Record || t.IsPseudo():
-		return sqlerr.New(sqlerr.FeatureNotSupported, "SQL functions that return type %s are not supported", t).At(x.Returns.Pos)
-	}
-	f.Result = t.Base()
 	return nil
 }
 
@@ -232,8 +312,12 @@ func replaces(old, f *catalog.Function, x *parser.CreateFunctionStmt) error {
 		return sqlerr.New(sqlerr.DuplicateFunction, "function %q already exists with same argument types", f.Name)
 	}
 	hint := "Use DROP FUNCTION " + signatureOf(old) + " first."
-	if old.Result != f.Result || old.Set != f.Set || !slices.Equal(old.Columns, f.Columns) {
+	if old.Result != f.Result || old.Set != f.Set || old.Rows != f.Rows || (old.Columns == nil) != (f.Columns == nil) {
 		return sqlerr.New(sqlerr.InvalidFunctionDefinition, "cannot change return type of existing function").WithHint("%s", hint)
+	}
+	if !slices.Equal(old.Columns, f.Columns) {
+		return sqlerr.New(sqlerr.InvalidFunctionDefinition, "cannot change return type of existing function").
+			WithDetail("Row type defined by OUT parameters is different.").WithHint("%s", hint)
 	}
 	for i, n := range old.ArgNames {
 		if n != "" && n != f.ArgNames[i] {
@@ -270,11 +354,11 @@ func (s *Session) findFunction(snap *catalog.Snapshot, n parser.Name, hasArgs bo
 		if p.Mode == "OUT" {
 			continue
 		}
-		t, err := s.typeOf(p.Type)
+		t, _, err := s.parameterType(snap, &catalog.Function{}, p.Type)
 		if err != nil {
 			return nil, err
 		}
-		args, texts = append(args, t.Base()), append(texts, t.Base().String())
+		args, texts = append(args, t), append(texts, t.String())
 	}
 	var found []*catalog.Function
 	for _, schema := range path {
@@ -329,4 +413,76 @@ func (s *Session) dropFunction(ctx context.Context, x *parser.DropStmt) error {
 		return nil
 	}
 	return s.dropObjects(ctx, snap, nil, fns, x.Behavior == parser.DropCascade)
+}
+
+// alterFunction runs ALTER FUNCTION.
+func (s *Session) alterFunction(ctx context.Context, x *parser.AlterStmt) error {
+	snap := s.snapshot()
+	old, err := s.findFunction(snap, x.Name, x.HasArgs, x.Args)
+	if err != nil {
+		return err
+	}
+	if err := s.mustOwn(old.Owner, "function", old.Name); err != nil {
+		return err
+	}
+	f := *old
+	free := func(schema, name string) error {
+		for _, g := range snap.FunctionsNamed(schema, name) {
+			if slices.Equal(g.Args, f.Args) {
+				return sqlerr.New(sqlerr.DuplicateFunction, "function %s already exists in schema %q", strings.ReplaceAll(signatureOf(&catalog.Function{Name: name, Args: f.Args}), ",", ", "), schema)
+			}
+		}
+		return nil
+	}
+	for _, a := range x.Actions {
+		switch a.Kind {
+		case parser.AlterRename:
+			if err := free(f.Schema, a.NewName); err != nil {
+				return err
+			}
+			if err := s.mayCreateIn(snap, f.Schema, -1); err != nil {
+				return err
+			}
+			f.Name = a.NewName
+		case parser.AlterSetSchema:
+			if snap.Schemas[a.NewName] == nil {
+				return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", a.NewName)
+			}
+			if a.NewName == f.Schema {
+				continue
+			}
+			if err := free(a.NewName, f.Name); err != nil {
+				return err
+			}
+			if err := s.mayCreateIn(snap, a.NewName, -1); err != nil {
+				return err
+			}
+			f.Schema = a.NewName
+		case parser.AlterOwner:
+			name, err := s.newOwner(snap, &catalog.Relation{Schema: f.Schema}, a)
+			if err != nil {
+				return err
+			}
+			f.ACL = f.Protected().OwnedBy(name)
+			f.Owner = name
+		case parser.AlterFunction:
+			if v := a.Function.Volatility; v != "" {
+				f.Volatility = strings.ToLower(v[:1])
+			}
+			if a.Function.Strict != nil {
+				f.Strict = *a.Function.Strict
+			}
+			for _, w := range a.Function.Attributes {
+				switch w {
+				case "SECURITY DEFINER":
+					f.Definer = true
+				case "SECURITY INVOKER":
+					f.Definer = false
+				}
+			}
+		default:
+			return unsupported(x)
+		}
+	}
+	return s.apply(ctx, snap, catalog.Change{PutFunc: []*catalog.Function{&f}})
 }

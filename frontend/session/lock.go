@@ -79,7 +79,7 @@ func (s *Session) runQuery(ctx context.Context, b bound) (*engine.Rows, error) {
 	if err := s.settle(ctx, b); err != nil {
 		return nil, err
 	}
-	q, txn := s.query2(), s.reads()
+	q, txn := s.queryOf(b), s.reads()
 	if b.verify != nil {
 		s.asStream(q, b.verify)
 	}

@@ -214,6 +214,7 @@ type Session struct {
 	cursors  map[string]*cursor
 	drawn    drawn
 	stmt     context.Context // of the running statement, for functions that wait
+	calls    calls
 
 	// For other sessions to see.
 	mu                 sync.Mutex

@@ -227,6 +227,9 @@ func typeDependants(snap *catalog.Snapshot, types []*catalog.Type) []string {
 				above(r)
 			}
 		}
+		for _, f := range snap.BoundFunctions(t.ID) {
+			out = append(out, fmt.Sprintf("function %s depends on type %s", signatureOf(f), t.SQL()))
+		}
 	}
 	return out
 }
@@ -260,7 +263,16 @@ func (s *Session) dropTypesCascade(ctx context.Context, types []*catalog.Type) e
 			}
 		}
 	}
-	if err := s.dropAll(ctx, snap, views, true); err != nil {
+	var fns []*catalog.Function
+	for _, t := range types {
+		for _, f := range snap.BoundFunctions(t.ID) {
+			if !slices.Contains(fns, f) {
+				s.notice("drop cascades to function %s", signatureOf(f))
+				fns = append(fns, f)
+			}
+		}
+	}
+	if err := s.dropObjects(ctx, snap, views, fns, true); err != nil {
 		return err
 	}
 	for _, t := range types {

@@ -10,6 +10,8 @@
 package catalog
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"sort"
 
@@ -339,7 +341,8 @@ type User struct {
 	Verifier  string       `json:",omitempty"` // SCRAM-SHA-256$… as PostgreSQL stores it; "" for no password
 }
 
-// Function is CREATE FUNCTION … LANGUAGE sql. It is expanded where it is called (frontend/bind).
+// Function is CREATE FUNCTION … LANGUAGE sql. It is expanded where it is called (frontend/bind), or its statements are
+// run by the session (frontend/session/call.go).
 type Function struct {
 	ID       ID
 	Schema   string
@@ -355,7 +358,13 @@ type Function struct {
 	Out     bool         `json:",omitempty"`
 	Rows    string       `json:",omitempty"` // the relation whose rows are returned
 	Set     bool         `json:",omitempty"` // returns any number of rows
-	Strict  bool         `json:",omitempty"`
+	// Params are all parameters in the order in which they were declared, where they are more than plain input.
+	Params []FuncParam `json:",omitempty"`
+	// Variadic: the last of Args is an array of any number of arguments.
+	Variadic bool `json:",omitempty"`
+	Strict   bool `json:",omitempty"`
+	// Definer: SECURITY DEFINER, the owner's rights count in the body.
+	Definer bool `json:",omitempty"`
 	// Volatility is i, s or v, as in pg_proc.
 	Volatility string `json:",omitempty"`
 	// Body is the SQL text of the queries, the last of which gives the result.
@@ -365,8 +374,116 @@ type Function struct {
 	// SearchPath is the one at CREATE; the names in a body in quotes are looked up with the caller's instead.
 	SearchPath string  `json:",omitempty"`
 	DependsOn  []ID    `json:",omitempty"` // relations, types and functions that the body names
+	Signature  []ID    `json:",omitempty"` // relations and types of the parameters and the result
 	Comment    string  `json:",omitempty"`
 	ACL        []Grant `json:",omitempty"` // nil: the defaults
+}
+
+// FuncParam is a parameter as it was declared.
+type FuncParam struct {
+	Name string
+	Mode string // as pg_proc.proargmodes: i, o, b (INOUT), v (VARIADIC)
+	Type sqltypes.Type
+	// Rows is the relation whose rows the parameter takes, "" for other types.
+	Rows string `json:",omitempty"`
+}
+
+// Volatile reports whether the function may do anything, also change data.
+func (f *Function) Volatile() bool { return f.Volatility == "v" || f.Volatility == "" }
+
+// IsVoid reports whether the function has no result.
+func (f *Function) IsVoid() bool { return f.Result.Kind == sqltypes.KVoid }
+
+// IsRecord reports whether only the body tells which columns the rows of the result have.
+func (f *Function) IsRecord() bool { return f.Columns == nil && f.Result == sqltypes.Record }
+
+// EachType calls each for the types of the function's arguments and result.
+func (f *Function) EachType(each func(t *sqltypes.Type)) {
+	each(&f.Result)
+	for i := range f.Args {
+		each(&f.Args[i])
+	}
+	for i := range f.Columns {
+		each(&f.Columns[i].Type)
+	}
+}
+
+// IsPolymorphic reports whether the arguments of a call decide on types of the function.
+func (f *Function) IsPolymorphic() bool {
+	found := false
+	f.EachType(func(t *sqltypes.Type) { found = found || t.IsPseudo() })
+	return found
+}
+
+// ResultName is the name of the column of a result that is one value: that of the only OUT parameter, or the function's.
+func (f *Function) ResultName() string {
+	for _, p := range f.Params {
+		if (p.Mode == "o" || p.Mode == "b") && p.Name != "" {
+			return p.Name
+		}
+	}
+	return f.Name
+}
+
+// OneRow is the type of a result that is a row.
+func (f *Function) OneRow() sqltypes.Type {
+	if f.Result.HasFields() {
+		return f.Result
+	}
+	fields := make([]sqltypes.RowField, len(f.Columns))
+	for i, c := range f.Columns {
+		fields[i] = sqltypes.RowField{Name: c.Name, Type: c.Type}
+	}
+	return sqltypes.StructOf(fields)
+}
+
+// storedFunction is how a function is written: pseudo-types by name, as their numbers are not the same in every release.
+type storedFunction struct {
+	plainFunction
+	Pseudo map[string]string `json:",omitempty"`
+}
+
+type plainFunction Function
+
+// types calls f for each place of a type.
+func (f *plainFunction) types(each func(place string, t *sqltypes.Type)) {
+	each("result", &f.Result)
+	for i := range f.Args {
+		each(fmt.Sprintf("arg %d", i), &f.Args[i])
+	}
+	for i := range f.Columns {
+		each(fmt.Sprintf("column %d", i), &f.Columns[i].Type)
+	}
+	for i := range f.Params {
+		each(fmt.Sprintf("param %d", i), &f.Params[i].Type)
+	}
+}
+
+// MarshalJSON writes the record for the catalog.
+func (f *Function) MarshalJSON() ([]byte, error) {
+	s := storedFunction{plainFunction: plainFunction(*f), Pseudo: map[string]string{}}
+	s.Args, s.Columns, s.Params = slices.Clone(f.Args), slices.Clone(f.Columns), slices.Clone(f.Params)
+	s.types(func(place string, t *sqltypes.Type) {
+		if t.IsPseudo() {
+			s.Pseudo[place], *t = t.String(), sqltypes.Unknown
+		}
+	})
+	return json.Marshal(&s)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (f *Function) UnmarshalJSON(b []byte) error {
+	var s storedFunction
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	s.types(func(place string, t *sqltypes.Type) {
+		if name, ok := s.Pseudo[place]; ok {
+			*t, _ = sqltypes.ByName(name)
+		}
+	})
+	*f = Function(s.plainFunction)
+	return nil
 }
 
 // FuncColumn is a column of a function's result.
@@ -556,11 +673,11 @@ func (s *Snapshot) TypeDependants(id ID) []*Type {
 	return out
 }
 
-// BoundFunctions lists the functions that depend on id: those whose body was bound when they were created.
+// BoundFunctions lists the functions that depend on id: by their signature, or by a body that was bound when they were created.
 func (s *Snapshot) BoundFunctions(id ID) []*Function {
 	var out []*Function
 	for _, f := range s.Functions {
-		if (f.Form != "" || f.Rows != "") && slices.Contains(f.DependsOn, id) {
+		if slices.Contains(f.Signature, id) || (f.Form != "" || f.Rows != "") && slices.Contains(f.DependsOn, id) {
 			out = append(out, f)
 		}
 	}

@@ -145,6 +145,8 @@ type TableFunc struct {
 	// Eval calls emit for each result row; the slice passed to emit may be reused by Eval. An error from emit
 	// must be returned at once.
 	Eval func(c *Ctx, args []sqltypes.Datum, argTypes []sqltypes.Type, emit func(row []sqltypes.Datum) error) error
+
+	sig string // of a SQLTableFunc
 }
 
 // RowCol names and types a result column.
@@ -154,7 +156,12 @@ type RowCol struct {
 }
 
 // Sig is the entry's identity in stored plans.
-func (t *TableFunc) Sig() string { return (&AggFunc{Name: t.Name, Args: t.Args}).Sig() }
+func (t *TableFunc) Sig() string {
+	if t.sig != "" {
+		return t.sig
+	}
+	return (&AggFunc{Name: t.Name, Args: t.Args}).Sig()
+}
 
 // TableFuncsByName lists the overloads of a set-returning function.
 func TableFuncsByName(name string) []*TableFunc {

@@ -25,6 +25,8 @@ func Compile(e Expr) (Program, error) {
 		return &constProg{ty: x.Ty, val: x.Val}, nil
 	case *Call:
 		return compileCall(x)
+	case *SQLCall:
+		return compileSQLCall(x)
 	case *Cast:
 		return compileCast(x)
 	case *BoolOp:

@@ -157,6 +157,8 @@ func Children(e Expr) []Expr {
 	switch x := e.(type) {
 	case *Call:
 		return x.Args
+	case *SQLCall:
+		return x.Args
 	case *Cast:
 		return []Expr{x.Arg}
 	case *BoolOp:
@@ -196,6 +198,10 @@ func withChildren(e Expr, ch []Expr) Expr {
 	switch x := e.(type) {
 	case *Call:
 		return &Call{x.Sig, ch, x.Ty}
+	case *SQLCall:
+		c := *x
+		c.Args = ch
+		return &c
 	case *Cast:
 		return &Cast{ch[0], x.Ty, x.Explicit}
 	case *BoolOp:

@@ -225,6 +225,8 @@ func VolatilityOf(e Expr) Volatility {
 			if f, ok := BySig(x.Sig); ok {
 				v = max(v, f.Volatility)
 			}
+		case *SQLCall:
+			v = max(v, x.Volatility)
 		case *Cast:
 			v = max(v, castVolatility(x.Arg.Type(), x.Ty))
 		}

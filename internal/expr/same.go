@@ -47,6 +47,8 @@ func sameHead(a, b Expr) bool {
 		return x.Index == b.(*Param).Index
 	case *Call:
 		return x.Sig == b.(*Call).Sig
+	case *SQLCall:
+		return x.Func == b.(*SQLCall).Func
 	case *Cast:
 		return x.Explicit == b.(*Cast).Explicit
 	case *BoolOp:

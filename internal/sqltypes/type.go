@@ -76,6 +76,9 @@ const (
 	KAnyNonArray
 	KAnyEnum
 	KAnyMap
+	KAnyCompatible
+	KAnyCompatibleArray
+	KAnyCompatibleNonArray
 	kindCount
 )
 
@@ -142,6 +145,7 @@ var (
 	AnyArray    = Type{Kind: KAnyArray}
 	AnyEnum     = Type{Kind: KAnyEnum}
 	AnyMap      = Type{Kind: KAnyMap}
+	AnyNonArray = Type{Kind: KAnyNonArray}
 	Vector      = Type{Kind: KVector}
 	Bit         = Type{Kind: KBit}
 	Varbit      = Type{Kind: KVarbit}
@@ -246,6 +250,9 @@ var infos = [kindCount]Info{
 	{KAnyNonArray, "anynonarray", "anynonarray", 2776, 0, 4, PhysBytes, CatPseudo, false, nil},
 	{KAnyEnum, "anyenum", "anyenum", 3500, 0, 4, PhysInt64, CatPseudo, false, nil},
 	{KAnyMap, "anymap", "anymap", 16404, 0, -1, PhysBytes, CatPseudo, false, nil},
+	{KAnyCompatible, "anycompatible", "anycompatible", 5077, 0, 4, PhysBytes, CatPseudo, false, nil},
+	{KAnyCompatibleArray, "anycompatiblearray", "anycompatiblearray", 5078, 0, -1, PhysBytes, CatPseudo, false, nil},
+	{KAnyCompatibleNonArray, "anycompatiblenonarray", "anycompatiblenonarray", 5079, 0, 4, PhysBytes, CatPseudo, false, nil},
 }
 
 // Infos lists the type table, for pg_type.
