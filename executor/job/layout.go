@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/millrace/millrace/internal/catalog"
@@ -14,7 +15,8 @@ import (
 
 // Layout says how a relation's rows lie in the store. Key: the key columns' encoding; for a bag the 128-bit
 // hash of the image; for an append-only relation without a key a number. Value: for relations without a key
-// the weight (8 bytes, little-endian); then the schema version (uvarint) and the image of all columns.
+// the weight (8 bytes, little-endian); then the schema version (uvarint) and the image of all columns. An append-only
+// relation without a key has many rows in a value, as a block, under the number of the first.
 //
 // A Layout is immutable but for scratch space: one per goroutine.
 type Layout struct {
@@ -131,43 +133,77 @@ func (l *Layout) OlderKey(version int, vecs []*delta.Vec, i int) (vnode uint16, 
 // BagWeight returns how often a stored row of a bag is there.
 func BagWeight(val []byte) int64 { return int64(binary.LittleEndian.Uint64(val)) }
 
+// blockWeight stands in a stored value where it is a block of rows, each of weight one.
+const blockWeight = math.MinInt64
+
+// AppendBlock appends the stored value of many rows of a relation that numbers its rows.
+func (l *Layout) AppendBlock(dst []byte, w *row.BlockWriter, vecs []*delta.Vec, rows []int32) []byte {
+	return w.Append(l.appendHead(dst, int(l.Rel.SchemaVersion), blockWeight), vecs, rows)
+}
+
 // Decode appends the columns of a stored value to vecs, which has an entry per column of the relation, nil
 // where the column is not wanted, and returns the row's weight. Columns added since the row was written are
 // NULL (ADD COLUMN … DEFAULT rewrites rows).
 func (l *Layout) Decode(val []byte, vecs []*delta.Vec) (weight int64, err error) {
+	rows, weight, err := l.DecodeRows(val, vecs)
+	if err == nil && rows != 1 {
+		err = l.corrupt()
+	}
+	return weight, err
+}
+
+// DecodeRows is Decode of a value that may be a block: it returns how many rows it holds, and the weight that each of them has.
+func (l *Layout) DecodeRows(val []byte, vecs []*delta.Vec) (rows int, weight int64, err error) {
 	weight = 1
 	if l.keyless {
 		if len(val) < 8 {
-			return 0, l.corrupt()
+			return 0, 0, l.corrupt()
 		}
 		weight = int64(binary.LittleEndian.Uint64(val))
 		val = val[8:]
 	}
 	v, n := binary.Uvarint(val)
 	if n <= 0 {
-		return 0, l.corrupt()
+		return 0, 0, l.corrupt()
 	}
-	return weight, l.DecodeImage(v, val[n:], vecs)
+	if l.keyless && weight == blockWeight {
+		rows, err = l.decode(v, val[n:], vecs, row.DecodeBlock)
+		return rows, 1, err
+	}
+	return 1, weight, l.DecodeImage(v, val[n:], vecs)
 }
 
 // DecodeImage appends the columns of an image of the given schema version to vecs, as Decode does.
 func (l *Layout) DecodeImage(version uint64, image []byte, vecs []*delta.Vec) error {
+	_, err := l.decode(version, image, vecs, decodeImage)
+	return err
+}
+
+// decoder appends what b begins with to vecs, and returns how many rows that is.
+type decoder func(b []byte, types []sqltypes.Type, vecs []*delta.Vec) (rows int, rest []byte, err error)
+
+func decodeImage(b []byte, types []sqltypes.Type, vecs []*delta.Vec) (int, []byte, error) {
+	rest, err := row.DecodeImage(b, types, vecs)
+	return 1, rest, err
+}
+
+func (l *Layout) decode(version uint64, b []byte, vecs []*delta.Vec, f decoder) (rows int, err error) {
 	if version == uint64(l.Rel.SchemaVersion) {
-		_, err := row.DecodeImage(image, l.types, vecs)
-		return err
+		rows, _, err = f(b, l.types, vecs)
+		return rows, err
 	}
-	return l.decodeOld(version, image, vecs)
+	return l.decodeOld(version, b, vecs, f)
 }
 
 func (l *Layout) corrupt() error {
 	return fmt.Errorf("decode row of relation %d: corrupt data", l.Rel.ID)
 }
 
-func (l *Layout) decodeOld(version uint64, image []byte, vecs []*delta.Vec) error {
+func (l *Layout) decodeOld(version uint64, b []byte, vecs []*delta.Vec, f decoder) (rows int, err error) {
 	old, ok := l.olds[version]
 	if !ok {
 		if version >= uint64(len(l.Rel.History)) {
-			return l.corrupt()
+			return 0, l.corrupt()
 		}
 		for _, h := range l.Rel.History[version] {
 			to := -1
@@ -190,15 +226,17 @@ func (l *Layout) decodeOld(version uint64, image []byte, vecs []*delta.Vec) erro
 			target[i], filled[to] = vecs[to], true
 		}
 	}
-	if _, err := row.DecodeImage(image, old.types, target); err != nil {
-		return err
+	if rows, _, err = f(b, old.types, target); err != nil {
+		return 0, err
 	}
 	for i, v := range vecs {
-		if v != nil && !filled[i] {
-			v.AppendNull()
+		for range rows {
+			if v != nil && !filled[i] {
+				v.AppendNull()
+			}
 		}
 	}
-	return nil
+	return rows, nil
 }
 
 // DecodeRow returns a stored value as a chunk of one row.

@@ -30,6 +30,9 @@ type materialize struct {
 	counts  *state.Map // bag: weight per row hash
 	nextRow uint64     // numbered: next row number
 	vnodes  []uint16   // numbered: this actor's, which take turns
+	writer  row.BlockWriter
+	block   []byte // scratch: a key and a value
+	number8 []byte
 	cmds    commands
 	// captured: input rows have a control column behind those of the relation.
 	captured  bool
@@ -102,6 +105,7 @@ func (m *materialize) OnWatermarks(_ int, marks stream.Marks) { m.marks = marks 
 // OnBarrier implements stream.Operator.
 func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	set := &change.Set{}
+	first := m.nextRow
 	var chunks []*delta.Chunk
 	var err error
 	switch {
@@ -124,7 +128,11 @@ func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 		m.saved = set
 		return nil
 	}
-	m.tables.Apply(m.rel.ID, table.NewLayer(uint64(b.Epoch), set))
+	layer := table.NewLayer(uint64(b.Epoch), set)
+	if m.mode == numbered {
+		layer.Rows = int(m.nextRow - first)
+	}
+	m.tables.Apply(m.rel.ID, layer)
 	m.log.Append(changelog.Entry{Barrier: b, Chunks: chunks, Marks: m.marks})
 	return nil
 }
@@ -134,26 +142,73 @@ func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 const vnodeRun = 4096
 
 func (m *materialize) passOn(set *change.Set) []*delta.Chunk {
-	var k, val []byte
-	for _, c := range m.pass {
-		for j := range c.Len() {
-			i := c.Row(j)
-			var vnode uint16
-			if m.mode == numbered {
-				vnode = m.vnodes[m.nextRow/vnodeRun%uint64(len(m.vnodes))]
-				k = binary.BigEndian.AppendUint64(k[:0], m.nextRow)
-				m.nextRow++
-			} else {
-				vnode = m.layout.VNode(c.Cols, i)
-				k = row.AppendKey(k[:0], c.Cols, m.layout.Key, i)
-			}
-			val = m.layout.AppendValue(val[:0], c.Cols, i, 1)
-			set.Put(uint32(m.rel.ID), vnode, k, val)
-		}
+	if m.mode == numbered {
+		m.number(set)
+	} else {
+		m.append(set)
 	}
 	out := m.pass
 	m.pass = nil
 	return out
+}
+
+func (m *materialize) append(set *change.Set) {
+	var k, val []byte
+	for _, c := range m.pass {
+		for j := range c.Len() {
+			i := c.Row(j)
+			k = row.AppendKey(k[:0], c.Cols, m.layout.Key, i)
+			val = m.layout.AppendValue(val[:0], c.Cols, i, 1)
+			set.Put(uint32(m.rel.ID), m.layout.VNode(c.Cols, i), k, val)
+		}
+	}
+}
+
+// A block has at most blockRows rows, and fewer where they are wide: about blockBytes, which a reader takes at once. Chunks of
+// fewer rows than fewRows share blocks.
+const (
+	blockRows  = 1024
+	blockBytes = 64 << 10
+	fewRows    = 256
+)
+
+// number writes the epoch's rows as blocks.
+func (m *materialize) number(set *change.Set) {
+	var few *delta.Builder
+	for _, c := range m.pass {
+		if c.Len() >= fewRows {
+			m.blocks(set, c)
+			continue
+		}
+		if few == nil {
+			few = delta.NewBuilder(m.rel.Types())
+		}
+		for k := range c.Len() {
+			few.AppendRow(c, c.Row(k), 1)
+		}
+		if few.Len() >= blockRows {
+			m.blocks(set, few.Take())
+		}
+	}
+	if few != nil {
+		if c := few.Take(); c != nil {
+			m.blocks(set, c)
+		}
+	}
+}
+
+// blocks writes a chunk's rows. A block lies in one vnode.
+func (m *materialize) blocks(set *change.Set, c *delta.Chunk) {
+	most := min(blockRows, max(1, blockBytes*c.Rows/max(1, c.SizeBytes())))
+	for rows := c.RowList(); len(rows) > 0; {
+		n := min(len(rows), most, int(vnodeRun-m.nextRow%vnodeRun))
+		vnode := m.vnodes[m.nextRow/vnodeRun%uint64(len(m.vnodes))]
+		m.number8 = binary.BigEndian.AppendUint64(m.number8[:0], m.nextRow)
+		m.block = m.layout.AppendBlock(m.block[:0], &m.writer, c.Cols, rows[:n])
+		set.Put(uint32(m.rel.ID), vnode, m.number8, m.block)
+		m.nextRow += uint64(n)
+		rows = rows[n:]
+	}
 }
 
 func (m *materialize) keyed(set *change.Set) ([]*delta.Chunk, error) {

@@ -154,9 +154,9 @@ func (p *scanPump) snapshot(ctx context.Context, barriers <-chan *stream.Barrier
 			for i, c := range p.node.Cols {
 				vecs[c] = out.Col(i)
 			}
-			w, err := p.layout.Decode(val, vecs)
+			n, w, err := p.layout.DecodeRows(val, vecs)
 			if err == nil {
-				out.EndRow(w)
+				out.EndRows(n, w)
 				if out.Len() >= delta.BatchRows {
 					err = send()
 				}

@@ -12,6 +12,8 @@
 package delta
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/internal/invariant"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -167,6 +169,16 @@ func (b *Builder) EndRow(weight int64) {
 	b.weights = append(b.weights, weight)
 	b.mixed = b.mixed || weight != 1
 	b.n++
+}
+
+// EndRows completes n rows whose columns were appended, all of one weight.
+func (b *Builder) EndRows(n int, weight int64) {
+	b.weights = slices.Grow(b.weights, n)
+	for range n {
+		b.weights = append(b.weights, weight)
+	}
+	b.mixed = b.mixed || weight != 1
+	b.n += n
 }
 
 // AppendRow appends row i (physical) of c with the given weight.

@@ -186,6 +186,14 @@ func (v *Vec) growValid(valid bool) {
 	}
 }
 
+// Extend declares n more rows, none of them NULL, after their values were appended directly.
+func (v *Vec) Extend(n int) {
+	v.n += n
+	for v.Valid != nil && len(v.Valid) < (v.n+63)/64 {
+		v.Valid = append(v.Valid, ^uint64(0))
+	}
+}
+
 // AppendNull appends a NULL row.
 func (v *Vec) AppendNull() {
 	v.growValid(false)

@@ -233,13 +233,13 @@ func (s *scan) batch() (*delta.Chunk, error) {
 	var bad error
 	var last []byte
 	err := s.view.Scan(s.id, r.Lo, r.Hi, func(k, v []byte) bool {
-		w, err := s.layout.Decode(v, s.vecs)
+		n, w, err := s.layout.DecodeRows(v, s.vecs)
 		if err != nil {
 			bad = err
 			return false
 		}
-		out.EndRow(w)
-		if out.Len() == delta.BatchRows {
+		out.EndRows(n, w)
+		if out.Len() >= delta.BatchRows {
 			last = append(append([]byte(nil), k...), 0)
 			return false
 		}

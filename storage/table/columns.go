@@ -122,7 +122,7 @@ func (v *View) Touched(id catalog.ID, lo, hi []byte) bool { return touched(v.lay
 func (v *View) Rows(id catalog.ID) float64 {
 	rows := 0.0
 	for _, l := range v.layers[id] {
-		rows += float64(l.Delta.Len())
+		rows += float64(l.Rows)
 	}
 	if c := v.cols[id]; c != nil {
 		if n, exact := c.rows(); exact {

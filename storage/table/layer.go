@@ -17,13 +17,14 @@ type Layer struct {
 	Epoch uint64 // the last epoch it covers
 	First uint64 // the first epoch it covers
 	Delta *change.Set
+	Rows  int // about how many rows it holds; more than entries where a value holds several
 	once  sync.Once
 	order []int32 // entries in key order
 }
 
 // NewLayer wraps the changes of one epoch.
 func NewLayer(epoch uint64, d *change.Set) *Layer {
-	return &Layer{Epoch: epoch, First: epoch, Delta: d}
+	return &Layer{Epoch: epoch, First: epoch, Delta: d, Rows: d.Len()}
 }
 
 func (l *Layer) sorted() []int32 {
@@ -122,7 +123,10 @@ func Merge(layers []*Layer) *Layer {
 	for m.next() {
 		out.Add(m.key, m.val, m.del)
 	}
-	merged := &Layer{Epoch: layers[len(layers)-1].Epoch, First: layers[0].First, Delta: out}
+	merged := &Layer{Epoch: layers[len(layers)-1].Epoch, First: layers[0].First, Delta: out, Rows: out.Len()}
+	for _, l := range layers {
+		merged.Rows += l.Rows - l.Delta.Len()
+	}
 	merged.once.Do(func() {
 		merged.order = make([]int32, len(out.Entries))
 		for i := range merged.order {

@@ -132,7 +132,7 @@ func (s *Store) ApplyAt(id catalog.ID, l *Layer, epoch uint64) {
 
 const (
 	mergeLayers = 12   // more small layers than this are merged
-	mergeRows   = 1024 // layers up to this many entries count as small
+	mergeRows   = 1024 // layers up to this many rows count as small
 )
 
 // Complete makes an epoch of a relation readable.
@@ -182,7 +182,7 @@ func (r *relation) smallTail(floor uint64, cuts []uint64) []*Layer {
 		}
 	}
 	start := end
-	for start > 0 && r.layers[start-1].First > low && r.layers[start-1].Delta.Len() <= mergeRows {
+	for start > 0 && r.layers[start-1].First > low && r.layers[start-1].Rows <= mergeRows {
 		start--
 	}
 	return r.layers[start:end]
