@@ -368,23 +368,50 @@ func (i tableInfo) Sys() any               { return nil }
 func (i tableInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
 
 // tableWriter sums a table up while it is written. It does not sync: an upload does.
+//
+// It hands the kernel large pieces: what a write costs is mostly by the page where it is small, and by the large folio
+// where it is not.
 type tableWriter struct {
 	vfs.File
 	fs    *cacheFS
 	table *table
 	size  int64
 	crc   uint32
+	buf   []byte // not written yet
+	err   error  // of a write; no other follows
 }
+
+// writePiece is what is written at a time, in bytes. More no longer fits into the second-level cache.
+const writePiece = 256 << 10
+
+// pieces keeps buffers of writePiece bytes: tables are written all the time.
+var pieces = sync.Pool{New: func() any { return new([writePiece]byte) }}
 
 // Write implements vfs.File.
 func (w *tableWriter) Write(p []byte) (int, error) {
 	if w.fs.closing.Load() {
 		return 0, errClosing
 	}
-	w.crc = crc32.Update(w.crc, castagnoli, p)
-	n, err := w.File.Write(p)
-	w.size += int64(n)
-	return n, err
+	if w.buf == nil {
+		w.buf = pieces.Get().(*[writePiece]byte)[:0]
+	}
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), writePiece-len(w.buf))
+		w.buf, rest = append(w.buf, rest[:n]...), rest[n:]
+		if len(w.buf) == writePiece {
+			w.flush()
+		}
+	}
+	return len(p), w.err
+}
+
+func (w *tableWriter) flush() {
+	if w.err == nil && len(w.buf) > 0 {
+		w.crc = crc32.Update(w.crc, castagnoli, w.buf)
+		_, w.err = w.File.Write(w.buf)
+		w.size += int64(len(w.buf))
+	}
+	w.buf = w.buf[:0]
 }
 
 // Sync implements vfs.File.
@@ -398,7 +425,12 @@ func (w *tableWriter) SyncTo(int64) (bool, error) { return false, nil }
 
 // Close implements vfs.File.
 func (w *tableWriter) Close() error {
-	err := w.File.Close()
+	if w.buf != nil {
+		w.flush()
+		pieces.Put((*[writePiece]byte)(w.buf[:writePiece]))
+		w.buf = nil
+	}
+	err := errors.Join(w.err, w.File.Close())
 	w.fs.mu.Lock()
 	defer w.fs.mu.Unlock()
 	w.table.size, w.table.crc = w.size, w.crc
