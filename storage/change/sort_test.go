@@ -16,6 +16,10 @@ var keyShapes = map[string]func(r *rand.Rand) []byte{
 		return binary.BigEndian.AppendUint64([]byte(fmt.Sprintf("channel-%d\x00\x012015-07-15", r.Intn(3))), uint64(r.Intn(3000)))
 	},
 	"of any length": func(r *rand.Rand) []byte { return make([]byte, r.Intn(40)) },
+	"alike for long": func(r *rand.Rand) []byte {
+		return append(bytes.Repeat([]byte{7}, 40), binary.BigEndian.AppendUint16(nil, uint16(r.Intn(500)))...)
+	},
+	"ends at a head": func(r *rand.Rand) []byte { return bytes.Repeat([]byte{byte(r.Intn(2))}, 16*r.Intn(4)) },
 	"few letters": func(r *rand.Rand) []byte {
 		k := make([]byte, r.Intn(30))
 		for i := range k {
@@ -67,6 +71,12 @@ func TestSorted(t *testing.T) {
 			})
 			if n != len(want) {
 				t.Fatalf("%s, seed %d: %d keys, want %d", name, seed, n, len(want))
+			}
+			for _, d := range sets {
+				order := d.Order()
+				if len(order) != d.Len() || !slices.IsSortedFunc(order, func(a, b int32) int { return bytes.Compare(d.KeyOf(d.Entries[a]), d.KeyOf(d.Entries[b])) }) {
+					t.Fatalf("%s, seed %d: the order of a set of %d is %v", name, seed, d.Len(), order)
+				}
 			}
 		}
 	}

@@ -2,9 +2,6 @@ package table
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/binary"
-	"slices"
 	"sort"
 	"sync"
 
@@ -28,71 +25,12 @@ func NewLayer(epoch uint64, d *change.Set) *Layer {
 }
 
 func (l *Layer) sorted() []int32 {
-	l.once.Do(func() {
-		entries := l.byVNode()
-		l.order = make([]int32, len(entries))
-		for i := range entries {
-			l.order[i] = entries[i].entry
-		}
-	})
+	l.once.Do(func() { l.order = l.Delta.Order() })
 	return l.order
-}
-
-// byVNode returns the entries in key order. Of many entries those of a vnode are brought together first: rows often come
-// in the order of their keys, and then each vnode's are in order already, which the sort notices.
-func (l *Layer) byVNode() []sortEntry {
-	entries := make([]sortEntry, len(l.Delta.Entries))
-	if len(entries) < largeLayer {
-		for i := range entries {
-			entries[i] = entryOf(l.key(int32(i)), int32(i))
-		}
-		slices.SortFunc(entries, l.compare)
-		return entries
-	}
-	starts := make([]int32, 1<<16+1)
-	for i := range entries {
-		starts[entryOf(l.key(int32(i)), 0).a>>48+1]++
-	}
-	for v := range starts[1:] {
-		starts[v+1] += starts[v]
-	}
-	for i := range entries {
-		e := entryOf(l.key(int32(i)), int32(i))
-		entries[starts[e.a>>48]] = e
-		starts[e.a>>48]++
-	}
-	for first := 0; first < len(entries); {
-		end := int(starts[entries[first].a>>48])
-		slices.SortFunc(entries[first:end], l.compare)
-		first = end
-	}
-	return entries
 }
 
 // Sort brings the entries into order now, so that no reader has to wait for it.
 func (l *Layer) Sort() { l.sorted() }
-
-// sortEntry is an entry with sixteen bytes of its key, which decide most comparisons: those behind the table.
-type sortEntry struct {
-	a, b  uint64
-	entry int32
-}
-
-func entryOf(k []byte, entry int32) sortEntry {
-	var head [16]byte
-	copy(head[:], k[min(len(k), 4):])
-	return sortEntry{binary.BigEndian.Uint64(head[:]), binary.BigEndian.Uint64(head[8:]), entry}
-}
-
-func (l *Layer) compare(x, y sortEntry) int {
-	if c := cmp.Compare(x.a, y.a); c != 0 {
-		return c
-	}
-	if c := cmp.Compare(x.b, y.b); c != 0 {
-		return c
-	}
-	return bytes.Compare(l.key(x.entry), l.key(y.entry))
-}
 
 // largeLayer is the number of entries from which a layer is sorted before it is published: readers would have to wait for that.
 const largeLayer = 1 << 14
