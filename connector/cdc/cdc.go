@@ -34,7 +34,7 @@ type Position struct{ A, B uint64 }
 func (p Position) Before(q Position) bool { return p.A < q.A || p.A == q.A && p.B < q.B }
 
 // Upstream is a database as capture sees it. Its methods may be called by several goroutines, except that there is
-// one Stream at a time; Close ends what is under way.
+// one Stream at a time; Close ends what is under way. Chunk, Reread and Whole fail with a TableError when something is wrong with the table alone.
 type Upstream interface {
 	// Position returns where the log is now: all that was committed before the call lies at or before it.
 	Position(ctx context.Context) (Position, error)
@@ -88,9 +88,32 @@ type Table struct {
 	// Known is the connector's own record of the upstream columns, as of the stream's position. It is kept with the table's offset. nil: the
 	// table has not been read before. The connector may set it anew at any event.
 	Known []byte
+	// Gone: there is no such table upstream any more; the table here keeps its rows. The connector may change it at any event.
+	Gone bool
 	Rows
-	apart atomic.Bool
+	apart  atomic.Bool
+	failed error
 }
+
+// Fail stops the table: what it has here stays as it is, and the others of its source go on. The connector calls it before the table's next event, with
+// an error that says what to do; what has been collected since the last one is left out.
+func (t *Table) Fail(err error) {
+	if t.failed == nil {
+		t.failed = err
+	}
+	t.Rows = NewRows(t.Table)
+}
+
+// Failed reports whether the connector has stopped the table; it need not read on for it.
+func (t *Table) Failed() bool { return t.failed != nil }
+
+// TableError is an error about one table, which stops that table and not its source.
+type TableError struct{ Err error }
+
+func (e *TableError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *TableError) Unwrap() error { return e.Err }
 
 // Apart reports whether the table's transactions have to be given one by one: it has no key and is being copied, so that each transaction is
 // either in the copy or behind it. Otherwise Next may give several that have come together, as if they were one.

@@ -56,12 +56,17 @@ func (r *Reader) beginCopy(t *table) {
 		again: t.rows(), inAgain: map[string]bool{}}
 	t.copy = c
 	t.apart.Store(len(t.Key) == 0)
-	r.wg.Add(1)
 	if len(t.Key) == 0 {
 		t.offset.restart()
+	}
+	if len(t.Key) == 0 || t.offset.Clear {
 		clear := t.rows()
 		clear.Truncate()
 		r.out = append(r.out, connector.TableChunk{Table: t.ID, Chunk: clear.Take()})
+		t.offset.Clear = false
+	}
+	r.wg.Add(1)
+	if len(t.Key) == 0 {
 		go r.readWhole(ctx, t, c) // Close waits
 		return
 	}

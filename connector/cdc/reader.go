@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/sqlerr"
 )
 
 const (
@@ -25,6 +28,7 @@ const (
 // Reader implements connector.Reader and connector.Acker for an Upstream.
 type Reader struct {
 	up     Upstream
+	log    *slog.Logger
 	stream Stream
 	tables []*table
 	byID   map[catalog.ID]*table
@@ -60,7 +64,11 @@ type table struct {
 // NewReader begins to read: the log from where its split's offset says, and the tables of the spec, each from its own. It closes up when
 // it fails, and when the reader is closed.
 func NewReader(ctx context.Context, up Upstream, spec *connector.SourceSpec, splits []connector.SplitOffset) (*Reader, error) {
-	r := &Reader{up: up, byID: map[catalog.ID]*table{}, events: make(chan streamed), next: make(chan struct{}),
+	log := spec.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	r := &Reader{up: up, log: log, byID: map[catalog.ID]*table{}, events: make(chan streamed), next: make(chan struct{}),
 		pieces: make(chan *piece), slots: make(chan struct{}, queries)}
 	at := map[string][]byte{}
 	for _, s := range splits {
@@ -81,7 +89,9 @@ func NewReader(ctx context.Context, up Upstream, spec *connector.SourceSpec, spl
 		}
 		r.tables = append(r.tables, x)
 		r.byID[t.ID] = x
-		tables = append(tables, x.Table)
+		if o.Phase != Stopped {
+			tables = append(tables, x.Table)
+		}
 	}
 	resume := at[connector.LogSplit]
 	if string(resume) == string(connector.FromStart) {
@@ -94,8 +104,8 @@ func NewReader(ctx context.Context, up Upstream, spec *connector.SourceSpec, spl
 	r.stream = stream
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, t := range r.tables {
-		t.offset.Known = t.Known
-		if t.offset.Phase != Live {
+		switch r.keepUp(t); t.offset.Phase {
+		case Copying, Recopying:
 			r.beginCopy(t)
 		}
 	}
@@ -160,10 +170,17 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 				return b, nil
 			}
 		case p := <-r.pieces:
-			if p.err != nil {
+			var of *TableError
+			switch {
+			case errors.As(p.err, &of):
+				if p.t.copy == p.of {
+					r.stop(p.t, of)
+				}
+			case p.err != nil:
 				return nil, p.err
+			default:
+				r.arrived(p)
 			}
-			r.arrived(p)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-r.ctx.Done():
@@ -192,8 +209,10 @@ func (r *Reader) consume(ev Event) (*connector.Batch, error) {
 		return &connector.Batch{Change: &change, EndOfTxn: true, Backlog: -1}, nil
 	}
 	for _, t := range r.tables {
-		t.offset.Known = t.Known
 		c := t.Take()
+		if r.keepUp(t); t.offset.Phase == Stopped {
+			continue
+		}
 		if c != nil && (t.copy == nil || t.copy.note(t, c)) {
 			r.out = append(r.out, connector.TableChunk{Table: t.ID, Chunk: c})
 		}
@@ -204,13 +223,45 @@ func (r *Reader) consume(ev Event) (*connector.Batch, error) {
 	if r.open = !ev.End; ev.End {
 		r.at = ev.At
 	}
-	if t := ev.Recopy; t != nil {
+	if t := ev.Recopy; t != nil && r.byID[t.ID].offset.Phase != Stopped {
 		r.beginAnew(r.byID[t.ID])
 	}
 	r.offsets = append(r.offsets, connector.SplitOffset{Split: connector.LogSplit, Offset: ev.Resume})
 	b := r.batch()
 	b.EndOfTxn, b.Backlog = ev.End, ev.Backlog
 	return b, nil
+}
+
+// keepUp takes over what the connector says of a table.
+func (r *Reader) keepUp(t *table) {
+	switch {
+	case t.offset.Phase == Stopped:
+	case t.failed != nil:
+		r.stop(t, t.failed)
+	default:
+		t.offset.Known, t.offset.Gone = t.Known, t.Gone
+	}
+}
+
+// stop leaves a table as it is, and says why.
+func (r *Reader) stop(t *table, err error) {
+	if t.copy != nil {
+		t.copy.cancel()
+		t.copy = nil
+		t.apart.Store(false)
+	}
+	why := err.Error()
+	var own *sqlerr.Error
+	if errors.As(err, &own) {
+		if why = own.Message; own.Detail != "" {
+			why += " (" + strings.TrimSuffix(own.Detail, ".") + ")"
+		}
+		if own.Hint != "" {
+			why += ". " + own.Hint
+		}
+	}
+	t.offset = TableOffset{Phase: Stopped, Rows: t.offset.Rows, Known: t.offset.Known, Error: why}
+	r.log.Warn("captured table has stopped", "table", t.Upstream, "err", why)
 }
 
 // batch takes what there is to yield; nil: nothing.

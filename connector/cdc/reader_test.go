@@ -2,11 +2,13 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -28,7 +30,14 @@ type world struct {
 	// past holds the contents after each transaction, for comparison.
 	past  []state
 	moved chan struct{}
+	// fails: now and then a table cannot be read.
+	fails bool
 }
+
+var errBad = &TableError{errors.New("a value has no place here")}
+
+// bad reports whether a table cannot be read now.
+func (w *world) bad() bool { return w.fails && w.rnd.IntN(60) == 0 }
 
 type pair struct{ v, big int64 }
 
@@ -143,6 +152,9 @@ func (w *world) Chunk(_ context.Context, _ *Table, after []byte, _ int, to *Rows
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.happen(3)
+	if w.bad() {
+		return nil, false, errBad
+	}
 	from := int64(-1)
 	if after != nil {
 		from, _ = strconv.ParseInt(string(after), 10, 64)
@@ -187,6 +199,10 @@ func (w *world) Reread(_ context.Context, _ *Table, keys *delta.Chunk, to *Rows)
 func (w *world) Whole(_ context.Context, t *Table, begin func(Position), emit func(*delta.Chunk) error) error {
 	w.mu.Lock()
 	w.happen(3)
+	if w.bad() {
+		w.mu.Unlock()
+		return errBad
+	}
 	at, rows := Position{A: uint64(len(w.log))}, maps.Clone(w.bag)
 	w.happen(3)
 	w.mu.Unlock()
@@ -275,7 +291,12 @@ func (s *worldStream) event() Event {
 
 func (s *worldStream) apply(o op) {
 	for _, t := range s.tables {
-		if (t.Upstream == "bag") != o.bag {
+		if (t.Upstream == "bag") != o.bag || t.Failed() {
+			continue
+		}
+		if s.w.bad() {
+			t.Col(0).AppendInt(o.k) // half a row, as the error finds it
+			t.Fail(errBad)
 			continue
 		}
 		if o.kind == 't' {
@@ -372,7 +393,8 @@ func testSpec() *connector.SourceSpec {
 }
 
 // TestMirror: whatever happens upstream while snapshots are read, and wherever the reader is stopped and opened again, a live table
-// is the upstream's at the position of the stream, at each end of a transaction.
+// is the upstream's at the position of the stream, at each end of a transaction. A table that stops leaves the other alone, and is again when it is
+// read anew.
 func TestMirror(t *testing.T) {
 	seeds := 300
 	if testing.Short() {
@@ -389,6 +411,7 @@ func TestMirror(t *testing.T) {
 func mirrorOnce(t *testing.T, seed uint64) {
 	const txns = 120
 	w := newWorld(seed, txns)
+	w.fails = seed%3 == 0
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	m := &mirror{keyed: map[int64]pair{}, bag: map[string]int{}}
 	offsets := map[string][]byte{}
@@ -415,6 +438,9 @@ func mirrorOnce(t *testing.T, seed uint64) {
 			if done = check(t, w, m, offsets); done || t.Failed() {
 				break
 			}
+			if stopped(offsets) && (rnd.IntN(8) == 0 || w.over(offsets)) {
+				break
+			}
 		}
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -422,7 +448,32 @@ func mirrorOnce(t *testing.T, seed uint64) {
 		if done || t.Failed() {
 			return
 		}
+		for _, id := range []catalog.ID{1, 2} {
+			split := connector.TableSplit(id)
+			if o, _ := ParseTableOffset(offsets[split]); o.Phase == Stopped && rnd.IntN(3) > 0 {
+				offsets[split] = Anew()
+			}
+		}
 	}
+}
+
+// stopped reports whether a table is, and says why.
+func stopped(offsets map[string][]byte) bool {
+	for _, b := range offsets {
+		if strings.Contains(string(b), string(Stopped)) && strings.Contains(string(b), "no place") {
+			return true
+		}
+	}
+	return false
+}
+
+// over reports whether nothing more will come.
+func (w *world) over(offsets map[string][]byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var at int
+	_, _ = fmt.Sscanf(string(offsets[connector.LogSplit]), "%d+", &at)
+	return w.left == 0 && at == len(w.log)
 }
 
 // check compares live tables, and reports whether everything was read.

@@ -66,7 +66,7 @@ func testSchemaChanges(t *testing.T, down bool) {
 	step([]string{"10|ten|NULL|w"}, q("CREATE TABLE t2 (e VARCHAR(50), dd TEXT, a INT PRIMARY KEY, bb VARCHAR(20)); INSERT INTO t2 VALUES ('w', NULL, 10, 'ten')"),
 		q("RENAME TABLE t TO t1, t2 TO t"))
 	step([]string{"10|ten|NULL|w", "11|eleven|NULL|v"}, q("INSERT INTO t VALUES ('v', NULL, 11, 'eleven')"))
-	step(nil, q("DROP TABLE t"))
+	step([]string{"10|ten|NULL|w", "11|eleven|NULL|v"}, q("DROP TABLE t")) // what it had stays, until there is another one
 	step([]string{"1|x|n"}, q("CREATE TABLE t (a INT PRIMARY KEY, bb VARCHAR(20), n VARCHAR(5))"), q("INSERT INTO t VALUES (1, 'x', 'n')"))
 	if down {
 		m.is(0, "1|x|n")
@@ -157,7 +157,7 @@ func TestKeyDropped(t *testing.T) {
 	m.open()
 	m.is(0, "1|1")
 	s.Exec(t, "ALTER TABLE "+db+".t DROP PRIMARY KEY, ADD PRIMARY KEY (b)")
-	wantError(t, m, "42P16", "no unique key")
+	m.stops(0, "no unique key (a) any more")
 }
 
 // wantError reads until an error comes.

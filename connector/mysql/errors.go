@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/millrace/millrace/connector/cdc"
 	"github.com/millrace/millrace/connector/mysql/wire"
 	"github.com/millrace/millrace/connector/sqltls"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -14,7 +15,8 @@ import (
 // password, 42501 when it denies access, and what is not there by its name.
 func (c *config) explain(doing string, err error) error {
 	var se *sqlerr.Error
-	if err == nil || errors.As(err, &se) || errors.Is(err, context.Canceled) {
+	var of *cdc.TableError
+	if err == nil || errors.As(err, &se) || errors.As(err, &of) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	var me *wire.Error

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/connector"
+	"github.com/millrace/millrace/connector/cdc"
 	"github.com/millrace/millrace/connector/conntest"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/dbtest"
@@ -299,6 +300,19 @@ func (m *mirror) is(n int, want ...string) {
 	m.t.Helper()
 	slices.Sort(want)
 	m.until(fmt.Sprintf("%q in table %d", want, n), func() bool { return slices.Equal(m.list(n), want) })
+}
+
+// stops reads until the n-th table has stopped, and says why.
+func (m *mirror) stops(n int, why string) {
+	m.t.Helper()
+	var o cdc.TableOffset
+	m.until("a table to stop", func() bool {
+		o, _ = cdc.ParseTableOffset(m.offsets[connector.TableSplit(m.spec.Tables[n].ID)])
+		return o.Phase == cdc.Stopped
+	})
+	if !strings.Contains(o.Error, why) {
+		m.t.Errorf("the table has stopped because %q, and it should be %q", o.Error, why)
+	}
 }
 
 // live reads until the snapshots of all tables are there.

@@ -18,10 +18,10 @@ func (s *Stream) statement(ctx context.Context, q binlog.Query) error {
 	}
 	for _, e := range s.stmts.effects(q, s.names) {
 		for _, c := range s.byName[e.table] {
-			if s.past(c) {
+			if c.t.Failed() || s.past(c) {
 				continue
 			}
-			if err := s.effect(ctx, c, &e); err != nil {
+			if err := s.stopOnly(c, s.effect(ctx, c, &e)); err != nil {
 				return err
 			}
 			if n := len(s.queue); n > 0 && s.queue[n-1].Change != nil {
@@ -39,8 +39,8 @@ func (s *Stream) statement(ctx context.Context, q binlog.Query) error {
 func (s *Stream) effect(ctx context.Context, c *capture, e *effect) error {
 	switch e.kind {
 	case effWrite:
-		return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has a statement that changes %s, not the rows", c.name).
-			WithHint("Set binlog_format to ROW at the server, also for sessions, and drop the table here and create it again.")
+		return &cdc.TableError{Err: sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has a statement that changes %s, not the rows", c.name).
+			WithHint("Set binlog_format to ROW at the server, also for sessions, and ALTER TABLE … REFRESH SCHEMA here.")}
 	case effTruncate:
 		c.t.Truncate()
 		s.rows++
@@ -51,9 +51,8 @@ func (s *Stream) effect(ctx context.Context, c *capture, e *effect) error {
 		}
 		gone := *c.shape
 		gone.Gone, gone.Since = true, s.behind()
-		c.t.Truncate()
-		s.rows++
-		s.set(c, &gone)
+		s.set(c, &gone) // its rows stay, until it is made again
+		s.told = true
 		return nil
 	case effMade:
 		if e.ifNotExists && !c.shape.Gone {

@@ -43,7 +43,8 @@ type Stream struct {
 	rows     int            // given to the tables since the last event
 	queue    []notice
 	reported cdc.Position // at, in the last event
-	told     time.Time    // when that was
+	last     time.Time    // when that was
+	told     bool         // something is to be told of a table without rows
 	started  bool
 	ended    bool // by a schema change
 }
@@ -67,7 +68,7 @@ type capture struct {
 
 // set makes a shape the table's.
 func (s *Stream) set(c *capture, sh *shape) {
-	c.shape, c.t.Known = sh, sh.bytes()
+	c.shape, c.t.Known, c.t.Gone = sh, sh.bytes(), sh.Gone
 	c.body, c.bound = nil, nil
 	s.up.setShape(c.t.ID, sh)
 }
@@ -89,7 +90,7 @@ func (u *Upstream) Stream(ctx context.Context, resume []byte, tables []*cdc.Tabl
 	s.given = map[string]int{}
 	for _, t := range tables {
 		c := &capture{t: t, name: u.name(t.Upstream)}
-		if err := s.begin(ctx, c); err != nil {
+		if err := s.stopOnly(c, s.begin(ctx, c)); err != nil {
 			return nil, err
 		}
 		if s.tables = append(s.tables, c); s.byName[c.name] == nil {
@@ -106,18 +107,30 @@ func (u *Upstream) Stream(ctx context.Context, resume []byte, tables []*cdc.Tabl
 	return s, nil
 }
 
+// stopOnly stops a table when an error is about it alone, and returns any other.
+func (s *Stream) stopOnly(c *capture, err error) error {
+	var of *cdc.TableError
+	if !errors.As(err, &of) {
+		return err
+	}
+	c.t.Fail(of)
+	s.told = true
+	return nil
+}
+
 // begin finds out what a table looks like: from its offset, or when it has none yet, by asking.
 func (s *Stream) begin(ctx context.Context, c *capture) (err error) {
 	if c.t.Known != nil {
 		if c.shape, err = parseShape(c.t.Known); err != nil {
 			return err
 		}
+		c.t.Gone = c.shape.Gone
 		s.up.setShape(c.t.ID, c.shape)
 		return nil
 	}
 	info, since, err := s.up.describeAt(ctx, c.name)
 	if errors.Is(err, errNoTable) {
-		return sqlerr.New(sqlerr.UndefinedTable, "the table %s of MySQL does not exist", c.name)
+		return &cdc.TableError{Err: sqlerr.New(sqlerr.UndefinedTable, "the table %s of MySQL does not exist", c.name)}
 	}
 	if err != nil {
 		return err
@@ -137,8 +150,8 @@ func (s *Stream) begin(ctx context.Context, c *capture) (err error) {
 }
 
 func errKeyGone(n tableName, key []string) error {
-	return sqlerr.New(sqlerr.InvalidTableDefinition, "the table %s of MySQL has no unique key (%s) any more", n, strings.Join(key, ", ")).
-		WithHint("Drop the table here and create it again, with a key that there is.")
+	return &cdc.TableError{Err: sqlerr.New(sqlerr.InvalidTableDefinition, "the table %s of MySQL has no unique key (%s) any more", n, strings.Join(key, ", ")).
+		WithHint("Drop the table here and create it again, with a key that there is.")}
 }
 
 // Ack implements cdc.Stream. MySQL keeps its log for a time, whoever reads it.
@@ -187,6 +200,9 @@ func (s *Stream) due() (wait time.Duration, now bool) {
 	}
 	at := s.at.position()
 	moved := s.reported.Before(at) || at.A != s.reported.A
+	if s.told {
+		return 0, true
+	}
 	if s.rows == 0 && !moved {
 		return 0, false
 	}
@@ -197,7 +213,7 @@ func (s *Stream) due() (wait time.Duration, now bool) {
 	if s.rows > 0 && (s.rows >= delta.BatchRows/2 || s.log.conn.Waits()) {
 		return 0, true
 	}
-	left := quiet - time.Since(s.told)
+	left := quiet - time.Since(s.last)
 	return max(left, 0), left <= 0
 }
 
@@ -215,7 +231,7 @@ func (s *Stream) event() cdc.Event {
 		}
 		e.Resume = s.text
 	}
-	s.rows, s.reported, s.told = 0, e.At, time.Now()
+	s.rows, s.told, s.reported, s.last = 0, false, e.At, time.Now()
 	g := &given{end: s.lastEnd}
 	if s.at.set != nil {
 		g.set = s.at.set.String()
@@ -432,7 +448,7 @@ func (s *Stream) tableMap(ctx context.Context, e binlog.Event) error {
 	id := littleEndian(body[:6])
 	s.maps[id] = nil
 	for _, c := range captures {
-		if s.txn.again || s.past(c) {
+		if c.t.Failed() || s.txn.again || s.past(c) {
 			continue
 		}
 		if c.bound == nil || !bytes.Equal(c.body, body[6:]) {
@@ -442,7 +458,7 @@ func (s *Stream) tableMap(ctx context.Context, e binlog.Event) error {
 			}
 			if !c.shape.fits(m) {
 				// A change that we did not see, or that went on after the log we are reading.
-				if err := s.renew(ctx, c); err != nil {
+				if err := s.stopOnly(c, s.renew(ctx, c)); err != nil {
 					return err
 				}
 				if n := len(s.queue); n > 0 {
@@ -454,7 +470,10 @@ func (s *Stream) tableMap(ctx context.Context, e binlog.Event) error {
 				continue
 			}
 			if c.bound, err = s.bind(ctx, c, m); err != nil {
-				return err
+				if err := s.stopOnly(c, err); err != nil {
+					return err
+				}
+				continue
 			}
 			c.body = append(c.body[:0], body[6:]...)
 		}
@@ -550,8 +569,11 @@ func (s *Stream) rowsEvent(e binlog.Event) error {
 				return err
 			}
 		}
+		if b.c.t.Failed() {
+			continue
+		}
 		n, err := s.putRows(b, r)
-		if err != nil {
+		if err := s.stopOnly(b.c, err); err != nil {
 			return err
 		}
 		if i == len(list)-1 {
@@ -587,8 +609,8 @@ func (s *Stream) putRows(b *binding, r *binlog.Rows) (n int, err error) {
 }
 
 func errRowImage(n tableName) error {
-	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has rows of %s without all of their columns", n).
-		WithHint("Set binlog_row_image to FULL at the server, also for sessions, and drop the tables of the source and create them again.")
+	return &cdc.TableError{Err: sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has rows of %s without all of their columns", n).
+		WithHint("Set binlog_row_image to FULL at the server, also for sessions, and ALTER TABLE … REFRESH SCHEMA here.")}
 }
 
 // put gives what became of a row.
@@ -645,8 +667,12 @@ func (s *Stream) partial(e binlog.Event) error {
 	if len(list) == 0 || s.xa && s.replayed == nil {
 		return nil
 	}
-	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has only parts of JSON values of %s", list[0].c.name).
-		WithHint("Set binlog_row_value_options to the empty text at the server.")
+	for _, b := range list {
+		b.c.t.Fail(sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the log of MySQL has only parts of JSON values of %s", b.c.name).
+			WithHint("Set binlog_row_value_options to the empty text at the server, and ALTER TABLE … REFRESH SCHEMA here."))
+	}
+	s.told = true
+	return nil
 }
 
 // loaded takes the events of a LOAD DATA that was logged as a statement.

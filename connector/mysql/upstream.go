@@ -351,13 +351,22 @@ func (u *Upstream) Chunk(ctx context.Context, t *cdc.Table, after []byte, limit 
 			return last, false, err
 		}
 		if !u.changedMeanwhile(ctx, t, s, err) {
-			return nil, false, u.cfg.explain("read the table "+t.Upstream, err)
+			return nil, false, u.cfg.unreadable(t, err)
 		}
 		*to = cdc.NewRows(t.Table)
 		if err := sleep(ctx, wait); err != nil {
 			return nil, false, err
 		}
 	}
+}
+
+// unreadable explains why a table could not be read.
+func (c *config) unreadable(t *cdc.Table, err error) error {
+	switch err = c.explain("read the table "+t.Upstream, err); sqlerr.CodeOf(err) {
+	case sqlerr.InsufficientPrivilege:
+		return &cdc.TableError{Err: err}
+	}
+	return err
 }
 
 // done ends the transaction that visible has begun.
@@ -406,7 +415,7 @@ func asValueError(table, col string, err error) error {
 		named := sqlerr.New(se.Code, "%s, in column %q of %s", se.Message, col, table).WithHint("%s", se.Hint)
 		err = named
 	}
-	return &valueError{table: table, column: col, err: err}
+	return &cdc.TableError{Err: &valueError{table: table, column: col, err: err}}
 }
 
 // fields are what a query selects for a table, and how its values are appended.
@@ -572,7 +581,7 @@ func (u *Upstream) Reread(ctx context.Context, t *cdc.Table, keys *delta.Chunk, 
 			func(values [][]byte) error { return f.add(t, values, to) })
 		return errors.Join(err, u.done(ctx, c, err))
 	})
-	return u.cfg.explain("read the table "+t.Upstream, err)
+	return u.cfg.unreadable(t, err)
 }
 
 // name completes the name of an upstream table.
@@ -590,7 +599,7 @@ func (c *config) name(upstream string, fold bool) tableName {
 }
 
 func errCannotHold(table string, c *column, col catalog.Column) error {
-	return sqlerr.New(sqlerr.DatatypeMismatch, "column %q of %s is of type %s, which a column of type %s cannot hold", c.Name, table, c.Decl, col.Type)
+	return &cdc.TableError{Err: sqlerr.New(sqlerr.DatatypeMismatch, "column %q of %s is of type %s, which a column of type %s cannot hold", c.Name, table, c.Decl, col.Type)}
 }
 
 var _ cdc.Upstream = (*Upstream)(nil)

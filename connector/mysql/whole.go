@@ -59,7 +59,7 @@ func (u *Upstream) Whole(ctx context.Context, t *cdc.Table, begin func(at cdc.Po
 		}
 		return err
 	})
-	return u.cfg.explain("read the table "+t.Upstream, err)
+	return u.cfg.unreadable(t, err)
 }
 
 // wholeInSnapshot reads in a snapshot of which MariaDB knows the position.

@@ -64,7 +64,10 @@ func (s *Stream) xaCommit(ctx context.Context, text string) error {
 	if !ok {
 		// It was prepared before we began to read: what it did is in no snapshot, and is not known.
 		for _, c := range s.tables {
-			if err := s.again(c); err != nil {
+			if c.t.Failed() {
+				continue
+			}
+			if err := s.stopOnly(c, s.again(c)); err != nil {
 				return err
 			}
 		}

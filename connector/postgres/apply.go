@@ -58,9 +58,9 @@ func (v *view) label() string { return v.schema + "." + v.name }
 
 // errBlind is the error about rows that cannot be told.
 func (v *view) errBlind() error {
-	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the replica identity of upstream table %q does not fit the table here any more", v.label()).
+	return &cdc.TableError{Err: sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "the replica identity of upstream table %q does not fit the table here any more", v.label()).
 		WithDetail("Rows that were changed or deleted can no longer be told from the log.").
-		WithHint("Give the upstream table the replica identity that it had, or drop the table here and create it again.")
+		WithHint("Give the upstream table the replica identity that it had and ALTER TABLE … REFRESH SCHEMA here, or drop the table here and create it again.")}
 }
 
 // apply gives a change to the rows of its table. at is the time of its commit.
@@ -224,6 +224,6 @@ func (v *view) included(col *delta.Vec, include string, at int64) {
 // badValue is the error about an upstream value that has no place here.
 func badValue(table, column string, text []byte, cause error) error {
 	shown := text[:min(len(text), 100)]
-	return sqlerr.New(sqlerr.CodeOf(cause), "value of column %q of upstream table %q cannot be stored here: %v", column, table, cause).
-		WithDetail("The value is %q.", shown).WithCause(cause).WithTable("", table, column, "")
+	return &cdc.TableError{Err: sqlerr.New(sqlerr.CodeOf(cause), "value of column %q of upstream table %q cannot be stored here: %s", column, table, sqlerr.From(cause).Message).
+		WithDetail("The value is %q.", shown).WithCause(cause).WithTable("", table, column, "")}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/millrace/millrace/connector/cdc"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -114,7 +115,7 @@ func (c *config) ensureTable(ctx context.Context, conn *pgconn.PgConn, p *public
 		return false, err
 	}
 	if err := p.mayAdd(c, r); err != nil {
-		return false, err
+		return false, &cdc.TableError{Err: err}
 	}
 	if _, err := query(ctx, conn, fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE ONLY %s", quoteIdent(c.publication), r.quoted())); err != nil {
 		return false, c.explain(ctx, fmt.Sprintf("add table %s to publication %q", r.label(), c.publication), err)

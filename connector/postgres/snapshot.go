@@ -181,7 +181,16 @@ func (u *upstream) Chunk(ctx context.Context, t *cdc.Table, after []byte, limit 
 	if errors.Is(err, errGone) {
 		return after, true, nil
 	}
-	return last, end, u.explain(ctx, "read table "+t.Upstream, err)
+	return last, end, u.unreadable(ctx, t, err)
+}
+
+// unreadable explains why a table could not be read.
+func (u *upstream) unreadable(ctx context.Context, t *cdc.Table, err error) error {
+	err = u.explain(ctx, "read table "+t.Upstream, err)
+	if sqlerr.CodeOf(err) == sqlerr.InsufficientPrivilege {
+		return &cdc.TableError{Err: err}
+	}
+	return err
 }
 
 // settleTable is settle for a table that is about to be copied.
@@ -230,7 +239,7 @@ func (u *upstream) Reread(ctx context.Context, t *cdc.Table, keys *delta.Chunk, 
 	if errors.Is(err, errGone) {
 		return nil
 	}
-	return u.explain(ctx, "read table "+t.Upstream, err)
+	return u.unreadable(ctx, t, err)
 }
 
 // Whole implements cdc.Upstream. A temporary slot exports a snapshot whose place in the log is known exactly.
@@ -273,9 +282,9 @@ func (u *upstream) Whole(ctx context.Context, t *cdc.Table, begin func(cdc.Posit
 		})
 	})
 	if errors.Is(err, errGone) {
-		return sqlerr.New(sqlerr.UndefinedTable, "upstream table %q does not exist any more", t.Upstream)
+		return &cdc.TableError{Err: sqlerr.New(sqlerr.UndefinedTable, "upstream table %q does not exist any more", t.Upstream)}
 	}
-	return u.explain(ctx, "read table "+t.Upstream, err)
+	return u.unreadable(ctx, t, err)
 }
 
 // copyDecoder reads the text format of COPY into rows. It is an io.Writer of what the server sends, a row at a time.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -52,7 +53,8 @@ type stream struct {
 	partial bool     // some of it was given
 	pending []change // not given yet
 
-	rows     int // collected from whole transactions since the last event
+	rows     int  // collected from whole transactions since the last event
+	told     bool // something is to be told of a table without rows
 	change   *followed
 	reported lsn       // At of the last event
 	last     time.Time // of the last event
@@ -126,11 +128,21 @@ func (s *stream) prepare(ctx context.Context, conn *pgconn.PgConn, resumed bool)
 		return err
 	}
 	for _, t := range s.tables {
-		if err := s.prepareTable(ctx, conn, p, t); err != nil {
+		if err := stopOnly(t, s.prepareTable(ctx, conn, p, t)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// stopOnly stops a table when an error is about it alone, and returns any other.
+func stopOnly(t *cdc.Table, err error) error {
+	var of *cdc.TableError
+	if errors.As(err, &of) {
+		t.Fail(of)
+		return nil
+	}
+	return err
 }
 
 func (s *stream) prepareTable(ctx context.Context, conn *pgconn.PgConn, p *publication, t *cdc.Table) error {
@@ -153,17 +165,21 @@ func (s *stream) prepareTable(ctx context.Context, conn *pgconn.PgConn, p *publi
 	if now == nil {
 		var err error
 		if now, err = u.find(ctx, conn, u.types, t.Upstream); err != nil {
-			if known != nil && sqlerr.CodeOf(err) == sqlerr.UndefinedTable {
-				u.gone(known)
-				s.capture(t, known)
-				return nil
+			if sqlerr.CodeOf(err) != sqlerr.UndefinedTable {
+				return err
 			}
-			return err
+			if known == nil {
+				return &cdc.TableError{Err: err}
+			}
+			u.gone(t, known)
+			s.capture(t, known)
+			return nil
 		}
 	}
+	t.Gone = false
 	if known == nil {
 		if err := now.fits(&t.Table); err != nil {
-			return err
+			return &cdc.TableError{Err: err}
 		}
 	}
 	added, err := u.ensureTable(ctx, conn, p, now)
@@ -182,7 +198,8 @@ func (s *stream) prepareTable(ctx context.Context, conn *pgconn.PgConn, p *publi
 }
 
 // gone says that a table is not there any more. What it held when it was dropped stays here.
-func (u *upstream) gone(s *shape) {
+func (u *upstream) gone(t *cdc.Table, s *shape) {
+	t.Gone = true
 	u.log.Warn("upstream table does not exist any more; the table here keeps what it has", "table", s.label())
 }
 
@@ -373,7 +390,7 @@ func (s *stream) Next(ctx context.Context) (cdc.Event, error) {
 
 // due reports whether the place in the log is worth an event of its own.
 func (s *stream) due() bool {
-	return s.done > s.reported && (s.u.want.Load() > uint64(s.reported) || time.Since(s.last) >= idleEvery)
+	return s.told || s.done > s.reported && (s.u.want.Load() > uint64(s.reported) || time.Since(s.last) >= idleEvery)
 }
 
 // fill waits for the next block, for news from the catalog, or for the time to tell of an idle log.
@@ -415,7 +432,7 @@ func (s *stream) event() cdc.Event {
 	case !s.open:
 		r.final, r.given = s.resumed.final, s.resumed.given // has not come again yet
 	}
-	s.rows, s.reported, s.last = 0, s.done, time.Now()
+	s.rows, s.told, s.reported, s.last = 0, false, s.done, time.Now()
 	return cdc.Event{Resume: r.encode(), At: s.done.position(), End: r.final == 0, Backlog: s.backlog()}
 }
 
@@ -546,7 +563,7 @@ func (s *stream) row(oid uint32, it item) {
 	if !s.counted() {
 		return
 	}
-	if c := s.byOID[oid]; c != nil && c.view != nil {
+	if c := s.byOID[oid]; c != nil && c.view != nil && !c.t.Failed() {
 		s.pending = append(s.pending, change{of: c, view: c.view, kind: it.kind, body: it.body})
 	}
 }
@@ -555,6 +572,9 @@ func (s *stream) row(oid uint32, it item) {
 func (s *stream) give() error {
 	for i := range s.pending {
 		c := s.pending[i].of
+		if c.t.Failed() {
+			continue
+		}
 		if s.pending[i].view.unsure && !c.known.Stale {
 			next := *c.known
 			next.Stale = true
@@ -563,7 +583,7 @@ func (s *stream) give() error {
 		if c.known.Stale && len(c.t.Key) == 0 {
 			continue // rows that are not as they came cannot be taken back; all of them will be read anew
 		}
-		if err := s.pending[i].apply(&s.scratch, s.begin.at); err != nil {
+		if err := stopOnly(c.t, s.pending[i].apply(&s.scratch, s.begin.at)); err != nil {
 			return err
 		}
 	}
@@ -582,6 +602,9 @@ func (s *stream) relation(ctx context.Context, body []byte) error {
 	c := s.byOID[m.oid]
 	if c == nil {
 		s.other[m.oid] = true // one of that name made anew is noticed by the watcher
+		return nil
+	}
+	if c.t.Failed() {
 		return nil
 	}
 	if !c.known.equals(m.cols) && s.change == nil {
@@ -632,8 +655,14 @@ func (s *stream) look() {
 	}
 	for i, now := range seen.tables {
 		for _, c := range s.byOID {
-			if now == nil || c.t != s.tables[i] {
+			if c.t != s.tables[i] || c.t.Failed() {
 				continue
+			}
+			if gone := now == nil; gone != c.t.Gone {
+				s.told, c.t.Gone = true, gone
+			}
+			if now == nil {
+				break
 			}
 			if c.toldOfTruncation(seen) {
 				c.known.refile(now.Leaves)

@@ -137,6 +137,52 @@ type capturePump struct {
 	open     int                     // and how many rows of it
 	slow     *throttle.Throttle
 	inTxn    bool // the last batch ended within a transaction
+	tasks    chan *captureTask
+}
+
+// captureTask is what has to be done while nobody reads.
+type captureTask struct {
+	table catalog.ID
+	do    func(ctx context.Context) error
+	done  chan error // capacity 1
+}
+
+// Refresh has a captured table looked at and read anew, in place of what it holds. do runs while nobody reads the upstream, and may change the table's
+// columns. Only the job of a capturing source takes it.
+func (j *Job) Refresh(ctx context.Context, table catalog.ID, do func(ctx context.Context) error) error {
+	for _, p := range j.captures {
+		t := &captureTask{table: table, do: do, done: make(chan error, 1)}
+		select {
+		case p.tasks <- t:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case err := <-t.done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("refresh table %d: the job captures none", table)
+}
+
+// perform carries out a task between two sessions.
+func (p *capturePump) perform(ctx context.Context, t *captureTask) {
+	err := t.do(ctx)
+	if err == nil {
+		split, anew := connector.TableSplit(t.table), cdc.Anew()
+		err = p.send(ctx, &connector.Batch{Offsets: []connector.SplitOffset{{Split: split, Offset: anew}}, EndOfTxn: true, Backlog: -1}, 0)
+		// Who waits must not find the state from before.
+		for err == nil && !p.scan.at(split, anew) {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+	}
+	t.done <- err
 }
 
 // quietEach is how often a log that moves on without a change for any table is worth a barrier.
@@ -145,9 +191,13 @@ const quietEach = 10 * time.Second
 func (p *capturePump) run(ctx context.Context) error {
 	wait := retryMin
 	for ctx.Err() == nil {
-		progressed, err := p.session(ctx)
+		progressed, task, err := p.session(ctx)
 		if progressed {
 			wait = retryMin
+		}
+		if task != nil {
+			p.perform(ctx, task)
+			continue
 		}
 		if err == nil || ctx.Err() != nil {
 			continue // other tables, or columns: open again at once
@@ -156,6 +206,8 @@ func (p *capturePump) run(ctx context.Context) error {
 		p.spec.Logger.Warn("retry source", "source", p.spec.Name, "err", err, "wait", wait)
 		select {
 		case <-time.After(wait):
+		case t := <-p.tasks:
+			p.perform(ctx, t)
 		case <-ctx.Done():
 		}
 		wait = min(2*wait, retryMax)
@@ -163,15 +215,15 @@ func (p *capturePump) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// session reads with one reader until it fails, or has to be opened anew (nil error).
-func (p *capturePump) session(parent context.Context) (progressed bool, err error) {
+// session reads with one reader until it fails, there is a task to do, or it has to be opened anew (nil error).
+func (p *capturePump) session(parent context.Context) (progressed bool, task *captureTask, err error) {
 	tables, changed := p.cfg.Tables()
 	spec := p.spec
 	spec.Tables = tables
 	start := p.positions(tables)
 	r, err := p.src.Open(parent, &spec, start)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	p.current.set(r)
 	p.inTxn = false
@@ -180,10 +232,18 @@ func (p *capturePump) session(parent context.Context) (progressed bool, err erro
 	defer func() { _ = r.Close() }()
 	defer p.abandon(parent)
 	ctx, cancel := context.WithCancel(parent)
-	defer cancel()
-	go func() { // ends with ctx, which session cancels
+	watched, asked := make(chan struct{}), (*captureTask)(nil)
+	defer func() {
+		cancel()
+		<-watched
+		task = asked
+	}()
+	go func() { // session waits
+		defer close(watched)
 		select {
 		case <-changed:
+			cancel()
+		case asked = <-p.tasks:
 			cancel()
 		case <-ctx.Done():
 		}
@@ -196,13 +256,11 @@ func (p *capturePump) session(parent context.Context) (progressed bool, err erro
 		}
 		switch {
 		case parent.Err() != nil:
-			return progressed, parent.Err()
-		case ctx.Err() != nil:
-			return progressed, nil
-		case errors.Is(err, errFollowed):
-			return progressed, nil
+			return progressed, nil, parent.Err()
+		case ctx.Err() != nil, errors.Is(err, errFollowed):
+			return progressed, nil, nil
 		case err != nil:
-			return progressed, err
+			return progressed, nil, err
 		}
 	}
 }
@@ -332,7 +390,7 @@ func (b *builder) capture(n *plan.Capture) error {
 	edge := a.AddInput(a.AddLeaf(node, 0))
 	b.job.direct = append(b.job.direct, edge)
 	b.job.captures = append(b.job.captures, &capturePump{slow: b.throttle(n.Source), src: capture, scan: scan, edge: edge, cfg: b.cfg.Capture, activity: b.cfg.Activity,
-		sent: map[string][]byte{}, spec: connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Settings: b.cfg.Settings,
+		sent: map[string][]byte{}, tasks: make(chan *captureTask), spec: connector.SourceSpec{Name: n.Name, ID: n.Source, Connector: n.Connector, Settings: b.cfg.Settings,
 			Logger: b.cfg.Logger, Instance: b.cfg.Instance}})
 	return nil
 }

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -185,6 +186,13 @@ func (s *sourceScan) placed() bool {
 		}
 	}
 	return s.mine != nil
+}
+
+// at reports whether a split's offset is that one.
+func (s *sourceScan) at(split string, offset []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Equal(s.offsets[split], offset)
 }
 
 // owned lists the splits that the actor reads; not ok while it does not know them.

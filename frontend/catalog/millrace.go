@@ -32,7 +32,7 @@ var millraceRelations = []shape{
 	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
 	{"secrets", 14021, 'v', `id! int8, schema! name, name! name, owner! name, version! int8, comment text`},
-	{"captured_tables", 14022, 'v', `id! int8, schema! name, name! name, source! int8, upstream! text, phase! text, snapshot_rows! int8, notes! _text`},
+	{"captured_tables", 14022, 'v', `id! int8, schema! name, name! name, source! int8, upstream! text, phase! text, snapshot_rows! int8, error text, notes! _text`},
 	{"subscriptions", 14023, 'v', `id! int8, schema! name, name! name, owner! name, relation! int8, retention! interval, retention_bytes! int8, epochs int8,
 		rows int8, size_bytes int8, oldest_rw_timestamp int8, newest_rw_timestamp int8, complete_after int8, definition! text`},
 	{"subscribers", 14024, 'v', `pid! int4, reads! _int8, query! bool, epoch int8, waiting_bytes! int8, error text`},
@@ -101,7 +101,7 @@ func capturedRows(w *writer, f *facts) {
 			notes = []string{}
 		}
 		w.add(row{"id": r.ID, "schema": r.Schema, "name": r.Name, "source": r.Captured.Source, "upstream": r.Captured.Upstream,
-			"phase": at[r.ID].Phase, "snapshot_rows": at[r.ID].Rows, "notes": notes})
+			"phase": at[r.ID].Phase, "snapshot_rows": at[r.ID].Rows, "error": orNil(at[r.ID].Error), "notes": notes})
 	}
 }
 

@@ -155,6 +155,7 @@ func (s *Session) capturedColumns(ctx context.Context, r, source *catalog.Relati
 		return err
 	}
 	r.Columns, r.NextColumnID, r.PrimaryKey, r.PrimaryKeyName = nil, 0, nil, ""
+	r.Captured.Chosen = !x.Star && len(declared) > 0
 	for _, c := range facts.Columns {
 		if x.Star || len(declared) == 0 {
 			if err := addColumn(r, catalog.Column{Name: c.Name, Type: c.Type}, x.Pos); err != nil {
@@ -167,8 +168,7 @@ func (s *Session) capturedColumns(ctx context.Context, r, source *catalog.Relati
 		if k < 0 {
 			return sqlerr.New(sqlerr.UndefinedColumn, "table %q has no column %q", r.Captured.Upstream, d.Name).At(x.Pos)
 		}
-		if t := facts.Columns[k].Type; !sameBase(t, d.Type) && d.Type.Kind != sqltypes.KText && d.Type.Kind != sqltypes.KVarchar &&
-			(facts.Accepts == nil || !facts.Accepts(k, d.Type)) {
+		if t := facts.Columns[k].Type; !keeps(t, d.Type, k, facts.Accepts) {
 			return sqlerr.New(sqlerr.DatatypeMismatch, "column %q is of type %s in table %q, and %s was declared", d.Name, t, r.Captured.Upstream, d.Type).At(x.Pos).
 				WithHint("Declare it as %s or text, or write (*) to take all columns as they are.", t)
 		}
@@ -204,12 +204,67 @@ func notCaptured(r *catalog.Relation, pos int) error {
 	return sqlerr.New(sqlerr.FeatureNotSupported, "the columns of table %q come from another database and follow those there", r.Name).At(pos)
 }
 
+// refreshSchema runs ALTER TABLE … REFRESH SCHEMA: a captured table takes over the columns that its upstream has now, and is read anew. It is the way out for one
+// that has stopped.
+func (s *Session) refreshSchema(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation, pos int) (*catalog.Relation, error) {
+	if s.staging() {
+		return nil, notInBlock("ALTER TABLE … REFRESH SCHEMA")
+	}
+	source := snap.Relations[r.Captured.Source]
+	here := r.UpstreamColumns()
+	var key []string
+	for _, k := range r.PrimaryKey {
+		key = append(key, here[k].Name)
+	}
+	facts, err := s.m.Engine.DescribeTable(ctx, source, r.Captured.Upstream, key)
+	if err != nil {
+		return nil, err
+	}
+	var add, retype []catalog.Column
+	var drop []string
+	for k, c := range facts.Columns {
+		i := slices.IndexFunc(here, func(h catalog.Column) bool { return h.Name == c.Name })
+		switch {
+		case i >= 0 && !keeps(c.Type, here[i].Type, k, facts.Accepts):
+			if slices.Contains(r.PrimaryKey, i) {
+				return nil, sqlerr.New(sqlerr.InvalidTableDefinition, "column %q is %s upstream and %s in the key of table %q", c.Name, c.Type, here[i].Type, r.Name).At(pos).
+					WithHint("Drop the table and create it again.")
+			}
+			retype = append(retype, catalog.Column{Name: c.Name, Type: c.Type})
+		case i < 0 && !r.Captured.Chosen:
+			add = append(add, catalog.Column{Name: c.Name, Type: c.Type})
+		}
+	}
+	for _, h := range here {
+		if !slices.ContainsFunc(facts.Columns, func(c catalog.Column) bool { return c.Name == h.Name }) {
+			drop = append(drop, h.Name)
+		}
+	}
+	if users := snap.Dependants(r.ID); len(retype) > 0 && len(users) > 0 {
+		return nil, sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot change column %q of table %q to type %s, which it has upstream, because other objects depend on the table",
+			retype[0].Name, r.Name, retype[0].Type).At(pos).WithDetail("%s depends on table %s", users[0].Name, r.Name).
+			WithHint("Drop what depends on the table, refresh it, and create the others again.")
+	}
+	err = s.m.Engine.RefreshCaptured(ctx, r, func(ctx context.Context) error { return s.m.follow(ctx, r.ID, add, drop, nil, retype, true) })
+	return s.snapshot().Relations[r.ID], err
+}
+
+// keeps reports whether a column of type here holds the values of the upstream's k-th column, which is of type there.
+func keeps(there, here sqltypes.Type, k int, accepts func(col int, t sqltypes.Type) bool) bool {
+	return sameBase(there, here) || here.Kind == sqltypes.KText || here.Kind == sqltypes.KVarchar || accepts != nil && accepts(k, here)
+}
+
 // internalUser runs what the server does of itself.
 const internalUser = "root"
 
 // Follow lets a captured table take over a change of its upstream's columns. What it cannot take over, because views
 // depend on the column, is written down in the catalog (millrace_catalog.captured_tables). A change that was carried out before changes nothing.
 func (m *Manager) Follow(ctx context.Context, table *catalog.Relation, add []catalog.Column, drop []string, rename map[string]string, retype []catalog.Column) error {
+	return m.follow(ctx, table.ID, add, drop, rename, retype, false)
+}
+
+// follow is Follow; afresh forgets what was written down before.
+func (m *Manager) follow(ctx context.Context, table catalog.ID, add []catalog.Column, drop []string, rename map[string]string, retype []catalog.Column, afresh bool) error {
 	ps, err := m.Open(ctx, pgwire.Startup{User: internalUser, Database: m.Catalog.Snapshot().Database})
 	if err != nil {
 		return err
@@ -217,11 +272,14 @@ func (m *Manager) Follow(ctx context.Context, table *catalog.Relation, add []cat
 	s := ps.(*Session)
 	defer s.Close()
 	for old, name := range rename {
-		if err := s.followTable(ctx, table.ID, func(f *following) { f.rename(old, name) }); err != nil {
+		if err := s.followTable(ctx, table, func(f *following) { f.rename(old, name) }); err != nil {
 			return err
 		}
 	}
-	return s.followTable(ctx, table.ID, func(f *following) {
+	return s.followTable(ctx, table, func(f *following) {
+		if afresh && len(f.r.Captured.Notes) > 0 {
+			f.r.Captured.Notes, f.changed = nil, true
+		}
 		for _, n := range drop {
 			f.drop(n)
 		}

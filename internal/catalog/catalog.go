@@ -131,6 +131,8 @@ type Captured struct {
 	Own bool `json:",omitempty"`
 	// NoSnapshot: what was there before the table was created is not read.
 	NoSnapshot bool `json:",omitempty"`
+	// Chosen: CREATE TABLE listed the columns, so those that come later are not wanted.
+	Chosen bool `json:",omitempty"`
 	// Renamed are the upstream names of columns, by attribute number, that have another name here.
 	Renamed map[int32]string `json:",omitempty"`
 	// Notes say what changed upstream and could not be followed.

@@ -88,7 +88,10 @@ func (e *Engine) capturedTables(source catalog.ID, jobs []job.SourceStatus) []Ca
 		for _, s := range jobs {
 			if o, ok := s.Offsets[connector.TableSplit(r.ID)]; ok && o != "" {
 				if at, err := cdc.ParseTableOffset([]byte(o)); err == nil {
-					t.Phase, t.Rows = string(at.Phase), at.Rows
+					t.Phase, t.Rows, t.Error = string(at.Phase), at.Rows, at.Error
+					if at.Gone && at.Phase == cdc.Live {
+						t.Phase = "gone"
+					}
 				}
 			}
 		}
@@ -185,6 +188,8 @@ func (e *Engine) awaitLive(ctx context.Context, rel *catalog.Relation) error {
 		switch {
 		case r == nil || !e.runs(rel.ID):
 			return fmt.Errorf("create table %q: %w", rel.Name, e.jobError(rel.ID))
+		case phase.Phase == cdc.Stopped:
+			return stopped(rel, phase.Error)
 		case phase.Phase == cdc.Live:
 			if err := e.Checkpoint(ctx); err != nil {
 				return err
@@ -209,6 +214,35 @@ func (e *Engine) awaitLive(ctx context.Context, rel *catalog.Relation) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// stopped is the error about a table that its source has had to stop.
+func stopped(rel *catalog.Relation, why string) error {
+	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "table %q cannot follow its upstream: %s", rel.Name, why)
+}
+
+// RefreshCaptured has a captured table looked at and read anew, after do has changed its columns, and waits until it is what the upstream table is.
+// Error: 55000 when it cannot be read.
+func (e *Engine) RefreshCaptured(ctx context.Context, rel *catalog.Relation, do func(ctx context.Context) error) error {
+	var j *job.Job
+	e.call(func(time.Time) {
+		if r := e.jobs[rel.Captured.Source]; r != nil && !r.stopped {
+			j = r.job
+		}
+	})
+	if j == nil {
+		return fmt.Errorf("refresh table %q: %w", rel.Name, e.jobError(rel.Captured.Source))
+	}
+	err := j.Refresh(ctx, rel.ID, func(ctx context.Context) error {
+		if err := e.Checkpoint(ctx); err != nil {
+			return err
+		}
+		return do(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return e.awaitLive(ctx, rel)
 }
 
 // finishCapture waits, after a restart, for a table whose CREATE was cut off.

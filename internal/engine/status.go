@@ -36,8 +36,9 @@ type JobStatus struct {
 // CapturedTable is how far the snapshot of a captured table is.
 type CapturedTable struct {
 	Table catalog.ID
-	Phase string // copying, recopying, live
+	Phase string // copying, recopying, live, gone, stopped
 	Rows  int64  // that the snapshot has given
+	Error string // why it is stopped
 }
 
 // Quarantined is a record that did not decode.
