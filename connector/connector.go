@@ -119,7 +119,8 @@ var FromStart = []byte("start")
 // Batch is a piece of a source's stream. The receiver owns it.
 type Batch struct {
 	// Chunk has the columns spec.Cols. For a source with Facts.Upsert it is a command list in split order:
-	// weight +1 puts the row under its key, −1 deletes the key (other columns NULL). nil: offsets only.
+	// weight +1 puts the row under its key, −1 deletes the key (other columns NULL). It may have one column more, the control column, with ControlKeep in
+	// rows that lack values. nil: offsets only.
 	Chunk *delta.Chunk
 	// Offsets are the positions after this batch, of the splits that moved.
 	Offsets []SplitOffset

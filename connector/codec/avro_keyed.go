@@ -287,6 +287,9 @@ func (d *avroDebezium) apply(rec *Record, p *debeziumPlan, op string, hasAfter b
 		if !hasAfter {
 			return sqlerr.New(sqlerr.InvalidTextRepresentation, "change event with op %q has no \"after\"", op)
 		}
+		if t.keepUnavailable(to); op != "u" && to.kept != nil {
+			return errUnavailable(op)
+		}
 		return t.finishRow(rec, to, 1)
 	case "d":
 		to.rollback(to.n)

@@ -120,6 +120,9 @@ func (n *avroNode) appendSlow(r *avroReader, v *delta.Vec) error {
 	case avroToJSONText:
 		var b []byte
 		if b, err = r.bytes(); err == nil {
+			if string(b) == unavailable {
+				b = unavailableJSON[0]
+			}
 			return appendRaw(v, b, nil)
 		}
 	case avroToJSON:

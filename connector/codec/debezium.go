@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -10,7 +11,7 @@ import (
 // debeziumDecoder decodes Debezium's change events, with or without their schema, which says what the numbers and byte
 // strings in them mean: c, r and u put the row of
 // "after", d deletes the key found in "before" or else in the record's key. Tombstones, which follow each
-// delete, heartbeats, messages and truncations carry no row. Debezium writes the change of a key as a delete
+// delete, heartbeats, messages and truncations carry no row. An update that lacks a value keeps it (unavailable.go). Debezium writes the change of a key as a delete
 // and an insert, so commands by key are all there is to it.
 type debeziumDecoder struct {
 	rows   *upsertDecoder
@@ -23,7 +24,7 @@ func newDebezium(t *target, spec *connector.SourceSpec) (Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.jsonTexts, m.scaled = true, true
+	m.jsonTexts, m.scaled, m.partial = true, true, true
 	if _, ok := options["bytes.handling.mode"]; !ok {
 		m.base64 = true // Debezium's own default
 	}
@@ -88,6 +89,9 @@ func (d *debeziumDecoder) decode(rec *Record, to *Rows) error {
 		s := scanner{b: e.after}
 		if err := d.rows.fields.object(&s, to); err != nil {
 			return err
+		}
+		if string(e.op) != `"u"` && to.kept != nil {
+			return errUnavailable(strings.Trim(string(e.op), `"`))
 		}
 		return d.rows.finishRow(rec, to, 1)
 	case `"d"`:

@@ -213,6 +213,7 @@ type jsonModes struct {
 	latin1    bool // strings for bytea columns have a character for each byte
 	scaled    bool // numbers may be objects of scale and base64
 	precise   bool // strings for numeric(p,s) columns are base64
+	partial   bool // values may be missing (unavailable), and are kept
 }
 
 func parseJSONOptions(options map[string]string) (jsonModes, error) {

@@ -58,6 +58,11 @@ func (v *jsonValue) field(s *scanner, to *Rows) error {
 	col := to.cols[v.slot]
 	if col.Len() > to.n {
 		truncate(col, to.n)
+		to.unkeep(v.slot)
+	}
+	if v.modes.partial && lacksValue(s) {
+		to.keep(v.slot)
+		return nil
 	}
 	if err := v.append(s, col); err != nil {
 		return wrapColumn(v.name, err)

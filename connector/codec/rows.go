@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -12,6 +13,9 @@ type Rows struct {
 	cols    []*delta.Vec
 	weights []int64
 	mixed   bool // some weight is not +1
+	// control is the control column (connector.ControlKeep), once a row keeps something; kept are the columns that the row in the making keeps.
+	control *delta.Vec
+	kept    []byte
 	n       int
 	room    int   // rows to make room for
 	bytes   []int // bytes to make room for, per column: what the last chunk took
@@ -30,6 +34,17 @@ func (r *Rows) reset() {
 		r.cols[i] = newVec(t, r.room, r.bytes[i])
 	}
 	r.weights, r.mixed, r.n = nil, false, 0
+	r.control, r.kept = nil, nil
+}
+
+// keep ends a column of the row in the making: it stays as it is in the row that is stored under the key.
+func (r *Rows) keep(slot int) {
+	r.cols[slot].AppendNull()
+	if r.kept == nil {
+		r.kept = make([]byte, 1+(len(r.cols)+7)/8)
+		r.kept[0] = connector.ControlKeep
+	}
+	r.kept[1+slot/8] |= 1 << (slot % 8)
 }
 
 // newVec makes an empty vector with room for rows values.
@@ -61,6 +76,7 @@ func (r *Rows) end(weight int64) {
 			v.AppendNull()
 		}
 	}
+	r.endControl()
 	r.n++
 	if weight != 1 && !r.mixed {
 		r.mixed = true
@@ -74,6 +90,31 @@ func (r *Rows) end(weight int64) {
 	}
 }
 
+// unkeep takes back what keep did.
+func (r *Rows) unkeep(slot int) {
+	if r.kept != nil {
+		r.kept[1+slot/8] &^= 1 << (slot % 8)
+	}
+}
+
+func (r *Rows) endControl() {
+	if r.control == nil {
+		if r.kept == nil {
+			return
+		}
+		r.control = newVec(sqltypes.Bytea, r.room, 0)
+		for range r.n {
+			r.control.AppendNull()
+		}
+	}
+	if r.kept == nil {
+		r.control.AppendNull()
+	} else {
+		r.control.AppendBytes(r.kept)
+	}
+	r.kept = nil
+}
+
 // rollback drops everything from row n on, the values of an incomplete row included.
 func (r *Rows) rollback(n int) {
 	for _, v := range r.cols {
@@ -84,6 +125,9 @@ func (r *Rows) rollback(n int) {
 	r.n = n
 	if r.mixed {
 		r.weights = r.weights[:n]
+	}
+	if r.kept = nil; r.control != nil && r.control.Len() > n {
+		truncate(r.control, n)
 	}
 }
 
@@ -96,7 +140,11 @@ func (r *Rows) Take() *delta.Chunk {
 		r.bytes[i] = len(v.Data) + len(v.Data)/16
 	}
 	r.room = min(max(r.n, r.room/2), 2*delta.BatchRows)
-	c := delta.NewChunk(r.cols, r.weights, r.n)
+	cols := r.cols
+	if r.control != nil {
+		cols = append(cols[:len(cols):len(cols)], r.control)
+	}
+	c := delta.NewChunk(cols, r.weights, r.n)
 	r.reset()
 	return c
 }

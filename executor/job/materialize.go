@@ -90,7 +90,12 @@ func (m *materialize) OnDelta(_ int, c *delta.Chunk, _ stream.Emit) error {
 	}
 	switch m.mode {
 	case upserting:
-		m.cmds.add(c, nil)
+		n := len(m.rel.Columns)
+		if len(c.Cols) == n {
+			m.cmds.add(c, nil)
+			break
+		}
+		m.cmds.add(c.WithCols(c.Cols[:n]), c.Cols[n])
 	case numbered, appended:
 		m.pass = append(m.pass, c)
 	default:

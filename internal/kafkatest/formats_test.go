@@ -201,7 +201,8 @@ func TestAvroDebezium(t *testing.T) {
 		}
 		return &kgo.Record{Key: w.avro(k, key, map[string]any{"id": id}), Value: w.avro(v, value, e)}
 	}
-	w.produce(event("r", 1, "", "ulm"), event("c", 2, "", "ulm"), event("c", 3, "", "bonn"), event("u", 2, "ulm", "bonn"), event("d", 3, "bonn", ""))
+	w.produce(event("r", 1, "", "ulm"), event("c", 2, "", "ulm"), event("c", 3, "", "bonn"), event("u", 2, "ulm", "bonn"), event("d", 3, "bonn", ""),
+		event("u", 1, "ulm", "__debezium_unavailable_value")) // what was not sent stays
 	w.await("SELECT * FROM cities ORDER BY city", "bonn|1|1970-01-03 00:00:00", "ulm|1|1970-01-02 00:00:00")
 	w.restart()
 	w.produce(event("d", 1, "ulm", ""), event("c", 4, "", "bonn"))
@@ -244,7 +245,8 @@ func TestChangeFormats(t *testing.T) {
 	for format, messages := range map[string][]string{
 		"DEBEZIUM": {`{"before":null,"after":{"id":1,"name":"a","price":1.5},"op":"r"}`, `{"before":null,"after":{"id":2,"name":"b","price":2},"op":"c"}`,
 			`{"schema":{"type":"struct","fields":[{"type":"struct","fields":[{"type":"int32","field":"id"},{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"},"field":"price"}],"field":"after"}]},
-				"payload":{"before":null,"after":{"id":1,"name":"A","price":"AK8="},"op":"u"}}`, `{"before":{"id":2},"after":null,"op":"d"}`},
+				"payload":{"before":null,"after":{"id":1,"name":"A","price":"AAE="},"op":"u"}}`, `{"before":{"id":2},"after":null,"op":"d"}`,
+			`{"before":null,"after":{"id":1,"name":"__debezium_unavailable_value","price":1.75},"op":"u"}`}, // what was not sent stays
 		"CANAL": {`{"type":"INSERT","isDdl":false,"data":[{"id":"1","name":"a","price":"1.5"},{"id":"2","name":"b","price":"2"}],"old":null}`,
 			`{"type":"UPDATE","data":[{"id":"1","name":"A","price":"1.75"}],"old":[{"name":"a","price":"1.5"}]}`, `{"type":"DELETE","data":[{"id":"2","name":"b","price":"2"}]}`,
 			`{"type":"CREATE","isDdl":true,"sql":"create table"}`},
