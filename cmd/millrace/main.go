@@ -35,6 +35,7 @@ type nodeFlags struct {
 	ObjectStore string `help:"Where checkpoints go: file:///folder or s3://bucket/prefix?endpoint=…. Default: a folder below the data folder." placeholder:"URL"`
 	Parallelism int    `help:"Actors per fragment of new jobs. Default: one per core." placeholder:"N"`
 	SecretKey   string `help:"Key that encrypts secrets: 32 bytes in hexadecimal or base64. Better given in the environment. Default: the file secret.key in the data folder, made at the first start." env:"MILLRACE_SECRET_KEY" placeholder:"KEY"`
+	StateMemory int64  `help:"Memory that the state of views may take before it is left to the store, in bytes. Default: half of what there is." placeholder:"BYTES"`
 	LogLevel    string `help:"Least level of log lines on standard error." enum:"debug,info,warn,error" default:"warn"`
 }
 
@@ -48,7 +49,7 @@ func (f *nodeFlags) config(data string) (server.Config, error) {
 	if f.Parallelism < 0 || f.Parallelism > 256 {
 		return server.Config{}, fmt.Errorf("--parallelism must be from 1 to 256")
 	}
-	return server.Config{DataDir: data, ObjectStore: f.ObjectStore, Parallelism: f.Parallelism, SecretKey: f.SecretKey, Logger: log}, nil
+	return server.Config{DataDir: data, ObjectStore: f.ObjectStore, Parallelism: f.Parallelism, SecretKey: f.SecretKey, StateBytes: f.StateMemory, Logger: log}, nil
 }
 
 type startCmd struct {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/storage/change"
 )
@@ -87,7 +88,11 @@ type Node struct {
 	port   int   // of parent
 	rules  *stream.MarkRules
 	in     []stream.Marks // by port, at the barrier under way
+	anew   func(e stream.Epoch) (stream.Operator, error)
 }
+
+// OnEvict says how to make the operator anew over what is stored, as of epoch e. Without it the operator stays.
+func (n *Node) OnEvict(f func(e stream.Epoch) (stream.Operator, error)) { n.anew = f }
 
 // CarryMarks says how the operator's output gets its watermarks from its inputs.
 func (n *Node) CarryMarks(r *stream.MarkRules) { n.rules = r }
@@ -106,6 +111,7 @@ type Ack struct {
 type Actor struct {
 	ID      int
 	Name    string // fragment and instance, for errors and logs
+	job     catalog.ID
 	mail    chan Message
 	inputs  []input
 	nodes   []*Node // children before parents, once Ready
@@ -137,9 +143,9 @@ type leaf struct {
 	port   int
 }
 
-// New makes an actor without inputs or operators; onAck is called from its goroutine.
-func New(id int, name string, onAck func(Ack)) *Actor {
-	return &Actor{ID: id, Name: name, onAck: onAck}
+// New makes an actor of a job without inputs or operators; onAck is called from its goroutine.
+func New(job catalog.ID, id int, name string, onAck func(Ack)) *Actor {
+	return &Actor{ID: id, Name: name, job: job, onAck: onAck}
 }
 
 // AddNode adds an operator whose output goes to port of parent, which was added before, or to the actor's
@@ -333,6 +339,26 @@ func (a *Actor) finish(b *stream.Barrier) error {
 		}
 	}
 	a.onAck(ack)
+	if b.Evict.Of(a.job) && !b.Stop {
+		return a.evict(b)
+	}
+	return nil
+}
+
+// evict replaces operators by new ones over what is stored, once that is all they knew.
+func (a *Actor) evict(b *stream.Barrier) error {
+	ok, err := b.Evict.Wait(a.ctx)
+	if err != nil || !ok {
+		return err
+	}
+	for _, n := range a.nodes {
+		if n.anew == nil {
+			continue
+		}
+		if n.Op, err = n.anew(b.Epoch); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

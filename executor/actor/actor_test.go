@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
@@ -80,7 +81,7 @@ type rig struct {
 func newRig(t *testing.T, inputs int) *rig {
 	r := &rig{t: t, ended: make(chan error, 1)}
 	r.op = &recorder{name: "op", log: &r.log, fail: map[int64]any{}}
-	r.a = New(3, "job/1", func(k Ack) {
+	r.a = New(7, 3, "job/1", func(k Ack) {
 		r.acks = append(r.acks, k)
 		r.log = append(r.log, fmt.Sprintf("ack %d", k.Barrier.Epoch))
 	})
@@ -279,6 +280,42 @@ func TestCheckpoint(t *testing.T) {
 			t.Errorf("second acknowledgement is %+v", b)
 		}
 	})
+}
+
+// TestEvict: at a checkpoint that its job lets go of state at, an actor goes on only when the store has everything, with a new operator; if the
+// checkpoint fails, with the old one. Other jobs do not wait.
+func TestEvict(t *testing.T) {
+	for _, c := range []struct {
+		job  catalog.ID
+		ok   bool
+		want string
+	}{{7, true, "new"}, {7, false, "op"}, {8, true, "op"}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.a.nodes[0].OnEvict(func(e stream.Epoch) (stream.Operator, error) {
+				if e != 1 {
+					t.Errorf("the operator begins anew at epoch %d", e)
+				}
+				return &recorder{name: "new", log: &r.log}, nil
+			})
+			r.run()
+			ev := stream.NewEviction(c.job)
+			r.send(0, Message{Barrier: &stream.Barrier{Epoch: 1, Checkpoint: true, Evict: ev}}, data(2))
+			held := []string{"op |1", "out -1", "out |1", "ack 1"}
+			if c.job != 7 {
+				held = append(held, "op 0:2", "out 2")
+			}
+			r.saw(held...)
+			ev.Done(c.ok)
+			ev.Done(!c.ok)
+			synctest.Wait()
+			if c.job == 7 {
+				r.saw(c.want+" 0:2", "out 2")
+			}
+			r.send(0, barrier(2))
+			r.saw(c.want+" |2", "out -2", "out |2", "ack 2")
+		})
+	}
 }
 
 // TestEnd: a Stop barrier ends the run after its acknowledgement; an error and a panic end it with the actor's name.

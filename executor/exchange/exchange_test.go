@@ -78,7 +78,7 @@ func drive(t *testing.T, n int, chunks []*delta.Chunk, make func([]*actor.Edge) 
 	var edges []*actor.Edge
 	for i := range n {
 		c := &collector{}
-		a := actor.New(i, fmt.Sprint("a", i), func(actor.Ack) {})
+		a := actor.New(1, i, fmt.Sprint("a", i), func(actor.Ack) {})
 		edges = append(edges, a.AddInput(a.AddLeaf(a.AddNode(c, nil, 0), 0)))
 		a.Ready()
 		wg.Go(func() {
@@ -201,7 +201,7 @@ func TestOwner(t *testing.T) {
 
 // TestCancelled: a sender that waits for credits ends with its context.
 func TestCancelled(t *testing.T) {
-	a := actor.New(0, "a", func(actor.Ack) {}) // it never runs
+	a := actor.New(1, 0, "a", func(actor.Ack) {}) // it never runs
 	edge := a.AddInput(a.AddLeaf(nil, 0))
 	a.Ready()
 	ctx, cancel := context.WithCancel(t.Context())

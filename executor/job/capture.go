@@ -378,9 +378,9 @@ func (b *builder) capture(n *plan.Capture) error {
 	if !ok {
 		return fmt.Errorf("connector %q does not capture tables", n.Connector.Name)
 	}
-	a := actor.New(0, b.cfg.Rel.Name+"/0", b.cfg.OnAck)
+	a := actor.New(b.cfg.Rel.ID, 0, b.cfg.Rel.Name+"/0", b.cfg.OnAck)
 	b.job.actors = append(b.job.actors, a)
-	scan, err := newSourceScan(b.env(0, 1).Table(n.State))
+	scan, err := newSourceScan(b.env(&instance{width: 1, store: b.cfg.Store}).Table(n.State))
 	if err != nil {
 		return err
 	}

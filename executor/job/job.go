@@ -51,6 +51,7 @@ type Config struct {
 	Parallelism int
 	StartEpoch  stream.Epoch
 	Store       state.Store // nil: the job is new and has no saved state
+	Saved       state.Store // what checkpoints of the job hold, also of a new one
 	Tables      *table.Store
 	Logs        []*changelog.Log // of the job's own relation, per partition
 	Upstreams   map[catalog.ID]Upstream
@@ -442,7 +443,7 @@ func (b *builder) fragment(n plan.Node, out []*target) error {
 	acts := make([]*actor.Actor, width)
 	for i := range acts {
 		id := len(b.job.actors)
-		acts[i] = actor.New(id, fmt.Sprintf("%s/%d", b.cfg.Rel.Name, id), b.cfg.OnAck)
+		acts[i] = actor.New(b.cfg.Rel.ID, id, fmt.Sprintf("%s/%d", b.cfg.Rel.Name, id), b.cfg.OnAck)
 		b.job.actors = append(b.job.actors, acts[i])
 		if outputs := dispatchers(out, i); len(outputs) == 1 {
 			acts[i].SetOutput(outputs[0])
@@ -452,10 +453,11 @@ func (b *builder) fragment(n plan.Node, out []*target) error {
 	}
 	insts := make([]*instance, width)
 	for i, a := range acts {
-		env := b.env(i, width)
+		insts[i] = &instance{b: b, actor: a, index: i, width: width, store: b.cfg.Store}
+		env := b.env(insts[i])
 		// proctime() is the time at which a row is processed; it never falls.
 		a.OnTime(func(now int64) { env.Ctx.Now = max(env.Ctx.Now, now) })
-		insts[i] = &instance{b: b, actor: a, index: i, width: width, env: env}
+		insts[i].env = env
 	}
 	return b.tree(n, insts, make([]*actor.Node, width), 0)
 }
@@ -491,16 +493,17 @@ type instance struct {
 	index int
 	width int
 	env   *stream.Env
+	store state.Store  // nil: nothing is saved of its operators
 	marks []*watermark // above what is built next
 }
 
-func (b *builder) env(index, width int) *stream.Env {
+func (b *builder) env(in *instance) *stream.Env {
 	cfg := b.cfg
 	env := &stream.Env{
 		Table: func(ordinal int) state.Config {
-			return state.Config{Table: uint32(cfg.Rel.StateBase) + uint32(ordinal), Store: cfg.Store}
+			return state.Config{Table: uint32(cfg.Rel.StateBase) + uint32(ordinal), Store: in.store}
 		},
-		Owns:           func(v uint16) bool { return exchange.Owner(v, width) == index },
+		Owns:           func(v uint16) bool { return exchange.Owner(v, in.width) == in.index },
 		Ctx:            &expr.Ctx{Settings: cfg.Settings},
 		Report:         cfg.Report,
 		Late:           cfg.Late,
@@ -562,6 +565,9 @@ func (b *builder) tree(n plan.Node, insts []*instance, parents []*actor.Node, po
 			return err
 		}
 		nodes[i] = in.actor.AddNode(op, parents[i], port)
+		if in.b.cfg.Saved != nil {
+			in.onEvict(n, nodes[i])
+		}
 		rules, err := stream.NewMarkRules(n, in.env)
 		if err != nil {
 			return err
@@ -590,6 +596,22 @@ func (b *builder) tree(n plan.Node, insts []*instance, parents []*actor.Node, po
 		}
 	}
 	return nil
+}
+
+// onEvict says how a node's operator begins anew. Sources, watermarks and the roots of sinks hold little, and stay.
+func (in *instance) onEvict(n plan.Node, node *actor.Node) {
+	switch n.(type) {
+	case *plan.Sink, *plan.SourceScan, *plan.Watermark:
+		return
+	}
+	node.OnEvict(func(e stream.Epoch) (stream.Operator, error) {
+		in.store, in.env.StartEpoch = in.b.cfg.Saved, e
+		if m, ok := node.Op.(*materialize); ok {
+			m.evict()
+			return m, nil
+		}
+		return stream.Build(n, in.env)
+	})
 }
 
 func (in *instance) operator(n plan.Node) (stream.Operator, error) {

@@ -71,9 +71,7 @@ func newMaterialize(n *plan.Materialize, rel *catalog.Relation, cfg *Config, env
 	case len(n.Key) == 0:
 		m.mode = bag
 		m.cons = stream.NewConsolidator(nil)
-		cfg := env.Table(0)
-		cfg.Table = uint32(rel.ID)
-		m.counts = state.NewMap(cfg, 16, 8)
+		m.counts = m.newCounts()
 	case appendOnly:
 		m.mode = appended
 	default:
@@ -81,6 +79,20 @@ func newMaterialize(n *plan.Materialize, rel *catalog.Relation, cfg *Config, env
 		m.cons = stream.NewConsolidator(m.layout.Key)
 	}
 	return m
+}
+
+// newCounts makes the weights of a bag: they are part of the relation's rows.
+func (m *materialize) newCounts() *state.Map {
+	cfg := m.env.Table(0)
+	cfg.Table = uint32(m.rel.ID)
+	return state.NewMap(cfg, 16, 8)
+}
+
+// evict forgets what the store has.
+func (m *materialize) evict() {
+	if m.counts != nil {
+		m.counts = m.newCounts()
+	}
 }
 
 // OnDelta implements stream.Operator.

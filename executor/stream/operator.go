@@ -47,6 +47,8 @@ type Barrier struct {
 	Snapshot bool
 	// Stop: the actors end after this barrier.
 	Stop bool
+	// Evict asks jobs to let go of state that is in memory; nil: none has to. Only with Checkpoint.
+	Evict *Eviction
 	// Bulk is a large transaction that makes up the epoch of the job's relation; nil: none (executor/job, bulk.go).
 	Bulk *change.Map
 }

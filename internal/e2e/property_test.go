@@ -53,11 +53,16 @@ type history struct {
 	views  []view
 	made   []relation // as views
 	script []string   // every change so far
+	evicts bool       // no state stays in memory over a checkpoint
 }
 
 func newHistory(t *testing.T, pg *pgx.Conn, seed uint64) *history {
-	parallelism := []string{"2", "1", "4"}[seed%3]
-	h := &history{t: t, g: &gen{Rand: rand.New(rand.NewPCG(seed, 99)), wide: seed >= wideSeeds}, s: harness.New(t, "--parallelism", parallelism), pg: pg}
+	args := []string{"--parallelism", []string{"2", "1", "4"}[seed%3]}
+	h := &history{t: t, g: &gen{Rand: rand.New(rand.NewPCG(seed, 99)), wide: seed >= wideSeeds}, pg: pg}
+	if h.evicts = h.g.wide && seed%2 == 0; h.evicts { // each checkpoint leaves all state to the store
+		args = append(args, "--state-memory", "1")
+	}
+	h.s = harness.New(t, args...)
 	h.c = h.s.Conn()
 	return h
 }
@@ -79,6 +84,9 @@ func (h *history) run() {
 	}
 	for i := range 14 {
 		h.batch()
+		if h.evicts && h.g.chance(60) {
+			exec(h.t, h.c, "CHECKPOINT")
+		}
 		if !h.check(fmt.Sprintf("after batch %d", i+1)) {
 			return
 		}
@@ -104,7 +112,7 @@ func (h *history) run() {
 // TestViewsUnderConcurrentWriters: several sessions run random changes at the same time, the server is killed at random moments, and
 // when all is still each view equals its query.
 func TestViewsUnderConcurrentWriters(t *testing.T) {
-	seeds := []uint64{1, 2, 3}
+	seeds := []uint64{1, 2, 3, 1002, 1004}
 	if *seedFlag != 0 || *iterations > 0 || *long {
 		seeds = nil
 		for i := range uint64(rounds(1, 50)) {
@@ -183,11 +191,33 @@ func (h *history) crowd(n, changes int, kill bool) {
 			}
 		}()
 	}
+	done := make(chan struct{})
+	var saver sync.WaitGroup
+	if h.evicts { // what is written meanwhile must not go with the state
+		saver.Add(1)
+		go func() {
+			defer saver.Done()
+			c, err := pgx.Connect(context.Background(), h.s.URL())
+			if err != nil {
+				return
+			}
+			defer c.Close(context.Background())
+			for try(c, "CHECKPOINT") == nil {
+				select {
+				case <-done:
+					return
+				case <-time.After(5 * time.Millisecond):
+				}
+			}
+		}()
+	}
 	if kill {
 		time.Sleep(time.Duration(20+h.g.IntN(250)) * time.Millisecond) // the moment of the kill
 		h.s.Kill()
 	}
 	wg.Wait()
+	close(done)
+	saver.Wait()
 	if kill {
 		h.s.Start()
 	}

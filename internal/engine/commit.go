@@ -20,6 +20,7 @@ type checkpoint struct {
 	now    int64
 	logPos uint64
 	deltas []jobDelta
+	evict  *stream.Eviction // nil: nobody waits for the checkpoint
 }
 
 type jobDelta struct {
@@ -86,6 +87,7 @@ func (e *Engine) startCommit(epoch uint64) {
 // commit writes a checkpoint: one sorted delta into the shard, a new base for readers, then the durable
 // commit, then what the log no longer needs to hold.
 func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.ID) error {
+	defer c.evict.Done(false)
 	live := make(map[catalog.ID]bool, len(ids))
 	saved := make(map[catalog.ID]uint64, len(ids))
 	var sets []*change.Set
@@ -104,6 +106,7 @@ func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.I
 	if err := e.ingest(ctx, sets, func(s snapshot) { e.tables.Advance(s, saved) }); err != nil {
 		return err
 	}
+	c.evict.Done(true)
 	body, err := json.Marshal(Commit{Epoch: c.epoch, Now: c.now, LogPos: c.logPos, Jobs: kept})
 	if err != nil {
 		return err

@@ -78,12 +78,13 @@ func (e *Engine) issue(b epoch.Barrier, now time.Time) {
 	durable := e.cfg.Log.Durable()
 	pos, chunks, large := e.dml.take(b.Epoch, durable)
 	e.more = e.dml.committed(durable) > pos
+	sb := &stream.Barrier{Epoch: stream.Epoch(b.Epoch), Now: e.lastNow, Checkpoint: b.Checkpoint, LogPos: pos}
 	if b.Checkpoint {
 		e.tables.Cut(b.Epoch)
-		e.ckpt = checkpoint{epoch: b.Epoch, now: e.lastNow, logPos: pos, deltas: e.early}
+		sb.Evict = e.eviction()
+		e.ckpt = checkpoint{epoch: b.Epoch, now: e.lastNow, logPos: pos, deltas: e.early, evict: sb.Evict}
 		e.early = nil
 	}
-	sb := &stream.Barrier{Epoch: stream.Epoch(b.Epoch), Now: e.lastNow, Checkpoint: b.Checkpoint, LogPos: pos}
 	for id, r := range e.jobs {
 		switch {
 		case r.stopped || !r.job.HasDirect():

@@ -50,8 +50,11 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 		Capture:    e.captureConfig(rel),
 		CaptureLog: func(source, table catalog.ID) *changelog.Log { return e.capturesOf(source).Log(table) },
 	}
+	if rel.Kind != catalog.Feed { // whose state is in no checkpoint
+		cfg.Saved = table.Saved{S: e.tables}
+	}
 	if saved {
-		cfg.Store = table.Saved{S: e.tables}
+		cfg.Store = cfg.Saved
 	}
 	rels := e.cfg.Catalog.Snapshot()
 	plan.Walk(n, func(n plan.Node) bool {

@@ -77,6 +77,7 @@ type Config struct {
 	ClusterID  string // never used by another cluster: names what sinks keep in their targets
 	Epochs     epoch.Config
 	CacheBytes int64        // of relations' columns in memory
+	StateBytes int64        // that the state of jobs may take in memory; default: no limit
 	Logger     *slog.Logger // default: slog.Default
 }
 

@@ -340,7 +340,11 @@ func TestLogIsKeptForPieces(t *testing.T) {
 	if n := len(b.contents(keyedID)); n != largeRows {
 		t.Errorf("%d rows after a crash behind the checkpoint, want %d", n, largeRows)
 	}
-	if low := b.e.dml.needed(last.LogPos); low != p.first {
+	low := b.e.dml.needed(last.LogPos)
+	b.mu.Lock()
+	reached := slices.ContainsFunc(b.commits, func(c Commit) bool { return c.LogPos >= pos }) // its first checkpoint may be there already
+	b.mu.Unlock()
+	if low != p.first && !reached {
 		t.Errorf("after the crash the log is needed from %d on, the pieces begin at %d", low, p.first)
 	}
 	if err := a.e.Checkpoint(t.Context()); err != nil {

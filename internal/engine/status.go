@@ -98,6 +98,19 @@ func (s *statusMap) state(id catalog.ID, act int, a actor.Ack) {
 	s.job(id).actors[act] = a.Stats
 }
 
+// stateBytes is what the state of each job took in memory at the last checkpoint.
+func (s *statusMap) stateBytes() map[catalog.ID]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[catalog.ID]int64{}
+	for id, r := range s.jobs {
+		for _, a := range r.actors {
+			out[id] += int64(a.Bytes)
+		}
+	}
+	return out
+}
+
 // rowError counts a row whose expression failed.
 func (s *statusMap) rowError(id catalog.ID, weight int64, err *sqlerr.Error) {
 	s.mu.Lock()

@@ -41,6 +41,7 @@ type Config struct {
 	Database    string // default dev
 	Parallelism int    // actors per fragment of new jobs; default: the number of cores
 	CacheBytes  int64  // of blocks read from the store; default 256 MiB
+	StateBytes  int64  // of views' state in memory, above which it is left to the store; default: half of the memory there is
 	// SecretKey encrypts secrets: 32 bytes, in hexadecimal or base64. Default: the file secret.key in DataDir,
 	// made at the first start.
 	SecretKey string
@@ -167,7 +168,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.Engine, err = engine.Open(context.WithoutCancel(ctx), engine.Config{
 		Catalog: n.Catalog, Shard: n.shard, Checkpoints: n.commits, Log: n.log, Last: last,
 		Source: n.source, Sink: n.sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger, ClusterID: cluster,
-		CacheBytes: columnCacheBytes(), Follow: n.follow,
+		CacheBytes: columnCacheBytes(), StateBytes: stateBytes(cfg.StateBytes), Follow: n.follow,
 	})
 	return err
 }

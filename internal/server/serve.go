@@ -156,6 +156,14 @@ func limitMemory() {
 	}
 }
 
+// stateBytes is how much memory the state of views may take, if nothing is said: half of what there is.
+func stateBytes(want int64) int64 {
+	if limit := debug.SetMemoryLimit(-1); want == 0 && limit < math.MaxInt64 {
+		return limit / 2
+	}
+	return want
+}
+
 // columnCacheBytes is how much memory may hold columns of relations for scans: an eighth of what there is.
 func columnCacheBytes() int64 {
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
