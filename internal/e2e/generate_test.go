@@ -976,9 +976,8 @@ func (g *gen) rareChange(r relation) string {
 	case n <= 2 && r.keyed:
 		sql := strings.TrimSuffix(g.insert(relation{r.name, r.cols, true, r.plain}), " ON CONFLICT (id) DO NOTHING")
 		c := pick(g, r.cols[1:])
-		if strings.Count(sql, "(") > 2 { // one row: PostgreSQL refuses to touch a row twice
-			sql = sql[:strings.Index(sql, "VALUES (")] + "VALUES " + oneRow(sql)
-		}
+		// One row: PostgreSQL refuses to touch a row twice.
+		sql = sql[:strings.Index(sql, "VALUES (")] + "VALUES " + oneRow(sql)
 		return fmt.Sprintf("%s ON CONFLICT (id) DO UPDATE SET %s = excluded.%s", sql, c.name, c.name)
 	case n == 3:
 		c := pick(g, r.cols)
