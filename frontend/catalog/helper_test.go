@@ -88,6 +88,13 @@ func (s fakeStore) Snapshot() *catalog.Snapshot { return s.snap }
 func (s fakeStore) Apply(context.Context, *catalog.Snapshot, catalog.Change) error {
 	return errors.New("the catalog of this test is fixed")
 }
+func (s fakeStore) ApplyUndecided(ctx context.Context, base *catalog.Snapshot, c catalog.Change, _ catalog.ID) error {
+	return s.Apply(ctx, base, c)
+}
+func (s fakeStore) TakeBack(ctx context.Context, base *catalog.Snapshot, c catalog.Change, _ catalog.ID) error {
+	return s.Apply(ctx, base, c)
+}
+func (s fakeStore) Decided(context.Context, catalog.ID) error { return nil }
 func (s fakeStore) NewIDs(context.Context, int) (catalog.ID, error) {
 	return 0, errors.New("the catalog of this test is fixed")
 }

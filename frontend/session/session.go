@@ -41,6 +41,10 @@ import (
 type Catalog interface {
 	Snapshot() *catalog.Snapshot
 	Apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change) error
+	// ApplyUndecided, Decided and TakeBack are about the definitions of a transaction block that also writes rows.
+	ApplyUndecided(ctx context.Context, base *catalog.Snapshot, c catalog.Change, block catalog.ID) error
+	Decided(ctx context.Context, block catalog.ID) error
+	TakeBack(ctx context.Context, base *catalog.Snapshot, c catalog.Change, block catalog.ID) error
 	NewIDs(ctx context.Context, n int) (catalog.ID, error)
 	// NextValue, SetValue and Value are about where a sequence stands.
 	NextValue(ctx context.Context, r *catalog.Relation) (int64, error)
@@ -81,6 +85,9 @@ type Manager struct {
 
 	mu       sync.Mutex
 	sessions map[uint32]*Session
+	// deciding is held while it is not decided whether the definitions of a transaction block stay; other changes of definitions,
+	// which might build on them, hold it to read.
+	deciding sync.RWMutex
 }
 
 // Password implements pgwire.Backend.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/killpoint"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
@@ -87,6 +88,8 @@ func (s *Session) nextStage() *stage {
 // apply changes the catalog: at once, or in a block when it commits.
 func (s *Session) apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change) error {
 	if !s.staging() {
+		s.m.deciding.RLock()
+		defer s.m.deciding.RUnlock()
 		return s.m.Catalog.Apply(ctx, base, c)
 	}
 	next := s.nextStage()
@@ -139,7 +142,7 @@ func (s *Session) replaceJob(ctx context.Context, snap *catalog.Snapshot, r *cat
 	if err := s.m.Engine.Checkpoint(ctx); err != nil {
 		return err
 	}
-	if err := s.m.Catalog.Apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
+	if err := s.apply(ctx, snap, catalog.Change{Put: []*catalog.Relation{r}}); err != nil {
 		return err
 	}
 	return s.m.Engine.ReplaceJob(context.WithoutCancel(ctx), r)
@@ -189,17 +192,20 @@ type committedStage struct {
 	st      *stage
 	after   *catalog.Snapshot
 	started []*catalog.Relation
+	block   catalog.ID // 0: the catalog alone decides
 }
 
 // commitStage makes a block's DDL visible and starts its jobs. Jobs that end go on until finish.
-func (s *Session) commitStage(ctx context.Context, t *txnState) (*committedStage, error) {
+// block, if not 0, is that of rows in the log, which decide.
+func (s *Session) commitStage(ctx context.Context, t *txnState, block catalog.ID) (*committedStage, error) {
 	st := t.stage
 	if len(st.reshaped) > 0 {
 		if err := s.m.Engine.Checkpoint(ctx); err != nil {
 			return nil, err
 		}
 	}
-	err := s.m.Catalog.Apply(ctx, st.base, catalog.Diff(st.base, st.snap))
+	killpoint.Here("block: begin")
+	err := s.publish(ctx, st, block)
 	if errors.Is(err, catalog.ErrConflict) {
 		return nil, sqlerr.New(sqlerr.SerializationFailure, "could not serialize access due to concurrent changes of definitions").
 			WithHint("The transaction might succeed if retried.")
@@ -207,8 +213,9 @@ func (s *Session) commitStage(ctx context.Context, t *txnState) (*committedStage
 	if err != nil {
 		return nil, err
 	}
+	killpoint.Here("block: definitions")
 	s.m.Engine.RatesChanged()
-	done := &committedStage{s: s, st: st, after: st.snap}
+	done := &committedStage{s: s, st: st, after: st.snap, block: block}
 	for id := range st.base.Relations {
 		if st.snap.Relations[id] == nil && t.writes != nil {
 			t.writes.Forget(id)
@@ -233,7 +240,19 @@ func (s *Session) commitStage(ctx context.Context, t *txnState) (*committedStage
 			return nil, err
 		}
 	}
+	killpoint.Here("block: jobs")
 	return done, nil
+}
+
+// publish writes the block's definitions to the catalog.
+func (s *Session) publish(ctx context.Context, st *stage, block catalog.ID) error {
+	c := catalog.Diff(st.base, st.snap)
+	if block != 0 {
+		return s.m.Catalog.ApplyUndecided(ctx, st.base, c, block)
+	}
+	s.m.deciding.RLock()
+	defer s.m.deciding.RUnlock()
+	return s.m.Catalog.Apply(ctx, st.base, c)
 }
 
 // finish ends the jobs of what was dropped.
@@ -252,7 +271,13 @@ func (c *committedStage) undo(ctx context.Context) {
 	s := c.s
 	for {
 		cur := s.m.Catalog.Snapshot()
-		err := s.m.Catalog.Apply(ctx, cur, catalog.Revert(c.st.base, c.after, cur))
+		back := catalog.Revert(c.st.base, c.after, cur)
+		var err error
+		if c.block != 0 {
+			err = s.m.Catalog.TakeBack(ctx, cur, back, c.block)
+		} else {
+			err = s.m.Catalog.Apply(ctx, cur, back)
+		}
 		if err == nil {
 			break
 		}

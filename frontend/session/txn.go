@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/frontend/parser"
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/engine"
+	"github.com/millrace/millrace/internal/killpoint"
 	"github.com/millrace/millrace/internal/sqlerr"
 )
 
@@ -118,28 +120,62 @@ func (s *Session) commit(ctx context.Context) error {
 }
 
 func (s *Session) commitAll(ctx context.Context, t txnState, again bool) error {
-	if t.stage == nil {
-		return s.commitWrites(ctx, t, again)
+	switch {
+	case t.stage == nil:
+		return s.commitWrites(ctx, t, again, 0)
+	case t.writes == nil || t.writes.Empty():
+		done, err := s.commitStage(ctx, &t, 0)
+		if err != nil {
+			return err
+		}
+		return done.finish(context.WithoutCancel(ctx))
 	}
-	done, err := s.commitStage(ctx, &t)
+	return s.commitBlockOf(ctx, t, again)
+}
+
+// commitBlockOf commits definitions and rows. They are in two systems, and one decides: the log. The catalog keeps what was before the
+// definitions until the block's record is in the log, and after a crash in between puts that back (docs/design/blocks.md).
+func (s *Session) commitBlockOf(ctx context.Context, t txnState, again bool) error {
+	block, err := s.m.Catalog.NewIDs(ctx, 1)
 	if err != nil {
 		return err
 	}
-	if err := s.commitWrites(ctx, t, again); err != nil {
+	s.m.deciding.Lock()
+	defer s.m.deciding.Unlock()
+	if len(t.stage.reshaped) > 0 { // nobody may log rows in a table's new form before that form is sure to stay
+		defer s.m.Engine.HoldWriters(t.writes)()
+	}
+	done, err := s.commitStage(ctx, &t, block)
+	if err != nil {
+		return err
+	}
+	if err := s.commitWrites(ctx, t, again, block); err != nil {
 		done.undo(context.WithoutCancel(ctx))
 		return err
 	}
-	return done.finish(context.WithoutCancel(ctx))
+	killpoint.Here("block: logged")
+	ctx = context.WithoutCancel(ctx)
+	if err := s.m.Catalog.Decided(ctx, block); err != nil {
+		s.m.Logger.Error("a restart will note it", "err", err)
+	} else {
+		s.m.Engine.DecidedBlock(block)
+	}
+	killpoint.Here("block: decided")
+	return done.finish(ctx)
 }
 
 // commitWrites logs the transaction's writes. again: where rows have changed meanwhile its statements are run again,
-// as READ COMMITTED does.
-func (s *Session) commitWrites(ctx context.Context, t txnState, again bool) error {
+// as READ COMMITTED does. block is that of definitions that the record decides about, 0 if there are none.
+func (s *Session) commitWrites(ctx context.Context, t txnState, again bool, block catalog.ID) error {
 	if t.writes == nil {
 		return nil
 	}
 	level := s.level()
+	holds := t.stage != nil && len(t.stage.reshaped) > 0
 	for try := 0; ; try++ {
+		if block != 0 {
+			t.writes.Block(block, holds)
+		}
 		pos, err := t.writes.Commit(ctx)
 		if err == nil {
 			s.lastPos = max(s.lastPos, pos)

@@ -27,6 +27,8 @@ type dml struct {
 	closed  map[catalog.ID]bool              // tables that take no more writes
 	kept    map[uint64]uint64                // by first piece in the log: commit mark of a large transaction, open until it has one
 	pins    map[uint64]int                   // log positions that transactions under way have read at
+	blocks  map[catalog.ID]uint64            // records of transaction blocks that the log keeps, see keepLocked
+	gate    sync.RWMutex                     // commits hold it to read, before mu; see HoldWriters
 }
 
 type logged struct {
@@ -50,6 +52,7 @@ func (d *dml) init(epoch, pos uint64) {
 	d.recent = map[catalog.ID]map[string]uint64{}
 	d.pins = map[uint64]int{}
 	d.kept = map[uint64]uint64{}
+	d.blocks = map[catalog.ID]uint64{}
 	d.closed = map[catalog.ID]bool{}
 }
 
@@ -94,8 +97,8 @@ type write struct {
 
 // appendTxn logs a transaction unless one of its rows, or of what reads names, has changed since it was read. It
 // returns the position; the transaction is durable when wait returns nil.
-func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64, reads []*readSet) (pos uint64, wait func() error, err error) {
-	payload := encodeTxn(ws, sink, sinkEpoch)
+func (e *Engine) appendTxn(ws []write, end txnEnd, reads []*readSet) (pos uint64, wait func() error, err error) {
+	payload := encodeTxn(ws, end)
 	d := &e.dml
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -113,6 +116,7 @@ func (e *Engine) appendTxn(ws []write, sink catalog.ID, sinkEpoch uint64, reads 
 		return 0, nil, err
 	}
 	pos, wait = e.cfg.Log.Enqueue(payload)
+	d.keepLocked(pos, end.block)
 	l := logged{pos: pos, chunks: make(map[catalog.ID][]*delta.Chunk, len(ws))}
 	for _, w := range ws {
 		l.chunks[w.rel.ID] = w.chunks
@@ -323,7 +327,7 @@ func (d *dml) idle() bool {
 // See docs/format/log.md.
 const txnFormat = 1
 
-func encodeTxn(ws []write, sink catalog.ID, sinkEpoch uint64) []byte {
+func encodeTxn(ws []write, end txnEnd) []byte {
 	b := []byte{txnFormat}
 	b = binary.AppendUvarint(b, uint64(len(ws)))
 	var img []byte
@@ -341,7 +345,7 @@ func encodeTxn(ws []write, sink catalog.ID, sinkEpoch uint64) []byte {
 			}
 		}
 	}
-	return appendSink(b, sink, sinkEpoch)
+	return end.append(b)
 }
 
 func appendTable(b []byte, rel *catalog.Relation, rows int) []byte {
@@ -356,10 +360,22 @@ func appendRow(b, image []byte, weight int64) []byte {
 	return append(b, image...)
 }
 
-func appendSink(b []byte, sink catalog.ID, sinkEpoch uint64) []byte {
-	if sink != 0 {
-		b = binary.AppendUvarint(b, uint64(sink))
-		b = binary.AppendUvarint(b, sinkEpoch)
+// txnEnd is what stands behind the rows of a transaction.
+type txnEnd struct {
+	// sink and sinkEpoch: the transaction delivers an epoch of a CREATE SINK … INTO.
+	sink      catalog.ID
+	sinkEpoch uint64
+	// block: it is that of a transaction block whose definitions count only if this record is in the log.
+	block catalog.ID
+}
+
+func (t txnEnd) append(b []byte) []byte {
+	if t.sink != 0 || t.block != 0 {
+		b = binary.AppendUvarint(b, uint64(t.sink))
+		b = binary.AppendUvarint(b, t.sinkEpoch)
+	}
+	if t.block != 0 {
+		b = binary.AppendUvarint(b, uint64(t.block))
 	}
 	return b
 }
@@ -414,7 +430,8 @@ func decodeTxn(b []byte, rels *catalog.Snapshot) (l logged, err error) {
 		return nil
 	})
 	if err == nil {
-		l.sink, l.sinkEpoch = r.sink()
+		end := r.end()
+		l.sink, l.sinkEpoch = end.sink, end.sinkEpoch
 	}
 	return l, err
 }
@@ -464,12 +481,73 @@ func (r *txnReader) tables(rels *catalog.Snapshot, f func(rel *catalog.Relation,
 	return nil
 }
 
-// sink reads which epoch of which sink is delivered, 0 if none.
-func (r *txnReader) sink() (catalog.ID, uint64) {
-	if len(r.b) == 0 {
-		return 0, 0
+// end reads what stands behind the rows.
+func (r *txnReader) end() txnEnd {
+	var t txnEnd
+	if len(r.b) > 0 {
+		t.sink, t.sinkEpoch = catalog.ID(r.uvarint()), r.uvarint()
 	}
-	return catalog.ID(r.uvarint()), r.uvarint()
+	if len(r.b) > 0 {
+		t.block = catalog.ID(r.uvarint())
+	}
+	return t
+}
+
+// Blocks finds the transaction blocks with definitions that are committed in a log: those of wanted whose record is there.
+func Blocks(log *wal.Log, wanted []catalog.ID) (map[catalog.ID]bool, error) {
+	out := map[catalog.ID]bool{}
+	if len(wanted) == 0 {
+		return out, nil
+	}
+	for rec, err := range log.Records(0) {
+		if err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		if len(rec.Payload) == 0 {
+			continue
+		}
+		r := &txnReader{b: rec.Payload[1:]}
+		switch rec.Payload[0] {
+		case txnFormat:
+			if err := r.tables(&catalog.Snapshot{}, nil); err != nil {
+				return nil, fmt.Errorf("read log at %d: %w", rec.Pos, err)
+			}
+		case markFormat:
+			r.uvarint()
+			r.uvarint()
+		default:
+			continue
+		}
+		if id := r.end().block; !r.bad && slices.Contains(wanted, id) {
+			out[id] = true
+		}
+	}
+	return out, nil
+}
+
+// keepLocked keeps the record of a transaction block in the log until DecidedBlock. d.mu is held.
+func (d *dml) keepLocked(pos uint64, block catalog.ID) {
+	if block != 0 {
+		d.kept[pos], d.blocks[block] = noMark, pos
+	}
+}
+
+// DecidedBlock lets go of the log record of a transaction block: the catalog knows that its definitions stay.
+func (e *Engine) DecidedBlock(block catalog.ID) {
+	d := &e.dml
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if pos, ok := d.blocks[block]; ok {
+		delete(d.kept, pos)
+		delete(d.blocks, block)
+	}
+}
+
+// HoldWriters lets no transaction but t commit until release is called.
+func (e *Engine) HoldWriters(t *Txn) (release func()) {
+	e.dml.gate.Lock()
+	t.holds = true
+	return e.dml.gate.Unlock
 }
 
 // replay queues the logged transactions after a position for the first epochs.

@@ -205,10 +205,10 @@ func (t *Txn) commitLarge(ctx context.Context, reads []*readSet) (uint64, error)
 
 // commitNothing is for a transaction whose writes have undone each other.
 func (t *Txn) commitNothing(reads []*readSet) (uint64, error) {
-	if t.sink == 0 {
+	if t.end == (txnEnd{}) {
 		return 0, nil
 	}
-	pos, wait, err := t.e.appendTxn(nil, t.sink, t.sinkEpoch, reads)
+	pos, wait, err := t.e.appendTxn(nil, t.end, reads)
 	if err != nil {
 		return 0, err
 	}
@@ -221,7 +221,7 @@ func (t *Txn) commitNothing(reads []*readSet) (uint64, error) {
 // mark logs the record by which the pieces count, unless somebody has written what the transaction read or wrote.
 func (e *Engine) mark(l *largeWrite, p *pieceWriter, t *Txn, reads []*readSet, seen uint64) (uint64, func() error, error) {
 	payload := binary.AppendUvarint([]byte{markFormat}, p.first)
-	payload = appendSink(binary.AppendUvarint(payload, p.n), t.sink, t.sinkEpoch)
+	payload = t.end.append(binary.AppendUvarint(payload, p.n))
 	d := &e.dml
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -239,8 +239,9 @@ func (e *Engine) mark(l *largeWrite, p *pieceWriter, t *Txn, reads []*readSet, s
 	pos, wait := e.cfg.Log.Enqueue(payload)
 	l.pos = pos
 	d.kept[p.first] = pos
+	d.keepLocked(pos, t.end.block)
 	d.large = append(d.large, l)
-	d.pending = append(d.pending, logged{pos: pos, large: l, sink: t.sink, sinkEpoch: t.sinkEpoch})
+	d.pending = append(d.pending, logged{pos: pos, large: l, sink: t.end.sink, sinkEpoch: t.end.sinkEpoch})
 	return pos, wait, nil
 }
 
@@ -328,7 +329,8 @@ func (e *Engine) replayLarge(rec wal.Record, snap *catalog.Snapshot) (logged, er
 	r := &txnReader{b: rec.Payload[1:]}
 	first, n := r.uvarint(), r.uvarint()
 	l := logged{}
-	if l.sink, l.sinkEpoch = r.sink(); r.bad || first == 0 || first >= rec.Pos {
+	end := r.end()
+	if l.sink, l.sinkEpoch = end.sink, end.sinkEpoch; r.bad || first == 0 || first >= rec.Pos {
 		return l, errCorrupt
 	}
 	t := &Txn{e: e, tables: map[catalog.ID]*txnTable{}}

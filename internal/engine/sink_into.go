@@ -27,7 +27,7 @@ func (e *Engine) sinkInto(ctx context.Context, d *delivery, epoch uint64, rows [
 func (e *Engine) tryInto(ctx context.Context, d *delivery, target *catalog.Relation, epoch uint64, rows []int64, chunks []*delta.Chunk) error {
 	txn := e.Begin(ReadCommitted)
 	defer txn.Abort()
-	txn.sink, txn.sinkEpoch = d.rel.ID, epoch
+	txn.end = txnEnd{sink: d.rel.ID, sinkEpoch: epoch}
 	view, pos, err := txn.view(ctx, []catalog.ID{target.ID}, &Query{})
 	if err != nil {
 		return err

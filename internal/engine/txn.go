@@ -39,13 +39,12 @@ type Txn struct {
 	undo   []undo // how to go back to a Mark
 	bytes  int    // of keys and values written, roughly
 	large  bool
-	// sink and sinkEpoch mark a transaction that delivers an epoch of a CREATE SINK … INTO.
-	sink      catalog.ID
-	sinkEpoch uint64
-	pins      []uint64 // log positions read at; see dml.pin
-	fixed     *fixed   // what a transaction above ReadCommitted reads, once it has read
-	locks     []*readSet
-	load      *load // a COPY under way
+	end    txnEnd
+	holds  bool     // it may commit although writers are held
+	pins   []uint64 // log positions read at; see dml.pin
+	fixed  *fixed   // what a transaction above ReadCommitted reads, once it has read
+	locks  []*readSet
+	load   *load // a COPY under way
 }
 
 type txnTable struct {
@@ -141,6 +140,10 @@ func (e *Engine) Begin(l Level) *Txn { return &Txn{e: e, level: l, tables: map[c
 
 // Empty reports whether nothing was written.
 func (t *Txn) Empty() bool { return len(t.order) == 0 }
+
+// Block makes the transaction that of a block with definitions: its record in the log decides about them, so there will be one, whatever
+// it has written. holds: it may commit although HoldWriters keeps others from it.
+func (t *Txn) Block(id catalog.ID, holds bool) { t.end.block, t.holds = id, holds }
 
 // Wrote reports whether the transaction has written to a relation.
 func (t *Txn) Wrote(id catalog.ID) bool { return t.tables[id] != nil }
@@ -423,8 +426,12 @@ func (t *Txn) Forget(id catalog.ID) {
 // error when somebody else changed a row first.
 func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 	defer t.Abort()
-	if p := t.e.failed.Load(); p != nil && (len(t.order) > 0 || t.sink != 0) {
+	if p := t.e.failed.Load(); p != nil && (len(t.order) > 0 || t.end != (txnEnd{})) {
 		return 0, sqlerr.New(sqlerr.IOError, "the server cannot write checkpoints and takes no more changes").WithCause(*p)
+	}
+	if !t.holds {
+		t.e.dml.gate.RLock()
+		defer t.e.dml.gate.RUnlock()
 	}
 	reads := t.locks
 	if t.level == Serializable && t.fixed != nil {
@@ -439,10 +446,10 @@ func (t *Txn) Commit(ctx context.Context) (pos uint64, err error) {
 			ws = append(ws, x.write(cs))
 		}
 	}
-	if len(ws) == 0 && t.sink == 0 {
+	if len(ws) == 0 && t.end == (txnEnd{}) {
 		return 0, nil
 	}
-	pos, wait, err := t.e.appendTxn(ws, t.sink, t.sinkEpoch, reads)
+	pos, wait, err := t.e.appendTxn(ws, t.end, reads)
 	if err != nil {
 		return 0, err
 	}

@@ -160,6 +160,9 @@ func (n *Node) open(ctx context.Context) error {
 	if n.log, err = wal.Open(wal.Options{FS: fs, MinNext: minNext, Logger: cfg.Logger}); err != nil {
 		return err
 	}
+	if err := n.settle(ctx); err != nil {
+		return err
+	}
 	cluster, err := clusterID(ctx, n.etcd.Client())
 	if err != nil {
 		return err
@@ -171,6 +174,25 @@ func (n *Node) open(ctx context.Context) error {
 		CacheBytes: columnCacheBytes(), StateBytes: stateBytes(cfg.StateBytes), Follow: n.follow,
 	})
 	return err
+}
+
+// settle decides about the definitions of transaction blocks that a crash has interrupted between definitions and rows: the log says
+// whether the block is committed.
+func (n *Node) settle(ctx context.Context) error {
+	blocks, err := n.Catalog.Undecided(ctx)
+	if err != nil {
+		return err
+	}
+	logged, err := engine.Blocks(n.log, blocks)
+	if err != nil {
+		return err
+	}
+	for _, b := range blocks {
+		if err := n.Catalog.Settle(ctx, b, logged[b]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close takes a last checkpoint within ctx and stops everything that Open started.

@@ -6,6 +6,9 @@
 //
 // A Store may be used by any goroutine; changes are serialised by its mutex, snapshots are read without it.
 //
+// A change may be undecided: that of a transaction block which also writes rows, in the log. What was there before lies beside it
+// then, and a restart that does not find the block in the log puts it back (Undecided, Settle).
+//
 // Invariants: what Snapshot returns was durable in etcd when it was published; ids are handed out once.
 //
 // It checks nothing about the records (frontend/session does) and starts no jobs. Start at Open and Apply.
@@ -37,6 +40,7 @@ const (
 	commentKey  = root + "comment/"
 	typeKey     = root + "type/"
 	secretKey   = root + "secret/"
+	blockKey    = root + "block/"
 )
 
 // formatVersion is the version of the records; it is the value of versionKey.
@@ -74,13 +78,14 @@ func (s *Store) create(ctx context.Context, backup json.RawMessage) error {
 		Users:   map[string]*catalog.User{"root": {ID: catalog.FirstUserID + 1, Name: "root", Super: true, CreateDB: true, Login: true}},
 	}
 	next := catalog.FirstUserID + 2
-	var saved map[string]json.RawMessage
+	var saved, undecided map[string]json.RawMessage
 	if len(backup) > 0 {
 		var b Backup
 		if err := json.Unmarshal(backup, &b); err != nil {
 			return fmt.Errorf("restore catalog from checkpoint: %w", err)
 		}
 		snap, next, saved = b.Snapshot, b.NextID, b.Sequences
+		undecided = b.Undecided
 	}
 	var c catalog.Change
 	for _, x := range snap.Relations {
@@ -105,6 +110,9 @@ func (s *Store) create(ctx context.Context, backup json.RawMessage) error {
 	ops, err := encodeOps(&c)
 	if err != nil {
 		return err
+	}
+	for id, before := range undecided {
+		ops = append(ops, clientv3.OpPut(blockKey+id, string(before)))
 	}
 	for id, st := range saved {
 		ops = append(ops, clientv3.OpPut(sequenceKey+id, string(st)))
@@ -196,6 +204,113 @@ func (s *Store) NewIDs(ctx context.Context, n int) (catalog.ID, error) {
 
 // Apply makes a change that was decided by looking at snapshot base; catalog.ErrConflict when that is not current.
 func (s *Store) Apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change) error {
+	return s.apply(ctx, base, c, nil)
+}
+
+// ApplyUndecided is Apply of a change that counts only if a transaction block is found in the log: until Decided or TakeBack, a restart
+// takes it back otherwise. block is an id of its own.
+func (s *Store) ApplyUndecided(ctx context.Context, base *catalog.Snapshot, c catalog.Change, block catalog.ID) error {
+	return s.apply(ctx, base, c, func(ops []clientv3.Op) ([]clientv3.Op, error) {
+		before, err := s.before(ctx, ops)
+		if err != nil {
+			return nil, err
+		}
+		return put(nil, fmt.Sprint(blockKey, block), before)
+	})
+}
+
+// TakeBack is Apply of a change that takes back what ApplyUndecided did; a restart has nothing more to do with the block.
+func (s *Store) TakeBack(ctx context.Context, base *catalog.Snapshot, c catalog.Change, block catalog.ID) error {
+	return s.apply(ctx, base, c, func([]clientv3.Op) ([]clientv3.Op, error) {
+		return []clientv3.Op{clientv3.OpDelete(fmt.Sprint(blockKey, block))}, nil
+	})
+}
+
+// Decided notes that the block of an undecided change is in the log: the change stays.
+func (s *Store) Decided(ctx context.Context, block catalog.ID) error {
+	if _, err := s.client.Delete(ctx, fmt.Sprint(blockKey, block)); err != nil {
+		return fmt.Errorf("note that transaction block %d is committed: %w", block, err)
+	}
+	return nil
+}
+
+// before reads what keys have that ops change; nil: nothing.
+func (s *Store) before(ctx context.Context, ops []clientv3.Op) (map[string]*string, error) {
+	out := map[string]*string{}
+	for _, op := range ops {
+		k := string(op.KeyBytes())
+		res, err := s.client.Get(ctx, k)
+		if err != nil {
+			return nil, fmt.Errorf("read catalog record %s: %w", k, err)
+		}
+		if out[k] = nil; len(res.Kvs) > 0 {
+			v := string(res.Kvs[0].Value)
+			out[k] = &v
+		}
+	}
+	return out, nil
+}
+
+// Undecided lists the blocks whose changes are not decided. At start-up the log tells which of them are committed, for Settle.
+func (s *Store) Undecided(ctx context.Context) ([]catalog.ID, error) {
+	res, err := s.client.Get(ctx, blockKey, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return nil, fmt.Errorf("read undecided changes: %w", err)
+	}
+	var out []catalog.ID
+	for _, kv := range res.Kvs {
+		var id catalog.ID
+		if _, err := fmt.Sscan(strings.TrimPrefix(string(kv.Key), blockKey), &id); err != nil {
+			return nil, fmt.Errorf("read undecided changes: %s: %w", kv.Key, err)
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+// Settle decides about an undecided change at start-up: it stays if its block is committed, else what was before is put back. A record that
+// somebody has changed since stays as it is.
+func (s *Store) Settle(ctx context.Context, block catalog.ID, committed bool) error {
+	if committed {
+		return s.Decided(ctx, block)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := fmt.Sprint(blockKey, block)
+	res, err := s.client.Get(ctx, k)
+	if err != nil {
+		return fmt.Errorf("read undecided change %d: %w", block, err)
+	}
+	if len(res.Kvs) == 0 {
+		return nil
+	}
+	var before map[string]*string
+	if err := json.Unmarshal(res.Kvs[0].Value, &before); err != nil {
+		return fmt.Errorf("read undecided change %d: %w", block, err)
+	}
+	made := res.Kvs[0].ModRevision // of the transaction that made the change
+	ops := []clientv3.Op{clientv3.OpDelete(k), clientv3.OpPut(versionKey, formatVersion)}
+	for key, was := range before {
+		now, err := s.client.Get(ctx, key)
+		if err != nil {
+			return fmt.Errorf("read catalog record %s: %w", key, err)
+		}
+		switch {
+		case was == nil: // a new record, also when something has been noted in it since
+			ops = append(ops, clientv3.OpDelete(key))
+		case len(now.Kvs) > 0 && now.Kvs[0].ModRevision != made:
+		default:
+			ops = append(ops, clientv3.OpPut(key, *was))
+		}
+	}
+	if _, err := s.client.Txn(ctx).Then(ops...).Commit(); err != nil {
+		return fmt.Errorf("take back undecided change %d: %w", block, err)
+	}
+	return s.load(ctx, s.cur.Load().Database)
+}
+
+// apply makes a change together with more, which depends on its operations.
+func (s *Store) apply(ctx context.Context, base *catalog.Snapshot, c catalog.Change, more func(ops []clientv3.Op) ([]clientv3.Op, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cur := s.cur.Load()
@@ -205,6 +320,13 @@ func (s *Store) Apply(ctx context.Context, base *catalog.Snapshot, c catalog.Cha
 	ops, err := encodeOps(&c)
 	if err != nil {
 		return err
+	}
+	if more != nil {
+		extra, err := more(ops)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, extra...)
 	}
 	ops = append(ops, clientv3.OpPut(versionKey, formatVersion))
 	res, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(versionKey), "=", s.rev)).Then(ops...).Commit()
@@ -313,6 +435,8 @@ type Backup struct {
 	NextID    catalog.ID
 	Snapshot  *catalog.Snapshot
 	Sequences map[string]json.RawMessage `json:",omitempty"` // SequenceState by id
+	// Undecided is what was before changes that are not decided, by block.
+	Undecided map[string]json.RawMessage `json:",omitempty"`
 }
 
 // Backup encodes the catalog for a checkpoint.
@@ -321,12 +445,32 @@ func (s *Store) Backup(ctx context.Context) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	b := Backup{s.nextID, s.cur.Load(), seqs}
-	s.mu.Unlock()
+	b, err := s.backup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.Sequences = seqs
 	out, err := json.Marshal(b)
 	if err != nil {
 		return nil, fmt.Errorf("encode catalog: %w", err)
 	}
 	return out, nil
+}
+
+// backup reads the snapshot and what is undecided in it at one moment.
+func (s *Store) backup(ctx context.Context) (Backup, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := Backup{NextID: s.nextID, Snapshot: s.cur.Load()}
+	res, err := s.client.Get(ctx, blockKey, clientv3.WithPrefix())
+	if err != nil {
+		return b, fmt.Errorf("read undecided changes: %w", err)
+	}
+	for _, kv := range res.Kvs {
+		if b.Undecided == nil {
+			b.Undecided = map[string]json.RawMessage{}
+		}
+		b.Undecided[strings.TrimPrefix(string(kv.Key), blockKey)] = kv.Value
+	}
+	return b, nil
 }

@@ -54,7 +54,7 @@ func Binary(t testing.TB) string {
 			return
 		}
 		built.path = filepath.Join(built.dir, "millrace")
-		cmd := exec.Command("go", "build", "-o", built.path, "github.com/millrace/millrace/cmd/millrace")
+		cmd := exec.Command("go", "build", "-tags", "millrace_killpoints", "-o", built.path, "github.com/millrace/millrace/cmd/millrace")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("build the server: %w\n%s", err, out)
@@ -79,6 +79,7 @@ func Main(m *testing.M) int {
 type Server struct {
 	Data string // data folder
 	Args []string
+	Env  []string // added to the environment of the processes
 	t    testing.TB
 	port int
 	cmd  *exec.Cmd
@@ -114,7 +115,20 @@ func FreePort(t testing.TB) int {
 // Command returns the command that Start runs.
 func (s *Server) Command() *exec.Cmd {
 	args := append([]string{"start", "--data", s.Data, "--listen", s.Addr()}, s.Args...)
-	return exec.Command(Binary(s.t), args...)
+	cmd := exec.Command(Binary(s.t), args...)
+	cmd.Env = append(os.Environ(), s.Env...)
+	return cmd
+}
+
+// Wait waits until the process has ended by itself.
+func (s *Server) Wait() {
+	s.t.Helper()
+	select {
+	case <-s.done:
+		s.cmd = nil
+	case <-time.After(startWithin):
+		s.t.Fatal("the server runs on")
+	}
 }
 
 // Start begins a process and returns how long it took to say that it is ready.
