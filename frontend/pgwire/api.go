@@ -79,6 +79,13 @@ type Session interface {
 	Close()
 }
 
+// Pipelined is a Session to which it matters whether the message that executes a portal may be followed by others of the same implicit
+// transaction.
+type Pipelined interface {
+	// Pipelined is called before a portal of the extended protocol is executed; more is false when Sync is known to be next.
+	Pipelined(more bool)
+}
+
 // Statement is one statement of a script, parsed.
 type Statement interface {
 	Text() string

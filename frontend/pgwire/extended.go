@@ -437,6 +437,9 @@ func (c *conn) runPortal(ctx context.Context, p *portal, name []byte, limit int6
 				return nil
 			}
 		}
+		if s, ok := c.sess.(Pipelined); ok {
+			s.Pipelined(!c.in.nextIs('S'))
+		}
 		rows, err := p.p.Execute(ctx)
 		if err != nil {
 			return err

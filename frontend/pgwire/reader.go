@@ -40,6 +40,9 @@ func (r *reader) ready() bool {
 	return r.buffered() >= 5 && int64(r.buffered()) > int64(binary.BigEndian.Uint32(r.buf[r.r+1:]))
 }
 
+// nextIs reports whether a message of the type is known to come next.
+func (r *reader) nextIs(typ byte) bool { return r.buffered() > 0 && r.buf[r.r] == typ }
+
 // fill makes n unread bytes available. io.EOF means that there were none at all.
 func (r *reader) fill(n int) error {
 	if r.w-r.r >= n {

@@ -333,6 +333,10 @@ func (p *portal) Execute(ctx context.Context) (pgwire.Rows, error) {
 	}
 	s.running(shown(p.p.st.ast), "active")
 	s.txn.script, s.txn.more = p.p.st.script && !s.txn.block, p.p.st.more
+	if s.pipeline.on && !s.txn.block {
+		s.txn.script = s.pipeline.more || s.txn.stage != nil || s.txn.writes != nil
+		s.txn.more = s.pipeline.more
+	}
 	limit := s.settings.often().statementTimeout
 	s.stmt = ctx
 	if limit <= 0 {

@@ -222,6 +222,7 @@ type Session struct {
 	drawn    drawn
 	stmt     context.Context // of the running statement, for functions that wait
 	calls    calls
+	pipeline pipeline
 
 	// For other sessions to see.
 	mu                 sync.Mutex

@@ -64,8 +64,16 @@ var levels = map[string]engine.Level{"read uncommitted": engine.ReadCommitted, "
 
 func (s *Session) level() engine.Level { return s.settings.often().level }
 
+// pipeline is what is known of the messages of the extended protocol up to the next Sync, which are one transaction as the statements of a
+// script are. more: the one that runs may not be the last.
+type pipeline struct{ on, more bool }
+
+// Pipelined implements pgwire.Pipelined.
+func (s *Session) Pipelined(more bool) { s.pipeline = pipeline{on: true, more: more} }
+
 // EndImplicit implements pgwire.Session.
 func (s *Session) EndImplicit(ctx context.Context, failed bool) error {
+	s.pipeline = pipeline{}
 	if s.txn.block {
 		s.txn.failed = s.txn.failed || failed
 		s.running("", "idle in transaction")
