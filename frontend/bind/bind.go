@@ -41,7 +41,7 @@ type Env struct {
 	// Session answers session functions that are folded when a view is created; may be nil.
 	Session expr.Session
 	// Params are the types of $1, $2, … as far as the client gave them; Unknown ones, and those past the
-	// end, are inferred from their use and filled in: text where nothing says otherwise.
+	// end, are inferred from their use and filled in.
 	Params []sqltypes.Type
 	// Streaming: the query defines a view, index or sink. Sources may be read, parameters may not be
 	// used, and session functions are evaluated now.
@@ -119,6 +119,7 @@ type binder struct {
 	shares, recursions int
 	shared             map[int]int
 	top                *parser.Query // the statement's own query
+	inRows             bool          // a parameter is a field of a row, of a type that is not known
 	alone              bool          // what is bound will be evaluated without a session
 }
 
@@ -159,6 +160,9 @@ func (b *binder) done(err *error) {
 // finish settles what the whole statement decides: parameters that nothing gave a type.
 func (b *binder) finish(n plan.Node) plan.Node {
 	b.finishParams()
+	if b.inRows {
+		b.checkParams(n)
+	}
 	for i, c := range b.env.Changes {
 		b.env.Changes[i] = c.WithSource(b.unshare(c.Source()))
 	}
@@ -167,16 +171,34 @@ func (b *binder) finish(n plan.Node) plan.Node {
 
 func (b *binder) finishParams() {
 	for i, p := range b.params {
-		if p.Ty.Kind == sqltypes.KUnknown {
-			p.Ty = sqltypes.Text
-		}
 		b.setParam(i, p.Ty)
 	}
-	for i := range b.env.Params {
-		if b.env.Params[i].Kind == sqltypes.KUnknown {
-			b.env.Params[i] = sqltypes.Text
+	for i, t := range b.env.Params {
+		if t.Kind == sqltypes.KUnknown {
+			fail(sqlerr.New(sqlerr.IndeterminateDatatype, "could not determine data type of parameter $%d", i+1))
 		}
 	}
+}
+
+// checkParams refuses parameters that have stayed a field of a row that nothing gave a type.
+func (b *binder) checkParams(n plan.Node) {
+	plan.Walk(n, func(n plan.Node) bool {
+		plan.MapExprs(n, func(e expr.Expr) expr.Expr {
+			expr.Walk(e, func(e expr.Expr) bool {
+				if p, ok := e.(*expr.Param); ok && b.params[p.Index] != nil && b.params[p.Index].Ty != p.Ty {
+					fail(sqlerr.New(sqlerr.IndeterminateDatatype, "could not determine data type of parameter $%d", p.Index))
+				}
+				return true
+			})
+			return e
+		})
+		return true
+	})
+}
+
+func isParam(e expr.Expr) bool {
+	_, ok := e.(*expr.Param)
+	return ok
 }
 
 func (b *binder) setParam(i int, t sqltypes.Type) {

@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
+	"github.com/millrace/millrace/internal/sqlerr"
 	"github.com/millrace/millrace/internal/sqltypes"
 	"github.com/millrace/millrace/planner/batch"
 	"github.com/millrace/millrace/planner/stream"
@@ -86,7 +87,7 @@ func TestParams(t *testing.T) {
 		{"INSERT INTO t (id, name, amount) VALUES ($1, $2, $3)", "integer, character varying, numeric"},
 		{"INSERT INTO t (id, name) SELECT $1, $2", "integer, character varying"},
 		{"UPDATE t SET name = $2 WHERE id = $1", "integer, character varying"},
-		{"SELECT $2::text", "text, text"},
+		{"INSERT INTO t (id, name) VALUES ($2, $1)", "character varying, integer"},
 	} {
 		env := c.Env()
 		if _, _, err := bindAny(env, tc.sql); err != nil {
@@ -99,6 +100,11 @@ func TestParams(t *testing.T) {
 		}
 		if g := strings.Join(got, ", "); g != tc.want {
 			t.Errorf("%s: %s, want %s", tc.sql, g, tc.want)
+		}
+	}
+	for _, sql := range []string{"SELECT $2::text", "SELECT ROW($1, 2)", "SELECT format('%s', $1)", "SELECT $1 IS NULL", "SELECT ROW($1), $1::int"} {
+		if _, _, err := bindAny(c.Env(), sql); sqlerr.CodeOf(err) != sqlerr.IndeterminateDatatype {
+			t.Errorf("%s: %v, want 42P18", sql, err)
 		}
 	}
 	env := c.Env()

@@ -125,6 +125,21 @@ func (x *exprCtx) bindAll(es []parser.Expr) []typed {
 	return out
 }
 
+// bindFields is bindAll for the fields of a row, where t.* stands for all columns.
+func (x *exprCtx) bindFields(es []parser.Expr) []typed {
+	var out []typed
+	for _, e := range es {
+		if s, ok := e.(*parser.Star); ok {
+			for _, c := range x.expandStar(s) {
+				out = append(out, typed{c.e, s.Pos})
+			}
+			continue
+		}
+		out = append(out, typed{x.bind(e), leftmost(e)})
+	}
+	return out
+}
+
 func (b *binder) number(text string, integer bool, pos int) expr.Expr {
 	if integer {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -238,7 +253,7 @@ func (x *exprCtx) binary(e *parser.Binary) expr.Expr {
 	l, lok := e.L.(*parser.Row)
 	r, rok := e.R.(*parser.Row)
 	if lok && rok {
-		return x.compareRows(e.Op, x.bindAll(l.Elems), x.bindAll(r.Elems), e.Pos)
+		return x.compareRows(e.Op, x.bindFields(l.Elems), x.bindFields(r.Elems), e.Pos)
 	}
 	if lok {
 		if q, ok := e.R.(*parser.Subquery); ok && q.Kind == parser.Scalar {
@@ -577,6 +592,13 @@ func (x *exprCtx) row(e *parser.Row) expr.Expr {
 			continue
 		}
 		v := x.bind(el)
+		if p, ok := v.(*expr.Param); ok && isUnknown(v) { // only what the row becomes can say what it is
+			r := &expr.Param{Index: p.Index, Ty: sqltypes.Text}
+			x.untyped[r] = v
+			x.inRows = true
+			add(r)
+			continue
+		}
 		r := x.resolved(v)
 		if isUnknown(v) {
 			x.untyped[r] = v

@@ -140,7 +140,9 @@ func (b *binder) coerceArgs(declared []sqltypes.Type, compatible bool, args []ex
 			t = sqltypes.ArrayOf(elem)
 		case sqltypes.KAny:
 			if i == 0 || declared[0].Kind != sqltypes.KAnyMap {
-				out[i] = b.resolved(a)
+				if out[i] = a; !isParam(a) {
+					out[i] = b.resolved(a)
+				}
 				continue
 			}
 			// A key, or a value, of the map.
@@ -311,7 +313,7 @@ func (x *exprCtx) rowIn(e *parser.In, left *parser.Row) expr.Expr {
 		if !ok {
 			fail(sqlerr.New(sqlerr.SyntaxError, "unequal number of entries in row expressions").At(v.At()))
 		}
-		alts[i] = x.compareRows("=", x.bindAll(left.Elems), x.bindAll(r.Elems), e.Pos)
+		alts[i] = x.compareRows("=", x.bindFields(left.Elems), x.bindFields(r.Elems), e.Pos)
 	}
 	var out expr.Expr = &expr.BoolOp{Or: true, Args: alts}
 	if len(alts) == 1 {
