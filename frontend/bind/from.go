@@ -131,6 +131,9 @@ func (b *binder) relRef(x *parser.RelRef, left *scope) *frame {
 		fail(unsupported(x.AsOf.At(), "Use it on the right side of JOIN or LEFT JOIN.", "FOR SYSTEM_TIME AS OF is not supported here"))
 	}
 	f := b.relation(x.Name, left)
+	if it := f.items[0]; it.access != nil {
+		it.access.some('r')
+	}
 	if x.Sample != nil {
 		b.sample(f, x)
 	}
@@ -159,9 +162,9 @@ func (b *binder) relation(name parser.Name, sc *scope) *frame {
 	if r == nil {
 		b.missingRelation(name, sc)
 	}
-	b.access(r.ID, 'r')
+	access := b.accessTo(r.ID)
 	f := newFrame(b.scan(r, name.Pos), r.Name, r.Schema)
-	f.items[0].primary = r.PrimaryKey
+	f.items[0].primary, f.items[0].access = r.PrimaryKey, access
 	return f
 }
 

@@ -68,12 +68,15 @@ func (b *binder) insertAndQuery(s *parser.InsertStmt, outer *scope, top bool) pl
 
 func (b *binder) insert(s *parser.InsertStmt, outer *scope, top bool) *plan.Insert {
 	r := b.writable(s.Table, "insert into")
-	access := b.access(r.ID, 'a')
+	access := b.accessColumns(r.ID, 'a')
 	out := &plan.Insert{Table: r, Checks: b.checks(r)}
 	if s.With != nil {
 		outer = b.with(s.With, outer, top)
 	}
 	cols := b.insertColumns(r, s.Columns)
+	for _, k := range cols {
+		access.column('a', k)
+	}
 	b.overriding = s.Overriding
 	out.Source = b.insertSource(r, s, cols, outer)
 	name := r.Name
@@ -277,10 +280,16 @@ func (b *binder) insertValues(r *catalog.Relation, v *parser.Values, cols []int,
 // onConflict binds ON CONFLICT: the arbiter is the primary key or a unique one.
 func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string, access *Access) {
 	oc, r := s.OnConflict, out.Table
-	if oc.Targets != nil {
-		access.need('r')
-	}
 	b.arbiter(out, oc, r)
+	if oc.Targets != nil {
+		for _, t := range oc.Targets {
+			if ref, ok := t.Expr.(*parser.ColumnRef); ok {
+				if k, ok := r.Column(ref.Parts[0]); ok {
+					access.column('r', k)
+				}
+			}
+		}
+	}
 	if oc.Update == nil {
 		out.Conflict = 'N'
 		return
@@ -290,7 +299,7 @@ func (b *binder) onConflict(out *plan.Insert, s *parser.InsertStmt, name string,
 			WithHint("For example, ON CONFLICT (column_name)."))
 	}
 	out.Conflict = 'U'
-	access.need('w')
+	access.some('w')
 	width := len(r.Columns)
 	f := newFrame(&plan.Values{Out: append(columnsOf(r), columnsOf(r)...)}, name, "")
 	old := &item{name: name, cols: f.items[0].cols[:width], access: access}

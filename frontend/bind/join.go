@@ -227,6 +227,7 @@ func usingColumn(f *frame, id parser.Ident, side string) int {
 			fail(sqlerr.New(sqlerr.AmbiguousColumn, "common column name %q appears more than once in %s table", id.Name, side))
 		}
 		found = v.idx
+		v.from.read(v.idx)
 	}
 	if found < 0 {
 		fail(sqlerr.New(sqlerr.UndefinedColumn, "column %q specified in USING clause does not exist in %s table", id.Name, side))
@@ -269,6 +270,9 @@ func (b *binder) mergeNames(x *parser.JoinRef, f *frame, merged []visible, left,
 // aliasJoin gives (a JOIN b) one name: its visible columns become those of one item.
 func (b *binder) aliasJoin(f *frame, a *parser.Alias) *frame {
 	it := &item{name: a.Name}
+	for _, below := range f.items {
+		below.readAll()
+	}
 	out := &frame{node: f.node, items: []*item{it}, hidden: append(f.hidden, f.items...)}
 	if len(a.Columns) > len(f.cols) {
 		fail(sqlerr.New(sqlerr.InvalidColumnReference, "join expression %q has %d columns available but %d columns specified", a.Name, len(f.cols), len(a.Columns)))

@@ -30,7 +30,7 @@ type item struct {
 	row sqltypes.Type
 	// padded: an outer join may have made a row of NULLs of it, of which the whole row is NULL.
 	padded bool
-	// access is that of the table that the statement changes: reading a column of it needs SELECT.
+	// access is that of a stored relation, whose columns the item has in their order: reading one needs SELECT on it.
 	access *Access
 	// self: the working table of the recursive query that is being bound.
 	self bool
@@ -210,9 +210,7 @@ func (b *binder) unqualified(sc *scope, ref *parser.ColumnRef) expr.Expr {
 
 // ref makes the reference to a column found in scope at, seen from sc.
 func (b *binder) ref(sc, at *scope, m match, pos int) expr.Expr {
-	if m.from != nil && m.from.access != nil {
-		m.from.access.need('r')
-	}
+	m.from.read(m.idx)
 	ty := at.frame.node.Columns()[m.idx].Type
 	if at == sc {
 		c := &expr.Col{Index: m.idx, Ty: ty, Name: m.name}

@@ -238,6 +238,16 @@ var windowForms = map[string]struct {
 	"session":  {"SESSION(relation, column, gap [PARTITION BY column, …])", 1},
 }
 
+// wholeRelation is a relation of which all columns are read.
+func (b *binder) wholeRelation(name parser.Name, left *scope) *frame {
+	f := b.relation(name, left)
+	if it := f.items[0]; it.access != nil {
+		it.access.need('r')
+		it.access = nil
+	}
+	return f
+}
+
 // timeWindow binds a window function over a relation: the relation's columns, window_start and window_end. It is nil when the
 // first argument is not a relation.
 func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scope, kind string) *frame {
@@ -263,7 +273,7 @@ func (b *binder) timeWindow(x *parser.FuncRef, call *parser.FuncCall, left *scop
 	if query != nil {
 		f = newFrame(b.query(query, left, true).node, call.Name.Last(), "")
 	} else {
-		f = b.relation(name, left)
+		f = b.wholeRelation(name, left)
 	}
 	at := b.timeColumn(f, call.Args[1].Value)
 	micros := make([]int64, 3)
@@ -314,7 +324,7 @@ func (b *binder) gapFill(x *parser.FuncRef, call *parser.FuncCall, left *scope) 
 	if query != nil {
 		f = newFrame(b.query(query, left, true).node, call.Name.Last(), "")
 	} else {
-		f = b.relation(name, left)
+		f = b.wholeRelation(name, left)
 	}
 	n := &plan.GapFill{Input: f.node, TimeCol: b.timeColumn(f, call.Args[1].Value), StepMicros: b.windowLength(call.Args[2].Value, true),
 		PartitionBy: b.partitionColumns(f, call.PartitionBy), Fill: make([]plan.Fill, len(f.node.Columns()))}

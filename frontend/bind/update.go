@@ -99,7 +99,12 @@ func (f *frame) width() int {
 // targetFrame is the frame of a changed table, first, and the other FROM items. right is what the change needs.
 func (b *binder) targetFrame(r *catalog.Relation, right byte, alias string, from []parser.TableRef, outer *scope) *frame {
 	f := newFrame(logical.Scan(r), r.Name, r.Schema)
-	f.items[0].primary, f.items[0].access = r.PrimaryKey, b.access(r.ID, right)
+	f.items[0].primary, f.items[0].access = r.PrimaryKey, b.accessTo(r.ID)
+	if right == 'w' {
+		f.items[0].access.some('w')
+	} else {
+		f.items[0].access.need(right)
+	}
 	if alias != "" {
 		f.items[0].rel, f.items[0].name, f.items[0].schema = r.Name, alias, ""
 	}
@@ -119,6 +124,7 @@ func (b *binder) setClauses(r *catalog.Relation, set []parser.SetClause, one fun
 		cols := make([]int, len(s.Columns))
 		for i, c := range s.Columns {
 			cols[i] = b.targetColumn(r, c)
+			b.accessTo(r.ID).column('w', cols[i])
 			if seen[cols[i]] {
 				fail(sqlerr.New(sqlerr.SyntaxError, "multiple assignments to same column %q", c.Name).At(c.Pos))
 			}

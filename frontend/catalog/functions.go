@@ -164,7 +164,7 @@ var answerTable = map[string]answer{
 	"to_regproc":                         toReg(sqltypes.KRegproc),
 	"to_regnamespace":                    toReg(sqltypes.KRegnamespace),
 	"has_table_privilege":                privilege(tableRights, securedClass),
-	"has_any_column_privilege":           privilege(columnRights, securedClass),
+	"has_any_column_privilege":           anyColumnPrivilege,
 	"has_column_privilege":               columnPrivilege,
 	"has_schema_privilege":               privilege(schemaRights, securedSchema),
 	"has_database_privilege":             privilege(databaseRights, securedDatabase),

@@ -104,6 +104,9 @@ func attributeRows(w *writer, f *facts) {
 			c := &r.Columns[i]
 			a := attribute(int64(r.ID), int(attnum(r, i)), c.Name, c.Type, c.NotNull)
 			a["atthasdef"] = c.Default != "" || c.Generated != ""
+			if c.ACL != nil {
+				a["attacl"] = aclItems(r.ProtectedColumn(i))
+			}
 			if c.Generated != "" {
 				a["attgenerated"] = "s"
 			}

@@ -224,7 +224,46 @@ func columnPrivilege(c *call) (sqltypes.Datum, error) {
 	} else if !c.hasAttribute(oid, c.oid(table+1)) {
 		return nil, nil
 	}
+	if o := c.object(oid); o != nil && o.user != nil && !c.holds(user, p, list) {
+		k, ok := -1, false
+		if name, isName := c.text(table + 1); isName {
+			k, ok = o.user.Column(name)
+		} else {
+			k, ok = o.user.ColumnAt(int32(c.oid(table + 1)))
+		}
+		if ok {
+			column := o.user.ProtectedColumn(k)
+			return c.holds(user, &column, list), nil
+		}
+	}
 	return c.holds(user, p, list), nil
+}
+
+// anyColumnPrivilege answers (table, right) and (user, table, right).
+func anyColumnPrivilege(c *call) (sqltypes.Datum, error) {
+	whole, err := privilege(columnRights, securedClass)(c)
+	if err != nil || whole != false {
+		return whole, err
+	}
+	table := len(c.args) - 2
+	user, err := c.roleBefore(table)
+	if err != nil {
+		return nil, err
+	}
+	oid := c.oid(table)
+	if name, ok := c.text(table); ok {
+		if oid, err = c.regOID(sqltypes.KRegclass, name); err != nil {
+			return nil, err
+		}
+	}
+	if o := c.object(oid); o != nil && o.user != nil {
+		for k := range o.user.Columns {
+			if p := o.user.ProtectedColumn(k); c.holds(user, &p, c.mustText(len(c.args)-1)) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // needColumn fails with 42703 when a relation has no column of the name.

@@ -35,11 +35,21 @@ func (s *Session) mayAccess(as []*bind.Access) error {
 		if r == nil {
 			continue // a function, or the statement will say that it is gone
 		}
-		if snap.Rights(who, r.Protected(), a.Rights) != a.Rights {
+		if held := snap.Rights(who, r.Protected(), a.Rights); held != a.Rights && !snap.MayColumns(who, r, without(a.Rights, held), a.Columns) {
 			return denied("permission denied for %s %s", r.Kind, r.Name)
 		}
 	}
 	return nil
+}
+
+// without are the rights of a list that are not in another.
+func without(rights, held string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(held, r) {
+			return -1
+		}
+		return r
+	}, rights)
 }
 
 // may refuses a statement that needs a right on a relation.

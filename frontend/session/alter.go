@@ -90,6 +90,7 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 			return nil, err
 		}
 		r.ACL = r.Protected().OwnedBy(name)
+		r.Columns = r.ColumnsRenamed(r.Owner, name)
 		r.Owner = name
 	case parser.AlterRenameColumn:
 		k, err := alterColumn(&r, a)
@@ -529,6 +530,9 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 	if x.Kind == parser.ObjSecret {
 		old, err := s.findSecret(snap, x.Name)
 		if err != nil {
+			return err
+		}
+		if err := s.mustOwn(old.Owner, "secret", old.Name); err != nil {
 			return err
 		}
 		n := *old

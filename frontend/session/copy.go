@@ -147,7 +147,13 @@ func (s *Session) copyIn(x *parser.CopyStmt) (*copyIn, error) {
 	if r.Kind != catalog.Table {
 		return nil, sqlerr.New(sqlerr.WrongObjectType, "cannot copy to %s %q", r.Kind, r.Name).At(x.Table.Pos)
 	}
-	if err := s.may(r, 'a'); err != nil {
+	access := &bind.Access{Rel: r.ID, Rights: "a", Columns: map[byte][]int{'a': {}}}
+	for k, c := range r.Columns {
+		if x.Columns == nil || slices.ContainsFunc(x.Columns, func(n parser.Ident) bool { return n.Name == c.Name }) {
+			access.Columns['a'] = append(access.Columns['a'], k)
+		}
+	}
+	if err := s.mayAccess([]*bind.Access{access}); err != nil {
 		return nil, err
 	}
 	c := &copyIn{s: s, rel: r, f: f, b: delta.NewBuilder(r.Types())}

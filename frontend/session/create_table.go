@@ -503,6 +503,9 @@ func (s *Session) connectorOf(opts []parser.Option, f *parser.ConnectorFormat) (
 		if _, dup := m[o.Name]; ok && !dup {
 			x, err := s.findSecret(s.snapshot(), ref.Name)
 			if err == nil {
+				if err := s.mayUseSecret(x); err != nil {
+					return err
+				}
 				secrets[o.Name] = catalog.SecretRef{ID: x.ID, File: ref.AsFile}
 			}
 			return err

@@ -139,6 +139,9 @@ func (s *Session) kill(x *parser.KillStmt) error {
 		}
 		pid = pid*10 + uint32(c-'0')
 	}
+	if err := s.maySignal(pid, true); err != nil {
+		return err
+	}
 	if !s.m.CancelSession(pid, true) {
 		return sqlerr.New(sqlerr.UndefinedObject, "there is no session with process id %s", x.ID).At(x.Pos)
 	}

@@ -22,6 +22,9 @@ const (
 type secured struct {
 	catalog.Protected
 	class, kind, name string // "table", and how errors call this one: "view v"
+	// above are the rights on the relation, of a column: who may give those may give these.
+	above *catalog.Protected
+	rel   *catalog.Relation
 	// put adds the object with other rights to a change.
 	put func(c *catalog.Change, acl []catalog.Grant)
 }
@@ -52,7 +55,19 @@ func (s *Session) grant(ctx context.Context, x *parser.GrantStmt) error {
 		return err
 	}
 	var c catalog.Change
+	plain, byColumn := onColumns(x)
 	for _, o := range objects {
+		if o.rel != nil {
+			r, err := s.grantRelation(snap, o, x, plain, byColumn, grantees)
+			if err != nil {
+				return err
+			}
+			c.Put = append(c.Put, r)
+			continue
+		}
+		if byColumn != nil {
+			return sqlerr.New(invalidGrant, "column privileges are only valid for relations")
+		}
 		acl, err := s.regrant(snap, o, x, grantees)
 		if err != nil {
 			return err
@@ -62,6 +77,86 @@ func (s *Session) grant(ctx context.Context, x *parser.GrantStmt) error {
 		}
 	}
 	return s.apply(ctx, snap, c)
+}
+
+// onColumns separates the privileges on columns, one by one, from the others.
+func onColumns(x *parser.GrantStmt) (plain *parser.GrantStmt, byColumn []*parser.GrantStmt) {
+	with := func(ps []parser.Privilege) *parser.GrantStmt {
+		y := *x
+		y.Privileges = ps
+		return &y
+	}
+	var rest []parser.Privilege
+	for _, p := range x.Privileges {
+		if p.Columns == nil {
+			rest = append(rest, p)
+		} else {
+			byColumn = append(byColumn, with([]parser.Privilege{p}))
+		}
+	}
+	if rest != nil {
+		plain = with(rest)
+	}
+	return plain, byColumn
+}
+
+// grantRelation returns a relation with other rights on it and on its columns. What is revoked from the relation is revoked from its
+// columns, too.
+func (s *Session) grantRelation(snap *catalog.Snapshot, o secured, x, plain *parser.GrantStmt, byColumn []*parser.GrantStmt, grantees []string) (*catalog.Relation, error) {
+	r := *o.rel
+	r.Columns = slices.Clone(r.Columns)
+	if plain != nil {
+		acl, err := s.regrant(snap, o, plain, grantees)
+		if err != nil {
+			return nil, err
+		}
+		if acl != nil {
+			r.ACL = acl
+		}
+		if rights, err := rightsOf(plain, o); err == nil && x.Revoke && acl != nil {
+			s.revokeColumns(&r, o, x, rights, grantees)
+		}
+	}
+	for _, y := range byColumn {
+		for _, id := range y.Privileges[0].Columns {
+			k, ok := r.Column(id.Name)
+			if !ok {
+				return nil, sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", id.Name, r.Name)
+			}
+			p := o.Protected
+			column := secured{Protected: r.ProtectedColumn(k), class: "column", kind: o.kind, name: o.name, above: &p}
+			acl, err := s.regrant(snap, column, y, grantees)
+			if err != nil {
+				return nil, err
+			}
+			if acl != nil {
+				r.Columns[k].ACL = acl
+			}
+			if len(r.Columns[k].ACL) == 0 {
+				r.Columns[k].ACL = nil
+			}
+		}
+	}
+	return &r, nil
+}
+
+// revokeColumns takes rights on the columns.
+func (s *Session) revokeColumns(r *catalog.Relation, o secured, x *parser.GrantStmt, rights string, grantees []string) {
+	grantor := s.User()
+	if s.snapshot().Acts(grantor, o.Owner) {
+		grantor = o.Owner
+	}
+	for k := range r.Columns {
+		p := r.ProtectedColumn(k)
+		for _, g := range grantees {
+			if acl, dependent := p.Without(catalog.Grant{Grantee: g, Grantor: grantor, Rights: rights}, x.WithGrant, x.Behavior == parser.DropCascade); !dependent {
+				p.ACL = acl
+			}
+		}
+		if r.Columns[k].ACL = p.ACL; len(p.ACL) == 0 {
+			r.Columns[k].ACL = nil
+		}
+	}
 }
 
 // regrant returns an object's rights after GRANT or REVOKE; nil when there is nothing that the user may give.
@@ -74,14 +169,24 @@ func (s *Session) regrant(snap *catalog.Snapshot, o secured, x *parser.GrantStmt
 	if snap.Acts(user, o.Owner) {
 		grantor = o.Owner
 	}
-	may := snap.Options(user, o.Protected, wanted)
+	may, any := snap.Options(user, o.Protected, wanted), snap.Rights(user, o.Protected, o.All)
+	if o.above != nil {
+		more := snap.Options(user, *o.above, wanted)
+		may = strings.Map(func(r rune) rune {
+			if strings.ContainsRune(may+more, r) {
+				return r
+			}
+			return -1
+		}, wanted)
+		any += snap.Rights(user, *o.above, o.All)
+	}
 	all := x.Privileges[0].Name == "ALL"
 	verb, code := "granted", notGranted
 	if x.Revoke {
 		verb, code = "revoked", notRevoked
 	}
 	switch {
-	case may == "" && snap.Rights(user, o.Protected, o.All) == "":
+	case may == "" && any == "":
 		return nil, denied("permission denied for %s %s", o.kind, o.name)
 	case may == "" && x.Revoke:
 		s.warn(code, "no privileges could be revoked for %q", o.name)
@@ -120,10 +225,6 @@ func (s *Session) regrant(snap *catalog.Snapshot, o secured, x *parser.GrantStmt
 func rightsOf(x *parser.GrantStmt, o secured) (string, error) {
 	var out strings.Builder
 	for _, p := range x.Privileges {
-		if p.Columns != nil {
-			return "", sqlerr.New(sqlerr.FeatureNotSupported, "privileges on single columns are not supported").At(p.Pos).
-				WithHint("Grant them on a view of those columns.")
-		}
 		if p.Name == "ALL" {
 			return o.All, nil
 		}
@@ -163,7 +264,7 @@ func (s *Session) grantObjects(snap *catalog.Snapshot, x *parser.GrantStmt) ([]s
 			if o == nil {
 				return nil, sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", n.Last())
 			}
-			out = append(out, secured{o.Protected(), "schema", "schema", o.Name, func(c *catalog.Change, acl []catalog.Grant) {
+			out = append(out, secured{Protected: o.Protected(), class: "schema", kind: "schema", name: o.Name, put: func(c *catalog.Change, acl []catalog.Grant) {
 				n := *o
 				n.ACL = acl
 				c.PutSchema = append(c.PutSchema, &n)
@@ -179,10 +280,20 @@ func (s *Session) grantObjects(snap *catalog.Snapshot, x *parser.GrantStmt) ([]s
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, secured{t.Protected(), "type", "type", t.Name, func(c *catalog.Change, acl []catalog.Grant) {
+			out = append(out, secured{Protected: t.Protected(), class: "type", kind: "type", name: t.Name, put: func(c *catalog.Change, acl []catalog.Grant) {
 				n := *t
 				n.ACL = acl
 				c.PutType = append(c.PutType, &n)
+			}})
+		case parser.ObjSecret:
+			x, err := s.findSecret(snap, n.Name)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, secured{Protected: x.Protected(), class: "secret", kind: "secret", name: x.Name, put: func(c *catalog.Change, acl []catalog.Grant) {
+				n := *x
+				n.ACL = acl
+				c.PutSecret = append(c.PutSecret, &n)
 			}})
 		case parser.ObjTable, parser.ObjView, parser.ObjMatView, parser.ObjSource, parser.ObjSink, parser.ObjSequence,
 			parser.ObjSubscription:
@@ -208,15 +319,11 @@ func securedRelation(r *catalog.Relation) secured {
 	if r.Kind == catalog.Sequence {
 		class = "sequence"
 	}
-	return secured{r.Protected(), class, string(r.Kind), r.Name, func(c *catalog.Change, acl []catalog.Grant) {
-		n := *r
-		n.ACL = acl
-		c.Put = append(c.Put, &n)
-	}}
+	return secured{Protected: r.Protected(), class: class, kind: string(r.Kind), name: r.Name, rel: r}
 }
 
 func securedFunction(f *catalog.Function) secured {
-	return secured{f.Protected(), "function", "function", f.Name, func(c *catalog.Change, acl []catalog.Grant) {
+	return secured{Protected: f.Protected(), class: "function", kind: "function", name: f.Name, put: func(c *catalog.Change, acl []catalog.Grant) {
 		n := *f
 		n.ACL = acl
 		c.PutFunc = append(c.PutFunc, &n)

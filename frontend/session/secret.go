@@ -27,6 +27,14 @@ func (s *Session) findSecret(snap *catalog.Snapshot, n parser.Name) (*catalog.Se
 	return nil, sqlerr.New(sqlerr.UndefinedObject, "secret %q does not exist", n.String()).At(n.Pos)
 }
 
+// mayUseSecret refuses to hand a secret to a connector: it would reach a server of the user's choice.
+func (s *Session) mayUseSecret(x *catalog.Secret) error {
+	if !s.snapshot().May(s.User(), x.Protected(), 'U') {
+		return denied("permission denied for secret %s", x.Name)
+	}
+	return nil
+}
+
 // secretBackend checks WITH (backend = …).
 func secretBackend(options []parser.Option) error {
 	for _, o := range options {
@@ -112,9 +120,10 @@ func (s *Session) alterSecret(ctx context.Context, x *parser.AlterStmt) error {
 				return sqlerr.New(sqlerr.DuplicateObject, "secret %q already exists in schema %q", n.Name, n.Schema).At(a.Pos)
 			}
 		case parser.AlterOwner:
-			if snap.Users[a.NewName] == nil {
-				return sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", a.NewName).At(a.Pos)
+			if err := s.mayGiveTo(snap, a.NewName, a.Pos); err != nil {
+				return err
 			}
+			n.ACL = n.Protected().OwnedBy(a.NewName)
 			n.Owner = a.NewName
 		default:
 			return sqlerr.New(sqlerr.FeatureNotSupported, "this form of ALTER SECRET is not supported").At(a.Pos)
@@ -135,6 +144,9 @@ func (s *Session) dropSecret(ctx context.Context, x *parser.DropStmt) error {
 				s.notice("secret %q does not exist, skipping", n.Last())
 				continue
 			}
+			return err
+		}
+		if err := s.mustOwn(old.Owner, "secret", old.Name); err != nil {
 			return err
 		}
 		if deps := snap.Dependants(old.ID); len(deps) > 0 {

@@ -208,6 +208,28 @@ func (m *Manager) CancelSession(pid uint32, terminate bool) bool {
 	return true
 }
 
+// maySignal refuses to cancel what a session runs, or to end it, unless its user is the own one or a role that the user is a member of.
+func (s *Session) maySignal(pid uint32, terminate bool) error {
+	s.m.mu.Lock()
+	other := s.m.sessions[pid]
+	s.m.mu.Unlock()
+	snap, user := s.snapshot(), s.User()
+	if other == nil || snap.Super(user) {
+		return nil
+	}
+	act, done, what := "cancel", "canceled", "query"
+	if terminate {
+		act, done, what = "terminate", "terminated", "process"
+	}
+	switch {
+	case snap.Super(other.start.User):
+		return denied("must be a superuser to %s superuser %s", act, what)
+	case !snap.Acts(user, other.start.User):
+		return denied("must be a member of the role whose %s is being %s or member of pg_signal_backend", what, done)
+	}
+	return nil
+}
+
 // Session is one client.
 type Session struct {
 	m        *Manager
@@ -365,7 +387,11 @@ func (s *Session) Catalog(name string, args []sqltypes.Datum) (sqltypes.Datum, e
 	switch name {
 	case "pg_cancel_backend", "pg_terminate_backend":
 		pid, _ := args[0].(int64)
-		ok := s.m.CancelSession(uint32(pid), name == "pg_terminate_backend")
+		terminate := name == "pg_terminate_backend"
+		if err := s.maySignal(uint32(pid), terminate); err != nil {
+			return nil, err
+		}
+		ok := s.m.CancelSession(uint32(pid), terminate)
 		if !ok {
 			s.warn(sqlerr.Warning, "PID %d is not a PostgreSQL backend process", pid)
 		}

@@ -36,6 +36,9 @@ func (s *Session) webhook(r *catalog.Relation, x *parser.CreateTableStmt) error 
 	r.Webhook.Check = parser.Format(v.Expr)
 	if !v.Secret.IsZero() {
 		secret, err := s.findSecret(s.snapshot(), v.Secret)
+		if err == nil {
+			err = s.mayUseSecret(secret)
+		}
 		if err != nil {
 			return err
 		}

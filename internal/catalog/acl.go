@@ -13,6 +13,8 @@ const (
 	SchemaRights   = "UC"
 	FunctionRights = "X"
 	TypeRights     = "U"
+	SecretRights   = "U"
+	ColumnRights   = "arwx"
 )
 
 // Grant is what one role has given to another on one object.
@@ -57,6 +59,47 @@ func (f *Function) Protected() Protected {
 // Protected returns the type's owner and rights.
 func (t *Type) Protected() Protected {
 	return Protected{Owner: t.Owner, ACL: t.ACL, All: TypeRights, Public: TypeRights}
+}
+
+// Protected returns the secret's owner and rights. Nobody else may use it unless granted.
+func (x *Secret) Protected() Protected {
+	return Protected{Owner: x.Owner, ACL: x.ACL, All: SecretRights}
+}
+
+// ProtectedColumn returns the rights on column k. By default there are none: those on the relation hold for all columns.
+func (r *Relation) ProtectedColumn(k int) Protected {
+	p := Protected{Owner: r.Owner, ACL: r.Columns[k].ACL, All: ColumnRights}
+	if p.ACL == nil {
+		p.ACL = []Grant{}
+	}
+	return p
+}
+
+// MayColumns reports whether a role holds rights on columns, by right; where none are listed, on any one. A right that is not among
+// them is none on columns.
+func (s *Snapshot) MayColumns(role string, r *Relation, rights string, columns map[byte][]int) bool {
+	for i := range len(rights) {
+		ks, ok := columns[rights[i]]
+		if !ok {
+			return false
+		}
+		may := func(k int) bool { return s.May(role, r.ProtectedColumn(k), rights[i]) }
+		if len(ks) == 0 {
+			any := false
+			for k := range r.Columns {
+				any = any || may(k)
+			}
+			if !any {
+				return false
+			}
+		}
+		for _, k := range ks {
+			if k >= len(r.Columns) || !may(k) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Grants are the object's rights, its defaults written out.
@@ -262,13 +305,43 @@ func (p Protected) mentions(role string) bool {
 	return p.Owner == role || slices.ContainsFunc(p.ACL, func(g Grant) bool { return g.Grantee == role || g.Grantor == role })
 }
 
+// mentions is Protected.mentions with the rights on columns.
+func (r *Relation) mentions(role string) bool {
+	if p := r.Protected(); p.mentions(role) {
+		return true
+	}
+	for k := range r.Columns {
+		if p := r.ProtectedColumn(k); slices.ContainsFunc(p.ACL, func(g Grant) bool { return g.Grantee == role || g.Grantor == role }) {
+			return true
+		}
+	}
+	return false
+}
+
+// ColumnsRenamed are the columns with a role's name in their rights replaced.
+func (r *Relation) ColumnsRenamed(old, next string) []Column {
+	out := slices.Clone(r.Columns)
+	for k := range out {
+		out[k].ACL = renameGrants(out[k].ACL, old, next)
+	}
+	return out
+}
+
 // RenameRole adds to c what names a role by its old name.
 func (s *Snapshot) RenameRole(c *Change, old, next string) {
 	for _, r := range s.Relations {
-		if p := r.Protected(); p.mentions(old) {
+		if r.mentions(old) {
 			n := *r
 			n.Owner, n.ACL = swap(r.Owner, old, next), renameGrants(r.ACL, old, next)
+			n.Columns = r.ColumnsRenamed(old, next)
 			c.Put = append(c.Put, &n)
+		}
+	}
+	for _, x := range s.Secrets {
+		if p := x.Protected(); p.mentions(old) {
+			n := *x
+			n.Owner, n.ACL = swap(x.Owner, old, next), renameGrants(x.ACL, old, next)
+			c.PutSecret = append(c.PutSecret, &n)
 		}
 	}
 	for _, x := range s.Schemas {
@@ -326,12 +399,23 @@ func (s *Snapshot) Holdings(role string) []string {
 		add(x.Protected(), "schema "+x.Name)
 	}
 	for _, r := range s.Relations {
-		if r.Kind != Index {
-			add(r.Protected(), string(r.Kind)+" "+r.Name)
+		if r.Kind == Index {
+			continue
+		}
+		if add(r.Protected(), string(r.Kind)+" "+r.Name); r.Owner == role {
+			continue
+		}
+		for k, c := range r.Columns {
+			if slices.ContainsFunc(c.ACL, func(g Grant) bool { return g.Grantee == role || g.Grantor == role }) {
+				out = append(out, "privileges for column "+r.Columns[k].Name+" of "+string(r.Kind)+" "+r.Name)
+			}
 		}
 	}
 	for _, x := range s.Functions {
 		add(x.Protected(), "function "+x.Name)
+	}
+	for _, x := range s.Secrets {
+		add(x.Protected(), "secret "+x.Name)
 	}
 	for _, x := range s.Types {
 		add(x.Protected(), "type "+x.Name)

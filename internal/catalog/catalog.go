@@ -58,7 +58,8 @@ type Column struct {
 	Include string `json:",omitempty"`
 	Comment string `json:",omitempty"`
 	// Identity is "a" for GENERATED ALWAYS AS IDENTITY, "d" for BY DEFAULT; Default draws from the sequence.
-	Identity string `json:",omitempty"`
+	Identity string  `json:",omitempty"`
+	ACL      []Grant `json:",omitempty"` // rights on the column beside those on the relation
 }
 
 // The kinds of constraints, as pg_constraint.contype has them.

@@ -15,8 +15,9 @@ type Secret struct {
 	Name    string
 	Owner   string
 	Sealed  []byte
-	Version uint32 // counts ALTER SECRETs
-	Comment string `json:",omitempty"`
+	Version uint32  // counts ALTER SECRETs
+	Comment string  `json:",omitempty"`
+	ACL     []Grant `json:",omitempty"` // nil: the owner alone
 }
 
 // SecretRef is SECRET name [AS FILE] as the value of an option.
