@@ -110,7 +110,7 @@ func (s *sorter) key(r ref) []byte {
 	return d.KeyOf(d.Entries[r.entry])
 }
 
-// few is how many keys are sorted by comparing them.
+// few is how many heads are sorted by comparing them.
 const few = 32
 
 // sort orders changes whose keys agree in the first depth bytes.
@@ -248,7 +248,7 @@ func (s *sorter) ties(refs []ref, depth int) {
 		}
 		switch run := refs[first:i]; {
 		case len(run) == 1:
-		case len(run) > few && run[0].set&taken == headBytes:
+		case len(run) > 2 && run[0].set&taken == headBytes:
 			s.sort(run, depth+headBytes)
 		default:
 			s.compare(run, depth)
