@@ -179,7 +179,7 @@ func (s *Shard) pebbleOptions() *pebble.Options {
 		DisableTableStats:          true,     // or it would open, hence fetch, every table
 		MaxManifestFileSize:        64 << 10, // it travels in each of our manifests
 		LBaseMaxBytes:              64 << 20,
-		L0CompactionThreshold:      4,
+		L0CompactionThreshold:      8, // each costs about a pass over the level below; reads ask filters first
 		L0CompactionFileThreshold:  500,
 		NoSyncOnClose:              true, // what is uploaded is synced then; the rest need not survive
 	}
