@@ -75,8 +75,14 @@ func (d *Set) Put(table uint32, vnode uint16, k, value []byte) {
 	e := Entry{block: uint32(at), at: uint32(len(b)), KeyLen: int32(n), ValLen: int32(len(value))}
 	b = append(key.AppendPrefix(b, table, vnode), k...)
 	d.blocks[at] = append(b, value...)
+	if len(d.Entries) == cap(d.Entries) {
+		d.Entries = slices.Grow(d.Entries, max(fewEntries, len(d.Entries)))
+	}
 	d.Entries = append(d.Entries, e)
 }
+
+// fewEntries is how many a set has room for at first; from then on it doubles, which append does not where there are many.
+const fewEntries = 4
 
 // Delete adds the removal of table/vnode/key.
 func (d *Set) Delete(table uint32, vnode uint16, k []byte) {
