@@ -37,6 +37,7 @@ type materialize struct {
 	// captured: input rows have a control column behind those of the relation.
 	captured  bool
 	truncated bool // captured, without a key: all rows stored before are gone
+	read      bool // this epoch's changes are read by somebody
 	out       *delta.Builder
 	saved     *change.Set // snapshot phase: what Flush hands out
 	marks     stream.Marks
@@ -123,6 +124,7 @@ func (m *materialize) OnWatermarks(_ int, marks stream.Marks) { m.marks = marks 
 func (m *materialize) OnBarrier(b stream.Barrier, _ stream.Emit) error {
 	set := &change.Set{}
 	first := m.nextRow
+	m.read = !b.Snapshot && m.log.Read()
 	var chunks []*delta.Chunk
 	var err error
 	switch {
@@ -325,6 +327,9 @@ func (m *materialize) weighOlder(set *change.Set, version int, r stream.NetRow, 
 }
 
 func (m *materialize) emit(chunks []*delta.Chunk, r stream.NetRow) []*delta.Chunk {
+	if !m.read {
+		return nil
+	}
 	m.out.AppendRow(r.Chunk, r.Row, r.Weight)
 	if m.out.Len() >= delta.BatchRows {
 		chunks = append(chunks, m.out.Take())
