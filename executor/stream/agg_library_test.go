@@ -22,6 +22,12 @@ func argument(r *rand.Rand, in plan.Node, t sqltypes.Type) expr.Expr {
 		return cast(at(0), t)
 	case sqltypes.KVarchar, sqltypes.KBytea:
 		return cast(at(1), t)
+	case sqltypes.KVector:
+		text := func(s string) expr.Expr { return &expr.Const{Ty: sqltypes.Text, Val: []byte(s)} }
+		cat := func(a, b expr.Expr) expr.Expr {
+			return &expr.Call{Sig: "||(text,text)", Args: []expr.Expr{a, b}, Ty: sqltypes.Text}
+		}
+		return cast(cat(cat(text("[1.5,"), cast(at(0), sqltypes.Text)), text("]")), t)
 	case sqltypes.KBit:
 		return cast(at(0), sqltypes.Bit.WithTypmod(8))
 	case sqltypes.KFloat4:

@@ -240,6 +240,11 @@ func randomDatum(r *rand.Rand, t sqltypes.Type) sqltypes.Datum {
 		return int64(r.IntN(100000))
 	case sqltypes.KInterval:
 		text = fmt.Sprintf("%d mons %d days %d.5 secs", r.IntN(9)-4, r.IntN(9)-4, r.IntN(1000))
+	case sqltypes.KVector:
+		text = fmt.Sprintf("[%g,%g]", float32(r.NormFloat64()*1e10), float32(r.NormFloat64()))
+		if r.IntN(40) == 0 { // of another length
+			text = "[1]"
+		}
 	case sqltypes.KNumeric:
 		text = fmt.Sprintf("%d.%0*d", r.IntN(1000)-500, 1+r.IntN(5), r.IntN(10))
 	}

@@ -34,7 +34,7 @@ var Families = sync.OnceValue(func() []Family {
 		{Name: "map", Title: "Maps", Funcs: mapFuncs()},
 		{Name: "vector", Title: "Vectors", Funcs: vectorFuncs()},
 		{Name: "series", Title: "Series", Tables: seriesFuncs()},
-		{Name: "aggregate", Title: "Aggregates", Aggs: slices.Concat(fixedAggs(), bitsAggs(), numericAggs(), floatAggs(), pickAggs(), collectAggs(),
+		{Name: "aggregate", Title: "Aggregates", Aggs: slices.Concat(fixedAggs(), bitsAggs(), numericAggs(), floatAggs(), vectorAggs(), pickAggs(), collectAggs(),
 			orderedSetAggs(), percentileAggs(), approxAggs())},
 		{Name: "session", Title: "Session", Funcs: sessionFuncs()},
 		{Name: "catalog", Title: "Catalog and administration", Funcs: catalogFuncs()},

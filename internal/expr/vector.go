@@ -1,7 +1,9 @@
 package expr
 
 import (
+	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/numeric"
@@ -144,6 +146,149 @@ func vectorCast(from, to sqltypes.Type) (CastContext, bool) {
 		}
 	}
 	return 0, false
+}
+
+// vectorSum is sum and avg of vectors, dimension by dimension. Sums are exact, so that vectors can be taken back; only
+// results are rounded.
+type vectorSum struct {
+	avg bool
+	// parts has an entry for each number of dimensions that was seen, ascending, and is there to be taken back: of two
+	// at the end of an epoch there is no sum.
+	parts []vectorPart
+}
+
+type vectorPart struct {
+	n    int64
+	sums []exactSum // one for each dimension
+}
+
+// part returns the entry for vectors of that many dimensions.
+func (a *vectorSum) part(dims int) *vectorPart {
+	i, ok := slices.BinarySearchFunc(a.parts, dims, func(p vectorPart, dims int) int { return len(p.sums) - dims })
+	if !ok {
+		a.parts = slices.Insert(a.parts, i, vectorPart{sums: make([]exactSum, dims)})
+	}
+	return &a.parts[i]
+}
+
+func (a *vectorSum) Add(_ *Ctx, args []*delta.Vec, row int, weight int64) error {
+	if args[0].IsNull(row) {
+		return nil
+	}
+	b := args[0].Bytes(row)
+	p := a.part(sqlio.FloatsLen(b))
+	p.n += weight
+	for i := range p.sums {
+		p.sums[i].add(float64(sqlio.FloatAt(b, i)), weight)
+	}
+	return nil
+}
+
+func (a *vectorSum) Result(_ *Ctx, out *delta.Vec) error {
+	var p *vectorPart
+	for i := range a.parts {
+		q := &a.parts[i]
+		switch {
+		case q.n == 0:
+			continue
+		case p != nil && a.avg:
+			return sqlerr.New(sqlerr.DataException, "expected %d dimensions, not %d", len(p.sums), len(q.sums))
+		case p != nil:
+			return sqlerr.New(sqlerr.DataException, "different vector dimensions %d and %d", len(p.sums), len(q.sums))
+		}
+		p = q
+	}
+	if p == nil {
+		out.AppendNull()
+		return nil
+	}
+	b, err := appendFloats(nil, len(p.sums), func(i int) float32 {
+		if a.avg {
+			return float32(p.sums[i].round(53, -1022) / float64(p.n))
+		}
+		return float32(p.sums[i].round(24, -126))
+	})
+	if err == nil {
+		out.AppendBytes(b)
+	}
+	return err
+}
+
+// Merge implements AggMerger.
+func (a *vectorSum) Merge(src AggObject) {
+	for _, q := range src.(*vectorSum).parts {
+		p := a.part(len(q.sums))
+		p.n += q.n
+		for i := range q.sums {
+			p.sums[i].merge(&q.sums[i])
+		}
+	}
+}
+
+func (a *vectorSum) AppendImage(dst []byte) []byte {
+	a.parts = slices.DeleteFunc(a.parts, vectorPart.empty)
+	dst = binary.AppendUvarint(dst, uint64(len(a.parts)))
+	for _, p := range a.parts {
+		dst = binary.AppendVarint(binary.AppendUvarint(dst, uint64(len(p.sums))), p.n)
+		for i := range p.sums {
+			dst = p.sums[i].appendImage(dst)
+		}
+	}
+	return dst
+}
+
+// empty reports whether everything was taken back.
+func (p vectorPart) empty() bool {
+	for i := range p.sums {
+		if s := &p.sums[i]; s.negZero != 0 || slices.ContainsFunc(s.limbs, func(x uint64) bool { return x != 0 }) {
+			return false
+		}
+	}
+	return p.n == 0
+}
+
+func (a *vectorSum) DecodeImage(src []byte) error {
+	count, src, err := takeUvarint(src)
+	if err != nil || count > sqlio.MaxDimensions {
+		return errImage
+	}
+	a.parts = make([]vectorPart, count)
+	for k := range a.parts {
+		dims, rest, err := takeUvarint(src)
+		if err != nil || dims > sqlio.MaxDimensions {
+			return errImage
+		}
+		p := &a.parts[k]
+		if p.n, src, err = takeVarint(rest); err != nil {
+			return err
+		}
+		p.sums = make([]exactSum, dims)
+		for i := range p.sums {
+			if src, err = p.sums[i].decodeImage(src); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *vectorSum) SizeBytes() int {
+	n := 32
+	for _, p := range a.parts {
+		n += 32
+		for i := range p.sums {
+			n += p.sums[i].sizeBytes()
+		}
+	}
+	return n
+}
+
+func vectorAggs() []AggFunc {
+	v := sqltypes.Vector
+	return []AggFunc{
+		floatAgg("sum", ts(v), v, func() AggObject { return &vectorSum{} }, "sum, dimension by dimension"),
+		floatAgg("avg", ts(v), v, func() AggObject { return &vectorSum{avg: true} }, "average, dimension by dimension"),
+	}
 }
 
 func vectorFuncs() []Func {
