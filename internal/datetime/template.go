@@ -80,8 +80,8 @@ type keyword struct {
 var keywords = []keyword{
 	{"A.D.", pADDots, false}, {"A.M.", pAMDots, false}, {"AD", pAD, false}, {"AM", pAM, false}, {"B.C.", pADDots, false},
 	{"BC", pAD, false}, {"CC", pCC, true}, {"DAY", pDAY, false}, {"DDD", pDDD, true}, {"DD", pDD, true}, {"DY", pDY, false},
-	{"D", pD, true}, {"FF1", pFF1, false}, {"FF2", pFF2, false}, {"FF3", pFF3, false}, {"FF4", pFF4, false}, {"FF5", pFF5, false},
-	{"FF6", pFF6, false}, {"FX", pFX, false}, {"HH24", pHH24, true}, {"HH12", pHH12, true}, {"HH", pHH12, true}, {"IDDD", pIDDD, true},
+	{"D", pD, true}, {"FF1", pFF1, true}, {"FF2", pFF2, true}, {"FF3", pFF3, true}, {"FF4", pFF4, true}, {"FF5", pFF5, true},
+	{"FF6", pFF6, true}, {"FX", pFX, false}, {"HH24", pHH24, true}, {"HH12", pHH12, true}, {"HH", pHH12, true}, {"IDDD", pIDDD, true},
 	{"ID", pID, true}, {"IW", pIW, true}, {"IYYY", pIYYY, true}, {"IYY", pIYY, true}, {"IY", pIY, true}, {"I", pI, true}, {"J", pJ, true},
 	{"MI", pMI, true}, {"MM", pMM, true}, {"MONTH", pMONTH, false}, {"MON", pMON, false}, {"MS", pMS, true}, {"OF", pOF, false},
 	{"P.M.", pAMDots, false}, {"PM", pAM, false}, {"Q", pQ, true}, {"RM", pRM, false}, {"SSSSS", pSSSS, true}, {"SSSS", pSSSS, true},
@@ -186,37 +186,30 @@ func splitTemplate(format string) []node {
 	var nodes []node
 	for format != "" {
 		n := node{}
-		rest := format
-		for {
-			if p := strings.ToUpper(rest[:min(2, len(rest))]); p == "FM" && !n.fill {
-				n.fill, rest = true, rest[2:]
-			} else if p == "TM" && !n.local {
-				n.local, rest = true, rest[2:]
-			} else {
-				break
-			}
+		switch format[:min(2, len(format))] { // a prefix before nothing is dropped
+		case "FM", "fm":
+			n.fill, format = true, format[2:]
+		case "TM", "tm":
+			n.local, format = true, format[2:]
 		}
-		if k, letter, found := matchKeyword(rest); found {
-			n.id, n.letter, n.digit = k.id, letter, k.digit
-			n.name = rest[:len(k.text)]
-			format = rest[len(k.text):]
-			switch {
-			case strings.HasPrefix(format, "TH"):
-				n.th, format = 'T', format[2:]
-			case strings.HasPrefix(format, "th"):
-				n.th, format = 't', format[2:]
-			}
-			if strings.HasPrefix(strings.ToUpper(format), "SP") {
-				format = format[2:]
-			}
-			nodes = append(nodes, n)
+		if format == "" {
+			break
+		}
+		k, letter, found := matchKeyword(format)
+		if !found {
+			nodes, format = literal(nodes, format)
 			continue
 		}
-		if n.fill || n.local { // a prefix before nothing is dropped
-			format = rest
-			continue
+		n.id, n.letter, n.digit = k.id, letter, k.digit
+		n.name = format[:len(k.text)]
+		format = format[len(k.text):]
+		switch format[:min(2, len(format))] {
+		case "TH", "th":
+			n.th, format = format[0], format[2:]
+		case "SP":
+			format = format[2:]
 		}
-		nodes, format = literal(nodes, format)
+		nodes = append(nodes, n)
 	}
 	return nodes
 }

@@ -95,7 +95,7 @@ func ToCharInterval(iv Interval, format string) (text string, ok bool, err error
 	m := moment{interval: true}
 	m.year, m.month, m.day = int(f.year), int(f.mon), int(f.day)
 	m.hour, m.minute, m.sec, m.micros = int(f.hour), int(f.min), int(f.sec), int(f.micros)
-	m.yearDay = (m.year*12+m.month)*30 + m.day
+	m.yearDay = int(int32((m.year*12+m.month)*30 + m.day)) // within 32 bits, as PostgreSQL
 	return m.format(parseTemplate(format))
 }
 
@@ -243,8 +243,8 @@ func (m *moment) dayField(n *node) {
 	case pDDD:
 		m.unsigned(n, m.yearDay, 3)
 	case pIDDD:
-		y, _ := isoWeek(m.days)
-		m.number(n, int(m.days-isoWeekStart(y))+1, 3)
+		_, _, day := m.iso()
+		m.unsigned(n, day, 3)
 	case pD:
 		m.plain(n, m.weekday+1)
 	case pID:
@@ -252,8 +252,8 @@ func (m *moment) dayField(n *node) {
 	case pWW:
 		m.unsigned(n, (m.yearDay-1)/7+1, 2)
 	case pIW:
-		_, w := isoWeek(m.days)
-		m.number(n, w, 2)
+		_, w, _ := m.iso()
+		m.unsigned(n, w, 2)
 	case pW:
 		m.plain(n, (m.day-1)/7+1)
 	case pQ:
@@ -275,7 +275,12 @@ func (m *moment) julian() int {
 	if !m.interval {
 		return int(m.days) + epochJulian
 	}
-	y, mo := m.year, m.month
+	return julianOf(m.year, m.month, m.day)
+}
+
+// julianOf is PostgreSQL's formula, which also takes fields that are no date; it stays within 32 bits.
+func julianOf(year, month, day int) int {
+	y, mo := int32(year), int32(month)
 	if mo > 2 {
 		mo, y = mo+1, y+4800
 	} else {
@@ -284,23 +289,59 @@ func (m *moment) julian() int {
 	c := y / 100
 	j := y*365 - 32167
 	j += y/4 - c + c/4
-	j += 7834*mo/256 + m.day
-	return j
+	return int(j + 7834*mo/256 + int32(day))
+}
+
+// iso returns year, week and day of the year by ISO 8601; of an interval what PostgreSQL makes of its fields.
+func (m *moment) iso() (year, week, day int) {
+	if !m.interval {
+		year, week = isoWeek(m.days)
+		return year, week, int(m.days-isoWeekStart(year)) + 1
+	}
+	monday := func(year int) int { // of the first week
+		fourth := julianOf(year, 1, 4)
+		weekday := fourth % 7 // from 0 for Monday
+		if weekday < 0 {
+			weekday += 7
+		}
+		return fourth - weekday
+	}
+	year = m.year
+	at, start := julianOf(m.year, m.month, m.day), monday(m.year)
+	if at < start {
+		year--
+		start = monday(year)
+	}
+	week = (at-start)/7 + 1
+	if week >= 52 {
+		if next := monday(year + 1); at >= next {
+			year, week = year+1, (at-next)/7+1
+		}
+	}
+	return year, week, at - monday(year) + 1
 }
 
 func (m *moment) yearField(n *node) {
 	year := m.year
 	switch n.id {
 	case pIYYY, pIYY, pIY, pI:
-		if !m.interval {
-			year, _ = isoWeek(m.days)
-		}
+		year, _, _ = m.iso()
 	case pCC:
 		m.century(n)
 		return
 	}
 	if !m.interval && year <= 0 {
 		year = 1 - year
+	}
+	number := func(n *node, v, width int) { // there is room for a sign if the interval's years have one
+		switch {
+		case n.fill:
+			width = 0
+		case m.interval && m.year < 0:
+			width++
+		}
+		m.digits(v, width)
+		m.ordinal(n, v)
 	}
 	switch n.id {
 	case pYcomma:
@@ -309,11 +350,11 @@ func (m *moment) yearField(n *node) {
 		m.digits(year%1000, 3)
 		m.ordinal(n, year)
 	case pYYYY, pIYYY:
-		m.number(n, year, 4)
+		number(n, year, 4)
 	case pYYY, pIYY:
-		m.number(n, year%1000, 3)
+		number(n, year%1000, 3)
 	case pYY, pIY:
-		m.number(n, year%100, 2)
+		number(n, year%100, 2)
 	case pY, pI:
 		m.plain(n, year%10)
 	}
@@ -399,7 +440,9 @@ func (m *moment) roman(n *node) {
 	case m.month < 0: // counted backwards from the end of the year
 		i = 12 + m.month
 	}
-	m.word(n, romanMonths[i], 4)
+	padded := *n
+	padded.local = false // Roman numerals are those of no language
+	m.word(&padded, romanMonths[i], 4)
 }
 
 func (m *moment) zoneField(n *node) {

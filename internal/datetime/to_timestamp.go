@@ -17,38 +17,47 @@ type reader struct {
 	// standard: every character of the template must be met, and nothing may be left.
 	standard bool
 	nodes    []node
+	extra    int  // characters skipped in the text beyond those of the template; may be negative
+	minus    bool // the last character skipped is a minus
 
 	hh, mi, ss, ssss     int
 	ms, us               int
-	clock12, pm, bc      bool
+	clock12              bool
+	pm, bc               int // 1: yes
 	cc, year, yearDigits int
 	month, day, yearDay  int
 	weekday, week, wMon  int
 	julian               int
 	isoDate, gregorian   bool
-	zoneSign, tzh, tzm   int
-	haveZone             bool
+	zoneSign, tzh, tzm   int // sign 0: there is no zone
+	precision            int // of the last FF1 … FF6, 0: there is none
 }
 
 // ToTimestamp is to_timestamp(text, format): a timestamptz by the clocks of loc unless the text has an offset.
-// Errors: 22007, 22008.
+// Errors: 22007, 22008, 22009.
 func ToTimestamp(text, format string, loc *time.Location) (int64, error) {
 	r := &reader{text: text, nodes: parseTemplate(format)}
 	c, err := r.read(text)
 	if err != nil {
 		return 0, err
 	}
-	local := c.days()*MicrosPerDay + c.timeOfDay()
-	east := 0
-	if r.haveZone {
-		east = r.zoneSign * (r.tzh*3600 + r.tzm*60)
-	} else {
+	days := c.days()
+	if days < minDate || days > math.MaxInt64/MicrosPerDay-2 { // far beyond timestamps, and within what can be multiplied
+		return 0, errRange("timestamp")
+	}
+	local := days*MicrosPerDay + c.timeOfDay()
+	east := r.zoneSign * (r.tzh*3600 + r.tzm*60)
+	if r.zoneSign == 0 {
 		east = localOffset(local, loc)
 	}
-	return shifted(local, -int64(east))
+	ts, err := shifted(local, -int64(east))
+	if err != nil || r.precision == 0 {
+		return ts, err
+	}
+	return RoundTimestamp(ts, int32(r.precision))
 }
 
-// ToDate is to_date(text, format). Errors: 22007, 22008.
+// ToDate is to_date(text, format). Errors: 22007, 22008, 22009.
 func ToDate(text, format string) (int64, error) {
 	r := &reader{text: text, nodes: parseTemplate(format)}
 	c, err := r.read(text)
@@ -88,13 +97,7 @@ func (r *reader) skipRune() {
 
 // fields matches the text against the template.
 func (r *reader) fields() error {
-	for _, n := range r.nodes {
-		if n.id == pFX {
-			r.fixed = true
-		}
-	}
-	r.fixed = r.fixed || r.standard
-	extra := 0 // blanks skipped in the text that the template may still account for
+	r.fixed = r.standard
 	for i := range r.nodes {
 		n := &r.nodes[i]
 		if r.text == "" {
@@ -103,35 +106,37 @@ func (r *reader) fields() error {
 			}
 			return nil
 		}
-		if !r.fixed && (n.id != pNone || i == 0 || n.space || n.separator) && n.id != pFX {
-			extra += r.skipSpace()
+		if !r.fixed && n.id != pFX && (n.id != pNone || i == 0) {
+			r.skipped(r.skipSpace())
 		}
 		switch {
-		case n.id == pFX:
 		case n.id == pNone && r.standard:
 			if err := r.exactly(n); err != nil {
 				return err
 			}
 		case n.id != pNone:
-			if err := r.field(n, i); err != nil {
+			if n.id == pFX {
+				r.fixed = true
+			} else if err := r.field(n, i); err != nil {
 				return err
 			}
 			if !r.fixed {
-				extra = r.skipSpace()
+				r.extra, r.minus = 0, false
+				r.skipped(r.skipSpace())
 			}
+		case r.fixed:
+			r.skipRune()
 		case n.space || n.separator:
-			if r.fixed {
-				r.skipRune()
-				continue
-			}
-			extra--
+			r.extra--
 			if r.text != "" && (isSpace(r.text[0]) || isSeparator(r.text[0])) {
+				r.minus = r.text[0] == '-'
 				r.text = r.text[1:]
-				extra++
+				r.extra++
 			}
-		case !r.fixed && extra > 0:
-			extra--
+		case r.extra > 0:
+			r.extra--
 		default:
+			r.minus = r.text != "" && r.text[0] == '-'
 			r.skipRune()
 		}
 	}
@@ -141,6 +146,14 @@ func (r *reader) fields() error {
 		}
 	}
 	return nil
+}
+
+// skipped notes that blanks of the text were skipped that the template may still account for.
+func (r *reader) skipped(blanks int) {
+	r.extra += blanks
+	if blanks > 0 {
+		r.minus = false
+	}
 }
 
 // exactly takes a literal of the template in standard mode.
@@ -171,39 +184,43 @@ func (r *reader) nextIsBoundary(i int) bool {
 
 const hintFM = "If your source string is not fixed-width, try using the \"FM\" modifier."
 
-// integer takes a number of at most width digits into dst; used counts what was taken.
+// integer takes a number into dst, nil for one that does not matter: of exactly width characters where more digits may
+// follow, else as many digits as there are. used counts what was taken, blanks in front included.
 func (r *reader) integer(dst *int, width, i int) (used int, err error) {
-	n := &r.nodes[i]
-	r.skipSpace()
-	s := r.text
-	var v int64
-	if n.fill || n.id == pJ || r.nextIsBoundary(i) {
-		used = intPrefix(s)
+	n, before := &r.nodes[i], len(r.text)
+	blanks := r.skipSpace()
+	field := r.text[:min(width, len(r.text))]
+	size := intPrefix(field)
+	if n.fill || r.nextIsBoundary(i) {
+		if size = intPrefix(r.text); size == 0 {
+			blanks = 0
+		}
 	} else {
-		field := firstChars(s, width)
 		if len(field) < width {
 			return 0, errValue("source string too short for \"%s\" formatting field", n.name).
 				WithDetail("Field requires %d characters, but only %d remain.", width, len(field)).WithHint(hintFM)
 		}
-		used = intPrefix(field)
-		if used > 0 && used < width {
+		if size > 0 && size < width {
 			return 0, errValue("invalid value \"%s\" for \"%s\"", field, n.name).
-				WithDetail("Field requires %d characters, but only %d could be parsed.", width, used).WithHint(hintFM)
+				WithDetail("Field requires %d characters, but only %d could be parsed.", width, size).WithHint(hintFM)
 		}
 	}
-	if used == 0 {
-		return 0, errValue("invalid value \"%s\" for \"%s\"", firstChars(s, width), n.name).WithDetail("Value must be an integer.")
+	if size+blanks == 0 {
+		return 0, errValue("invalid value \"%s\" for \"%s\"", field, n.name).WithDetail("Value must be an integer.")
 	}
-	v, perr := strconv.ParseInt(strings.TrimLeft(s[:used], " \t\n\v\f\r"), 10, 64)
-	if perr != nil || v > math.MaxInt32 || v < math.MinInt32 {
-		return 0, sqlerr.New(sqlerr.DatetimeFieldOverflow, "value for \"%s\" in source string is out of range", n.name).
-			WithDetail("Value must be in the range %d to %d.", math.MinInt32, math.MaxInt32)
+	v := int64(0) // of blanks alone
+	if size > 0 {
+		if v, err = strconv.ParseInt(r.text[:size], 10, 64); err != nil || v > math.MaxInt32 || v < math.MinInt32 {
+			return 0, sqlerr.New(sqlerr.DatetimeFieldOverflow, "value for \"%s\" in source string is out of range", n.name).
+				WithDetail("Value must be in the range %d to %d.", math.MinInt32, math.MaxInt32)
+		}
 	}
-	r.text = s[used:]
+	r.text = r.text[size:]
+	if used = before - len(r.text); dst == nil {
+		return used, nil
+	}
 	return used, r.assign(dst, int(v), n)
 }
-
-func firstChars(s string, n int) string { return s[:min(n, len(s))] }
 
 // intPrefix is how much of s strtol would read.
 func intPrefix(s string) int {
@@ -236,12 +253,8 @@ func (r *reader) calendar(n *node) error {
 	switch n.id {
 	case pIYYY, pIYY, pIY, pI, pIW, pIDDD, pID:
 		r.isoDate = true
-	case pDDD, pMM, pMONTH, pMON, pDD, pD, pDAY, pDY, pWW, pW, pYYYY, pYYY, pYY, pY, pYcomma, pCC, pRM:
-		switch n.id {
-		case pDAY, pDY:
-		default:
-			r.gregorian = true
-		}
+	case pDDD, pMM, pMONTH, pMON, pDD, pD, pWW, pW, pYYYY, pYYY, pYY, pY, pYcomma, pRM:
+		r.gregorian = true
 	}
 	if r.isoDate && r.gregorian {
 		return errValue("invalid combination of date conventions").
@@ -270,7 +283,7 @@ func (r *reader) field(n *node, i int) error {
 	case pUS, pFF1, pFF2, pFF3, pFF4, pFF5, pFF6:
 		err = r.micros(n, i)
 	case pSSSS:
-		_, err = r.integer(&r.ssss, 5, i)
+		_, err = r.integer(&r.ssss, len(n.name), i)
 	case pAM, pAMDots, pAD, pADDots, pMONTH, pMON, pDAY, pDY, pRM:
 		return r.word(n)
 	case pTZ, pOF, pTZH, pTZM:
@@ -288,7 +301,8 @@ func (r *reader) field(n *node, i int) error {
 
 func (r *reader) skipOrdinal(n *node) {
 	if n.th != 0 {
-		r.text = r.text[min(2, len(r.text)):]
+		r.skipRune()
+		r.skipRune()
 	}
 }
 
@@ -299,7 +313,6 @@ func (r *reader) millis(i int) error {
 			r.ms *= 10
 		}
 	}
-	r.skipOrdinal(&r.nodes[i])
 	return err
 }
 
@@ -307,6 +320,7 @@ func (r *reader) micros(n *node, i int) error {
 	width := 6
 	if n.id != pUS {
 		width = int(n.id-pFF1) + 1
+		r.precision = width
 	}
 	used, err := r.integer(&r.us, width, i)
 	if err == nil {
@@ -314,7 +328,6 @@ func (r *reader) micros(n *node, i int) error {
 			r.us *= 10
 		}
 	}
-	r.skipOrdinal(n)
 	return err
 }
 
@@ -332,21 +345,19 @@ func (r *reader) dayField(n *node, i int) error {
 	case pW:
 		dst, width = &r.wMon, 1
 	case pJ:
-		dst, width = &r.julian, 10
+		dst, width = &r.julian, 1
 	case pQ:
 		// The quarter says nothing more than the month does: it is read and not used.
-		var ignored int
-		dst, width = &ignored, 1
+		dst, width = nil, 1
 	}
 	_, err := r.integer(dst, width, i)
 	if err != nil {
 		return err
 	}
-	if n.id == pID && r.weekday == 7 {
-		r.weekday = 0
-	}
-	if n.id == pID {
-		r.weekday++ // from 1 for Sunday, as D counts
+	if n.id == pID { // from 1 for Sunday, as D counts
+		if r.weekday++; r.weekday > 7 {
+			r.weekday = 1
+		}
 	}
 	r.skipOrdinal(n)
 	return nil
@@ -362,17 +373,16 @@ func (r *reader) yearField(n *node, i int) error {
 		return r.yearComma(n)
 	}
 	width := map[pattern]int{pYYYY: 4, pIYYY: 4, pYYY: 3, pIYY: 3, pYY: 2, pIY: 2, pY: 1, pI: 1}[n.id]
-	year := 0
-	used, err := r.integer(&year, width, i)
+	used, err := r.integer(&r.year, width, i)
 	if err != nil {
 		return err
 	}
 	if width < 4 && used < 4 {
-		year = fullYear(year)
+		r.year = fullYear(r.year)
 	}
 	r.yearDigits = width
 	r.skipOrdinal(n)
-	return r.assign(&r.year, year, n)
+	return nil
 }
 
 // fullYear completes a year of fewer than four digits to the one nearest to 2020.
@@ -390,18 +400,29 @@ func fullYear(y int) int {
 	return y
 }
 
+// yearComma reads thousands, a comma and up to three digits.
 func (r *reader) yearComma(n *node) error {
-	head, tail, found := strings.Cut(r.text, ",")
-	thousands, err1 := strconv.Atoi(head)
-	used := intPrefix(tail)
-	rest, err2 := strconv.Atoi(tail[:min(used, 3)])
-	if !found || err1 != nil || err2 != nil {
-		return errValue("invalid input string for \"Y,YYY\"")
+	number := func(width int) (int, bool) {
+		r.skipSpace()
+		size := intPrefix(r.text[:min(width, len(r.text))])
+		v, err := strconv.ParseInt(r.text[:size], 10, 32)
+		r.text = r.text[size:]
+		return int(v), err == nil
 	}
-	r.text = tail[min(used, 3):]
+	bad := errValue("invalid input string for \"Y,YYY\"")
+	thousands, ok := number(len(r.text))
+	if !ok || !strings.HasPrefix(r.text, ",") {
+		return bad
+	}
+	r.text = r.text[1:]
+	rest, ok := number(3)
+	if !ok {
+		return bad
+	}
 	r.yearDigits = 4
+	err := r.assign(&r.year, thousands*1000+rest, n)
 	r.skipOrdinal(n)
-	return r.assign(&r.year, thousands*1000+rest, n)
+	return err
 }
 
 // pick finds the longest of names that the text begins with, whatever the case.
@@ -443,13 +464,16 @@ func (r *reader) word(n *node) error {
 	}
 	switch n.id {
 	case pAM, pAMDots:
-		r.pm, r.clock12 = i == 1, true
+		r.clock12 = true
+		return r.assign(&r.pm, i, n)
 	case pAD, pADDots:
-		r.bc = i == 1
+		return r.assign(&r.bc, i, n)
 	case pMONTH, pMON, pRM:
 		return r.assign(&r.month, i+1, n)
 	case pDAY, pDY:
-		return r.assign(&r.weekday, i+1, n)
+		err := r.assign(&r.weekday, i, n)
+		r.weekday++ // from 1 for Sunday: a second name of a day never agrees with the first
+		return err
 	}
 	return nil
 }
@@ -457,21 +481,23 @@ func (r *reader) word(n *node) error {
 func (r *reader) zoneField(n *node, i int) error {
 	switch n.id {
 	case pTZ, pOF:
-		return sqlerr.New(sqlerr.FeatureNotSupported, "formatting field \"%s\" is only supported in to_char", strings.ToUpper(n.name))
+		return sqlerr.New(sqlerr.FeatureNotSupported, "formatting field \"%s\" is only supported in to_char", n.name)
 	case pTZM:
-		r.haveZone = true
 		if r.zoneSign == 0 {
 			r.zoneSign = 1
 		}
 		_, err := r.integer(&r.tzm, 2, i)
 		return err
 	}
-	r.haveZone, r.zoneSign = true, 1
-	if r.text != "" && (r.text[0] == '+' || r.text[0] == '-' || r.text[0] == ' ') {
+	r.zoneSign = 1
+	switch {
+	case r.text != "" && (r.text[0] == '+' || r.text[0] == '-' || r.text[0] == ' '):
 		if r.text[0] == '-' {
 			r.zoneSign = -1
 		}
 		r.text = r.text[1:]
+	case r.extra > 0 && r.minus: // the sign was taken for a separator
+		r.zoneSign = -1
 	}
 	_, err := r.integer(&r.tzh, 2, i)
 	return err
@@ -483,18 +509,23 @@ func errTimestampText(text string) error {
 
 // assemble makes a date and time of the fields.
 func (r *reader) assemble(text string) (civil, error) {
-	c := civil{year: r.year, month: r.month, day: r.day, hour: r.hh, minute: r.mi, sec: r.ss}
-	if r.ssss != 0 {
-		c.hour, c.minute, c.sec = r.ssss/3600, r.ssss%3600/60, r.ssss%60
+	c := civil{month: 1, day: 1, hour: r.ssss / 3600, minute: r.ssss % 3600 / 60, sec: r.ssss % 60}
+	for _, f := range []struct {
+		dst *int
+		v   int
+	}{{&c.hour, r.hh}, {&c.minute, r.mi}, {&c.sec, r.ss}} {
+		if f.v != 0 {
+			*f.dst = f.v
+		}
 	}
 	if r.clock12 {
 		if c.hour < 1 || c.hour > 12 {
 			return c, errValue("hour \"%d\" is invalid for the 12-hour clock", c.hour).
 				WithHint("Use the 24-hour clock, or give an hour between 1 and 12.")
 		}
-		if r.pm && c.hour < 12 {
+		if r.pm != 0 && c.hour < 12 {
 			c.hour += 12
-		} else if !r.pm && c.hour == 12 {
+		} else if r.pm == 0 && c.hour == 12 {
 			c.hour = 0
 		}
 	}
@@ -503,9 +534,11 @@ func (r *reader) assemble(text string) (civil, error) {
 		return c, err
 	}
 	c.micros = r.ms*1000 + r.us
-	if c.hour < 0 || c.hour >= 24 || c.minute < 0 || c.minute > 59 || c.sec < 0 || c.sec > 59 ||
-		c.micros < 0 || c.micros >= int(MicrosPerSecond) || r.tzh > 15 || r.tzm > 59 || r.tzh < 0 || r.tzm < 0 {
+	if c.hour < 0 || c.hour >= 24 || c.minute < 0 || c.minute > 59 || c.sec < 0 || c.sec > 59 || c.micros < 0 || c.micros >= int(MicrosPerSecond) {
 		return c, errTimestampText(text)
+	}
+	if r.zoneSign != 0 && (r.tzh > 15 || r.tzm > 59 || r.tzh < 0 || r.tzm < 0) {
+		return c, sqlerr.New(sqlerr.InvalidTimeZoneDisplacement, "time zone displacement out of range: \"%s\"", text)
 	}
 	return c, nil
 }
@@ -517,7 +550,7 @@ func (r *reader) fullYear(c *civil) {
 		if r.cc != 0 && r.yearDigits <= 2 {
 			// The century and the year within it; 2000 belongs to the 20th.
 			cc := r.cc
-			if r.bc {
+			if r.bc != 0 {
 				cc = -cc
 			}
 			c.year = r.year % 100
@@ -535,7 +568,8 @@ func (r *reader) fullYear(c *civil) {
 			}
 			return
 		}
-		if r.bc {
+		c.year = r.year
+		if r.bc != 0 {
 			c.year = -c.year
 		}
 		if c.year < 0 {
@@ -543,7 +577,7 @@ func (r *reader) fullYear(c *civil) {
 		}
 	case r.cc != 0:
 		cc := r.cc
-		if r.bc {
+		if r.bc != 0 {
 			cc = -cc
 		}
 		if cc >= 0 {
@@ -554,54 +588,70 @@ func (r *reader) fullYear(c *civil) {
 	}
 }
 
-// fullDate works out month and day from Julian day, weeks or the day of the year.
+// fullDate works out month and day from Julian day, weeks or the day of the year, and checks what was given.
 func (r *reader) fullDate(c *civil, text string) error {
-	fromDays := func(days int64) { c.year, c.month, c.day = CivilFromDays(days) }
-	have := r.year != 0 || r.cc != 0
+	haveYear, haveMonth, haveDay := r.year != 0 || r.cc != 0, false, false
+	fromDays := func(days int64) {
+		c.year, c.month, c.day = CivilFromDays(days)
+		haveYear, haveMonth, haveDay = true, true, true
+	}
 	if r.julian != 0 {
 		fromDays(int64(r.julian) - epochJulian)
-		have = true
 	}
-	if r.week != 0 {
-		if r.isoDate {
-			monday := isoWeekStart(c.year) + int64(r.week-1)*7
-			if r.weekday > 0 {
-				monday += int64((r.weekday + 5) % 7)
-			}
-			fromDays(monday)
-			have = true
-		} else {
-			r.yearDay = (r.week-1)*7 + 1
+	switch {
+	case r.week != 0 && r.isoDate:
+		day := isoWeekStart(c.year) + int64(r.week-1)*7
+		if r.weekday > 1 {
+			day += int64(r.weekday - 2)
+		} else if r.weekday != 0 {
+			day += 6
 		}
+		fromDays(day)
+	case r.week != 0:
+		r.yearDay = (r.week-1)*7 + 1
 	}
 	if r.wMon != 0 {
-		c.day = (r.wMon-1)*7 + 1
+		r.day = (r.wMon-1)*7 + 1
 	}
-	if r.yearDay != 0 && (c.month <= 1 || c.day <= 1) && r.julian == 0 {
-		if !have {
+	if r.day != 0 {
+		c.day, haveDay = r.day, true
+	}
+	if r.month != 0 {
+		c.month, haveMonth = r.month, true
+	}
+	if r.yearDay != 0 && (c.month <= 1 || c.day <= 1) {
+		if c.year == 0 && r.bc == 0 {
 			return errValue("cannot calculate day of year without year information")
 		}
-		start := DaysFromCivil(c.year, 1, 1)
 		if r.isoDate {
-			start = isoWeekStart(c.year)
+			fromDays(isoWeekStart(c.year) + int64(r.yearDay) - 1)
+		} else {
+			r.fromYearDay(c)
+			haveMonth, haveDay = true, true
 		}
-		limit := 365
-		if isLeap(c.year) {
-			limit = 366
-		}
-		if r.yearDay < 1 || !r.isoDate && r.yearDay > limit {
-			return errTimestampText(text)
-		}
-		fromDays(start + int64(r.yearDay) - 1)
 	}
-	if c.month == 0 {
-		c.month = 1
-	}
-	if c.day == 0 {
-		c.day = 1
-	}
-	if c.month < 1 || c.month > 12 || c.day < 1 || c.day > daysInMonth(c.year, c.month) {
+	if haveMonth && (c.month < 1 || c.month > 12) || haveDay && (c.day < 1 || c.day > 31) ||
+		haveYear && haveMonth && haveDay && c.day > daysInMonth(c.year, c.month) {
 		return errTimestampText(text)
 	}
 	return nil
+}
+
+// fromYearDay sets month and day, where they are not given, by the day of the year. One behind the year's end is in a
+// thirteenth month.
+func (r *reader) fromYearDay(c *civil) {
+	month, before := 1, 0
+	for ; month <= 12; month++ {
+		days := daysInMonth(c.year, month)
+		if r.yearDay <= before+days {
+			break
+		}
+		before += days
+	}
+	if c.month <= 1 {
+		c.month = month
+	}
+	if c.day <= 1 {
+		c.day = r.yearDay - before
+	}
 }
