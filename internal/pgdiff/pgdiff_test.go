@@ -116,6 +116,9 @@ func expressions(t *testing.T, ctx context.Context, p *Pair, seed uint64) {
 	for range 3000 {
 		add(g.Any())
 	}
+	for range 1500 {
+		add(g.Format())
+	}
 	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	const round = 300
 	for ; len(list) > 0; list = list[min(round, len(list)):] {
