@@ -237,7 +237,7 @@ func (b *binder) scan(r *catalog.Relation, pos int) plan.Node {
 	}
 	fail(sqlerr.New(sqlerr.WrongObjectType, "cannot open relation %q", r.Name).At(pos).
 		WithDetail("This operation is not supported for %s.", map[catalog.Kind]string{catalog.Index: "indexes", catalog.Sink: "sinks",
-			catalog.Subscription: "subscriptions"}[r.Kind]))
+			catalog.Subscription: "subscriptions", catalog.Connection: "connections"}[r.Kind]))
 	return nil
 }
 

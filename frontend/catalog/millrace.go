@@ -33,6 +33,7 @@ var millraceRelations = []shape{
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
 	{"secrets", 14021, 'v', `id! int8, schema! name, name! name, owner! name, version! int8, comment text`},
 	{"captured_tables", 14022, 'v', `id! int8, schema! name, name! name, source! int8, upstream! text, phase! text, snapshot_rows! int8, error text, notes! _text`},
+	{"connections", 14025, 'v', `id! int8, schema! name, name! name, owner! name, type! text, options! _text, acl _text, comment text`},
 	{"subscriptions", 14023, 'v', `id! int8, schema! name, name! name, owner! name, relation! int8, retention! interval, retention_bytes! int8, epochs int8,
 		rows int8, size_bytes int8, oldest_rw_timestamp int8, newest_rw_timestamp int8, complete_after int8, definition! text`},
 	{"subscribers", 14024, 'v', `pid! int4, reads! _int8, query! bool, epoch int8, waiting_bytes! int8, error text`},
@@ -185,6 +186,16 @@ const dayMillis = 24 * 60 * 60 * 1000
 func secretRows(w *writer, f *facts) {
 	for _, x := range f.snap.SortedSecrets() {
 		w.add(row{"id": x.ID, "schema": x.Schema, "name": x.Name, "owner": x.Owner, "version": x.Version, "comment": orNil(x.Comment)})
+	}
+}
+
+// connectionRows lists connections; what secrets give stays hidden.
+func connectionRows(w *writer, f *facts) {
+	for _, r := range f.snap.Sorted() {
+		if r.Kind == catalog.Connection {
+			w.add(row{"id": r.ID, "schema": r.Schema, "name": r.Name, "owner": r.Owner, "type": r.Connector.Name, "options": options(r),
+				"acl": aclItems(r.Protected()), "comment": orNil(r.Comment)})
+		}
 	}
 }
 

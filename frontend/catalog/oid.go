@@ -190,7 +190,7 @@ func (f *facts) object(oid int64) *object {
 
 // unlisted relations are none to PostgreSQL's clients.
 func unlisted(r *catalog.Relation) bool {
-	return r.Kind == catalog.Sink || r.Kind == catalog.Subscription
+	return r.Kind == catalog.Sink || r.Kind == catalog.Subscription || r.Kind == catalog.Connection
 }
 
 // relation finds a relation of the user's by OID.

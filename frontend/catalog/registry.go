@@ -107,6 +107,7 @@ var millraceContents = []filled{
 	{"quarantine", nil, quarantineRows},
 	{"relations", nil, relationRows},
 	{"secrets", nil, secretRows},
+	{"connections", nil, connectionRows},
 	{"captured_tables", nil, capturedRows},
 	{"settings", nil, parameterRows},
 	{"sinks", nil, sinkRows},

@@ -527,12 +527,32 @@ func (s *Session) connectorOf(opts []parser.Option, f *parser.ConnectorFormat) (
 	}
 	c.Name = strings.ToLower(c.Options["connector"])
 	delete(c.Options, "connector")
+	switch conn, err := s.takeConnection(opts, c.Options, c.Secrets); {
+	case err != nil:
+		return nil, err
+	case conn == nil:
+	case c.Name != "" && conn.Connector.Name != c.Name:
+		return nil, wrongConnection(conn, "connector "+c.Name)
+	case conn.Connector.Name == registryType:
+		return nil, wrongConnection(conn, "a connector")
+	default:
+		c.Name, c.Connection = conn.Connector.Name, conn.ID
+	}
 	if f != nil {
 		c.Format, c.Encode = f.Format, f.Encode
 		for _, o := range f.Options {
 			if err := put(c.FormatOptions, c.FormatSecrets, o); err != nil {
 				return nil, err
 			}
+		}
+		switch conn, err := s.takeConnection(f.Options, c.FormatOptions, c.FormatSecrets); {
+		case err != nil:
+			return nil, err
+		case conn == nil:
+		case conn.Connector.Name != registryType:
+			return nil, wrongConnection(conn, "a format")
+		default:
+			c.FormatConnection = conn.ID
 		}
 		if f.KeyEncode != "" {
 			c.FormatOptions["key.encode"] = f.KeyEncode

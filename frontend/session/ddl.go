@@ -18,7 +18,7 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt, *parser.CreateSecretStmt,
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt, *parser.CreateSecretStmt, *parser.CreateConnectionStmt,
 		*parser.CreateSubscriptionStmt:
 		return true
 	}
@@ -110,6 +110,8 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 		return "CREATE TYPE", s.createType(ctx, x)
 	case *parser.CreateSecretStmt:
 		return "CREATE SECRET", s.createSecret(ctx, x)
+	case *parser.CreateConnectionStmt:
+		return "CREATE_CONNECTION", s.createConnection(ctx, x)
 	case *parser.DropStmt:
 		return "DROP " + string(x.Kind), s.drop(ctx, x)
 	case *parser.AlterStmt:
@@ -159,7 +161,7 @@ func ddlName(ast parser.Stmt) string {
 
 // created are the statements whose name is more than their first word.
 var created = []string{"CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW", "CREATE SOURCE", "CREATE SINK", "CREATE INDEX",
-	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION", "CREATE SECRET", "CREATE SUBSCRIPTION"}
+	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION", "CREATE SECRET", "CREATE SUBSCRIPTION", "CREATE CONNECTION"}
 
 // standsAlone names a statement that cannot be part of a transaction block; "" for all others.
 func standsAlone(ast parser.Stmt) string {
@@ -274,6 +276,9 @@ func (s *Session) createWith(ctx context.Context, snap *catalog.Snapshot, r *cat
 	r.ID = id
 	dependOnTypes(snap, r)
 	r.DependsOn = append(r.DependsOn, r.SecretIDs()...)
+	if c := r.Connector; c != nil {
+		r.DependsOn = append(r.DependsOn, slices.DeleteFunc([]catalog.ID{c.Connection, c.FormatConnection}, func(id catalog.ID) bool { return id == 0 })...)
+	}
 	for _, d := range r.DependsOn {
 		if up := snap.Relations[d]; up != nil && up.IsStored() {
 			r.Parallelism = up.Parallelism

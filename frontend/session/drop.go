@@ -15,7 +15,7 @@ import (
 var dropKinds = map[parser.ObjectKind]catalog.Kind{
 	parser.ObjTable: catalog.Table, parser.ObjView: catalog.View, parser.ObjMatView: catalog.MatView,
 	parser.ObjSource: catalog.Source, parser.ObjSink: catalog.Sink, parser.ObjIndex: catalog.Index,
-	parser.ObjSubscription: catalog.Subscription,
+	parser.ObjSubscription: catalog.Subscription, parser.ObjConnection: catalog.Connection,
 }
 
 // drop runs DROP.

@@ -296,7 +296,7 @@ func (s *Session) grantObjects(snap *catalog.Snapshot, x *parser.GrantStmt) ([]s
 				c.PutSecret = append(c.PutSecret, &n)
 			}})
 		case parser.ObjTable, parser.ObjView, parser.ObjMatView, parser.ObjSource, parser.ObjSink, parser.ObjSequence,
-			parser.ObjSubscription:
+			parser.ObjSubscription, parser.ObjConnection:
 			r, err := s.find(snap, n.Name)
 			switch {
 			case err != nil:
@@ -316,8 +316,8 @@ func (s *Session) grantObjects(snap *catalog.Snapshot, x *parser.GrantStmt) ([]s
 
 func securedRelation(r *catalog.Relation) secured {
 	class := "table"
-	if r.Kind == catalog.Sequence {
-		class = "sequence"
+	if r.Kind == catalog.Sequence || r.Kind == catalog.Connection {
+		class = string(r.Kind)
 	}
 	return secured{Protected: r.Protected(), class: class, kind: string(r.Kind), name: r.Name, rel: r}
 }

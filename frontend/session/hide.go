@@ -49,7 +49,7 @@ func hideOptions(st parser.Stmt) (any bool) {
 	return any
 }
 
-// nameSecrets gives references to secrets the names that those have now.
+// nameSecrets gives references to secrets and connections the names that those have now.
 func nameSecrets(st parser.Stmt, snap *catalog.Snapshot, r *catalog.Relation) {
 	if r.Connector == nil {
 		return
@@ -62,7 +62,14 @@ func nameSecrets(st parser.Stmt, snap *catalog.Snapshot, r *catalog.Relation) {
 		if i == 2 {
 			prefix = "key."
 		}
-		for _, o := range opts {
+		for k, o := range opts {
+			conn := r.Connector.Connection
+			if i > 0 {
+				conn = r.Connector.FormatConnection
+			}
+			if x := snap.Relations[conn]; o.Name == "connection" && x != nil {
+				opts[k].Value, opts[k].Word = &parser.StringLit{Value: parser.QuoteName(parser.Name{Parts: []string{x.Schema, x.Name}})}, false
+			}
 			ref, ok := o.Value.(*parser.SecretRef)
 			if x := snap.Secrets[refs[prefix+o.Name].ID]; ok && x != nil {
 				ref.Name.Parts = []string{x.Schema, x.Name}

@@ -137,7 +137,7 @@ func (s *Session) showSetting(x *parser.ShowStmt, cols []pgwire.Column) (pgwire.
 
 var showKinds = map[string]catalog.Kind{
 	"TABLES": catalog.Table, "VIEWS": catalog.View, "MATERIALIZED VIEWS": catalog.MatView, "SOURCES": catalog.Source,
-	"SINKS": catalog.Sink, "INDEXES": catalog.Index, "SUBSCRIPTIONS": catalog.Subscription,
+	"SINKS": catalog.Sink, "INDEXES": catalog.Index, "SUBSCRIPTIONS": catalog.Subscription, "CONNECTIONS": catalog.Connection,
 }
 
 func (s *Session) showObjects(x *parser.ShowStmt) ([][]sqltypes.Datum, error) {
@@ -185,7 +185,7 @@ func (s *Session) showObjects(x *parser.ShowStmt) ([][]sqltypes.Datum, error) {
 		for _, x := range snap.Secrets {
 			rows = append(rows, []sqltypes.Datum{x.Name})
 		}
-	case "CONNECTIONS", "INTERNAL TABLES":
+	case "INTERNAL TABLES":
 	case "SUBSCRIPTION CURSORS":
 		return s.m.subscriptionCursors(snap.Database), nil
 	case "CURSORS":

@@ -53,6 +53,8 @@ func CreateSQL(snap *catalog.Snapshot, r *catalog.Relation) string {
 		if r.SinkInto == 0 {
 			x.Options = setOption(setOption(x.Options, r, catalog.SourceRate), r, catalog.SinkRate)
 		}
+	case *parser.CreateConnectionStmt:
+		x.Name = name
 	case *parser.CreateSubscriptionStmt:
 		x.Name = name
 		subscriptionAsItIs(x, snap, r)

@@ -92,7 +92,7 @@ func freeTypeName(snap *catalog.Snapshot, schema, name string, pos int) error {
 		return sqlerr.New(sqlerr.DuplicateObject, "type %q already exists", name)
 	}
 	if r, taken := snap.Find(schema, name); taken {
-		if r.Kind == catalog.Index || r.Kind == catalog.Sink || r.Kind == catalog.Subscription {
+		if r.Kind == catalog.Index || r.Kind == catalog.Sink || r.Kind == catalog.Subscription || r.Kind == catalog.Connection {
 			return sqlerr.New(sqlerr.DuplicateTable, "relation %q already exists", name)
 		}
 		return typeTaken(name)

@@ -8,13 +8,14 @@ import (
 // Rights are letters, PostgreSQL's: SELECT r, INSERT a, UPDATE w, DELETE d, TRUNCATE D, REFERENCES x, TRIGGER t, EXECUTE X, USAGE U,
 // CREATE C.
 const (
-	TableRights    = "arwdDxt"
-	SequenceRights = "rwU"
-	SchemaRights   = "UC"
-	FunctionRights = "X"
-	TypeRights     = "U"
-	SecretRights   = "U"
-	ColumnRights   = "arwx"
+	TableRights      = "arwdDxt"
+	SequenceRights   = "rwU"
+	SchemaRights     = "UC"
+	FunctionRights   = "X"
+	TypeRights       = "U"
+	SecretRights     = "U"
+	ConnectionRights = "U"
+	ColumnRights     = "arwx"
 )
 
 // Grant is what one role has given to another on one object.
@@ -38,6 +39,9 @@ type Protected struct {
 func (r *Relation) Protected() Protected {
 	if r.Kind == Sequence {
 		return Protected{Owner: r.Owner, ACL: r.ACL, All: SequenceRights}
+	}
+	if r.Kind == Connection {
+		return Protected{Owner: r.Owner, ACL: r.ACL, All: ConnectionRights}
 	}
 	return Protected{Owner: r.Owner, ACL: r.ACL, All: TableRights}
 }

@@ -37,6 +37,8 @@ const (
 	Index   Kind = "index"
 	// Subscription relations have the columns of the relation whose changes they keep.
 	Subscription Kind = "subscription"
+	// Connection relations have nothing but a connector: options that sources and sinks take by its name.
+	Connection Kind = "connection"
 	// Feed is no relation of the catalog: it describes the job of a query that a client follows.
 	Feed Kind = "feed"
 	// Sequence relations have no columns and no job; their state is beside the catalog.
@@ -122,6 +124,9 @@ type Connector struct {
 	// Secrets and FormatSecrets are the options whose values are secrets: they are in neither of the maps above.
 	Secrets       map[string]SecretRef `json:",omitempty"`
 	FormatSecrets map[string]SecretRef `json:",omitempty"`
+	// Connection and FormatConnection are where options come from that the statement took by name; they are in the maps above as well.
+	Connection       ID `json:",omitempty"`
+	FormatConnection ID `json:",omitempty"`
 }
 
 // Captured says where the rows of a captured table come from: a source over a database, and the table's name there.

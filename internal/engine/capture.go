@@ -120,6 +120,15 @@ func (e *Engine) captureSpec(rel *catalog.Relation) (connector.Capture, *connect
 		Logger: e.log, Instance: e.instance(rel.ID)}, nil
 }
 
+// HasConnector reports whether there is a connector of the name, for sources or for sinks.
+func (e *Engine) HasConnector(name string) bool {
+	_, err := e.cfg.Source(name)
+	if err != nil {
+		_, err = e.cfg.Sink(name)
+	}
+	return err == nil
+}
+
 // IsCapture reports whether a connector captures tables.
 func (e *Engine) IsCapture(name string) bool {
 	src, err := e.cfg.Source(name)
