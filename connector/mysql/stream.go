@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -207,6 +208,9 @@ func (s *Stream) due() (wait time.Duration, now bool) {
 		return 0, false
 	}
 	if asked := s.up.asked.Load(); asked != nil && s.reported.Before(*asked) && !at.Before(*asked) {
+		return 0, true
+	}
+	if s.rows > 0 && slices.ContainsFunc(s.tables, func(c *capture) bool { return c.t.Apart() }) {
 		return 0, true
 	}
 	// Enough for a batch: what begins now is not to be cut if it is of ordinary size.

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 )
@@ -67,5 +68,43 @@ func TestLargeTransaction(t *testing.T) {
 	}
 	if len(m.bags[2]) != rows {
 		t.Errorf("%d rows", len(m.bags[2]))
+	}
+}
+
+// TestBagApart copies a table without a key while transactions come faster than they are taken: each of them is in the snapshot or behind it, so
+// none may be given together with one on the other side.
+func TestBagApart(t *testing.T) {
+	s := server(t)
+	db := database(t, s)
+	s.Exec(t, "CREATE TABLE "+db+".bag (a INT)")
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for n := w; ; n += 4 {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := s.DB().Exec(fmt.Sprintf("INSERT INTO %s.bag VALUES (%d)", db, n)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	defer writers.Wait()
+	defer close(stop)
+	for range 12 {
+		m := newMirror(t, specFor(s, db), db+".bag")
+		m.open()
+		m.live()
+		for text, n := range m.bags[1] {
+			if n != 1 {
+				t.Fatalf("row %s is there %d times", text, n)
+			}
+		}
+		m.close()
 	}
 }
