@@ -181,34 +181,6 @@ func TestStartModes(t *testing.T) {
 }
 
 // TestStartIsAnnounced: a resolved start is an offset before any record came.
-func TestStartsRecorded(t *testing.T) {
-	_, addr := cluster(t)
-	for i := range 4 {
-		produce(t, addr, &kgo.Record{Topic: "events", Value: []byte(`{}`), Timestamp: time.UnixMilli(int64(1000 * i))})
-	}
-	for _, c := range []struct {
-		name    string
-		options []string
-		want    int64
-	}{
-		{"earliest", nil, 0},
-		{"latest", []string{"scan.startup.mode", "latest"}, 4},
-		{"timestamp", []string{"scan.startup.timestamp.millis", "1500"}, 2},
-	} {
-		got, err := Source{}.Starts(t.Context(), sourceSpec(addr, c.options...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(got, func(s connector.SplitOffset) bool { return s.Split == "0" })
-		if i < 0 || !bytes.Equal(got[i].Offset, offset.Encode(c.want)) {
-			t.Errorf("%s: %v, want split 0 at %d", c.name, got, c.want)
-		}
-	}
-	if _, err := (Source{}).Starts(t.Context(), sourceSpec(addr, "topic", "nowhere")); err == nil {
-		t.Error("no error for a topic that does not exist")
-	}
-}
-
 func TestStartIsAnnounced(t *testing.T) {
 	_, addr := cluster(t)
 	produce(t, addr, jsonRecords(10)...)

@@ -189,40 +189,6 @@ func (Source) Splits(ctx context.Context, spec *connector.SourceSpec) ([]string,
 	return out, nil
 }
 
-// Starts returns every split with the offset that the configured start means now. A job that records them when
-// it is created reads from there even when it is killed before its first checkpoint.
-func (Source) Starts(ctx context.Context, spec *connector.SourceSpec) ([]connector.SplitOffset, error) {
-	c, err := parseSource(spec)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	cl, err := c.client(&monitor{})
-	if err != nil {
-		return nil, err
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	parts, err := c.partitions(ctx, adm)
-	if err != nil {
-		return nil, err
-	}
-	l, err := c.limits(ctx, adm)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]connector.SplitOffset, len(parts))
-	for i, n := range parts {
-		p, err := c.openSplit(connector.SplitOffset{Split: strconv.Itoa(int(n))}, l)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = connector.SplitOffset{Split: p.name, Offset: offset.Encode(p.next)}
-	}
-	return out, nil
-}
-
 // Open implements connector.Source. It resolves the configured start into offsets, and checks that the offsets
 // given still exist.
 func (Source) Open(ctx context.Context, spec *connector.SourceSpec, splits []connector.SplitOffset) (connector.Reader, error) {
