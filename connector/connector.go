@@ -131,6 +131,8 @@ type Batch struct {
 	Errors []RecordError
 	// Backlog estimates how many records lie ahead in the splits of this batch; −1: unknown.
 	Backlog int64
+	// Retained is, of a Capture, how much log the upstream keeps because it is not durable here. Unit: bytes; −1: unknown.
+	Retained int64
 	// Lags says the same of each split of Offsets; nil: unknown.
 	Lags []int64
 	// Runs says which split the rows of Chunk came from, in their order; nil: all from that of Offsets[0].

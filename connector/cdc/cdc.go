@@ -73,6 +73,8 @@ type Event struct {
 	End bool
 	// Backlog estimates the changes that lie ahead; −1: unknown.
 	Backlog int64
+	// Retained is how much log the upstream keeps because it is not durable here, as it was a moment ago. Unit: bytes; −1: unknown.
+	Retained int64
 	// Change is set, with nothing else, when a table looks different in the transaction that comes next; Change.Then need not be filled in. known is what
 	// Table.Known is when the table has followed.
 	Change *connector.SchemaChange

@@ -145,7 +145,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 			return nil, err
 		}
 		if b := r.batch(); b != nil {
-			b.EndOfTxn, b.Backlog = !r.open, -1
+			b.EndOfTxn, b.Backlog, b.Retained = !r.open, -1, -1
 			return b, nil
 		}
 		events := r.events
@@ -206,7 +206,7 @@ func (r *Reader) consume(ev Event) (*connector.Batch, error) {
 		change := *ev.Change
 		change.Then = []connector.SplitOffset{{Split: connector.TableSplit(t.ID), Offset: then.bytes()}}
 		r.ended = true
-		return &connector.Batch{Change: &change, EndOfTxn: true, Backlog: -1}, nil
+		return &connector.Batch{Change: &change, EndOfTxn: true, Backlog: -1, Retained: -1}, nil
 	}
 	for _, t := range r.tables {
 		c := t.Take()
@@ -228,7 +228,7 @@ func (r *Reader) consume(ev Event) (*connector.Batch, error) {
 	}
 	r.offsets = append(r.offsets, connector.SplitOffset{Split: connector.LogSplit, Offset: ev.Resume})
 	b := r.batch()
-	b.EndOfTxn, b.Backlog = ev.End, ev.Backlog
+	b.EndOfTxn, b.Backlog, b.Retained = ev.End, ev.Backlog, ev.Retained
 	return b, nil
 }
 

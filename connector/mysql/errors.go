@@ -55,7 +55,7 @@ func (c *config) explainLog(at *point, err error) error {
 		errors.As(err, &me)
 		return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "MySQL at %s cannot go on with its binary log from %s", c.addr(), at).
 			WithDetail("The server says: %s.", me.Message).
-			WithHint("If the log has been purged, changes are lost: drop the tables of the source and create them again. " +
+			WithHint("If the log has been purged, changes are lost: ALTER SOURCE … REFRESH SCHEMA copies the tables of the source anew and goes on from there. " +
 				"Let the server keep its log for longer (binlog_expire_logs_seconds).").WithCause(err)
 	case wire.ErrSlaveSameID:
 		return sqlerr.New(sqlerr.ObjectInUse, "another replica has connected to MySQL at %s with the server id %d", c.addr(), c.serverID).

@@ -121,7 +121,7 @@ func (s *Stream) move(c *capture, m *move, info *tableInfo, keys bool, since *po
 	if s.text == nil {
 		s.text = s.at.bytes()
 	}
-	n := notice{Event: cdc.Event{Resume: s.text, At: s.at.position(), End: true, Backlog: -1, Change: change}, c: c, shape: next}
+	n := notice{Event: cdc.Event{Resume: s.text, At: s.at.position(), End: true, Backlog: -1, Retained: -1, Change: change}, c: c, shape: next}
 	if recopy {
 		n.Recopy = c.t
 	}

@@ -226,7 +226,7 @@ func (s *Stream) inside() bool { return s.payload != nil || s.replayed != nil }
 
 // event tells what has been given to the tables, and how far the log was read.
 func (s *Stream) event() cdc.Event {
-	e := cdc.Event{At: s.at.position(), End: !s.open && len(s.skip) == 0, Backlog: -1}
+	e := cdc.Event{At: s.at.position(), End: !s.open && len(s.skip) == 0, Backlog: -1, Retained: -1}
 	if !e.End {
 		e.Resume = s.at.resume(s.sofar())
 	} else {
@@ -335,7 +335,7 @@ func (s *Stream) process(ctx context.Context, e binlog.Event) error {
 		return s.tableMap(ctx, e)
 	case binlog.TypeIncident:
 		return sqlerr.New(sqlerr.DataCorrupted, "the log of MySQL at %s has a gap after %s: %s", s.up.cfg.addr(), s.at, binlog.Incident(e)).
-			WithHint("Changes are lost: drop the tables of the source and create them again.")
+			WithHint("Changes are lost: ALTER SOURCE … REFRESH SCHEMA copies the tables of the source anew.")
 	case binlog.TypePartialUpdate:
 		return s.partial(e)
 	case binlog.TypeBeginLoadQuery, binlog.TypeExecuteLoadQuery:

@@ -66,6 +66,6 @@ func (c *config) rightsHint() string {
 func (c *config) lost(what string) *sqlerr.Error {
 	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "changes of PostgreSQL at %s are lost: %s", c.address(), what).
 		WithDetail("The replication slot is %q.", c.slot).
-		WithHint("DROP the source with its tables and create them again, which copies the tables anew. " +
+		WithHint("ALTER SOURCE … REFRESH SCHEMA copies its tables anew and goes on from there. " +
 			"To keep it from happening: do not drop or advance the slot, and set max_slot_wal_keep_size of the server high enough.")
 }

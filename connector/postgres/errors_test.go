@@ -217,13 +217,13 @@ func TestSlots(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.exec("SELECT pg_replication_slot_advance('" + u.slot + "', pg_current_wal_lsn())")
-	refused(t, "slot moved", stream(first), sqlerr.ObjectNotInPrerequisiteState, "the slot was moved to", "DROP the source")
+	refused(t, "slot moved", stream(first), sqlerr.ObjectNotInPrerequisiteState, "the slot was moved to", "REFRESH SCHEMA")
 	other, err := decodeResume(r.last.Resume)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other.system++
-	refused(t, "another server", stream(other.encode()), sqlerr.ObjectNotInPrerequisiteState, "another server", "DROP the source")
+	refused(t, "another server", stream(other.encode()), sqlerr.ObjectNotInPrerequisiteState, "another server", "REFRESH SCHEMA")
 
 	// The server throws WAL away that the slot needs.
 	latest := r.last.Resume
@@ -237,7 +237,7 @@ func TestSlots(t *testing.T) {
 	_, err = Source{}.Validate(soon(t), spec)
 	refused(t, "WAL removed, at CREATE", err, sqlerr.ObjectNotInPrerequisiteState, "is lost", "pg_drop_replication_slot")
 	w.exec("SELECT pg_drop_replication_slot('" + u.slot + "')")
-	refused(t, "slot dropped", stream(latest), sqlerr.ObjectNotInPrerequisiteState, "does not exist any more", "DROP the source")
+	refused(t, "slot dropped", stream(latest), sqlerr.ObjectNotInPrerequisiteState, "does not exist any more", "REFRESH SCHEMA")
 
 	// Drop removes what was made, and may come again.
 	r = w.read(u, nil, tab)
@@ -250,5 +250,5 @@ func TestSlots(t *testing.T) {
 			t.Errorf("left are slots and publications: %s", left)
 		}
 	}
-	refused(t, "publication dropped", stream(latest), sqlerr.ObjectNotInPrerequisiteState, "publication", "DROP the source")
+	refused(t, "publication dropped", stream(latest), sqlerr.ObjectNotInPrerequisiteState, "publication", "REFRESH SCHEMA")
 }

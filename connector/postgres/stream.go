@@ -62,6 +62,7 @@ type stream struct {
 
 	// For Backlog: how many changes came in how much log, and where the server's log is.
 	changes, from, ahead uint64
+	retained             int64 // as cdc.Event has it
 }
 
 // change is a message that waits to be given: of a row, or a truncation of one table.
@@ -98,7 +99,7 @@ func (c *captured) follow(next *shape) {
 
 // Stream implements cdc.Upstream.
 func (u *upstream) Stream(ctx context.Context, from []byte, tables []*cdc.Table) (cdc.Stream, error) {
-	s := &stream{u: u, tables: tables, byOID: map[uint32]*captured{}, other: map[uint32]bool{}, first: true, last: time.Now()}
+	s := &stream{u: u, tables: tables, byOID: map[uint32]*captured{}, other: map[uint32]bool{}, first: true, last: time.Now(), retained: -1}
 	if err := u.session(ctx, func(conn *pgconn.PgConn) error { return s.prepare(ctx, conn, from != nil) }); err != nil {
 		return nil, err
 	}
@@ -257,8 +258,11 @@ func (s *stream) begins(ctx context.Context, conn *pgconn.PgConn, from []byte) e
 // fromNow begins a log of which nothing was read yet.
 func (s *stream) fromNow(ctx context.Context, conn *pgconn.PgConn, sl *slot) (err error) {
 	switch {
-	case sl.lost:
-		return s.u.lost("the server has removed WAL that the slot needs")
+	case sl.lost: // nothing in it is wanted any more
+		if err := s.u.dropSlot(ctx, conn); err != nil {
+			return err
+		}
+		fallthrough
 	case !sl.exists:
 		s.done, err = s.u.createSlot(ctx, conn)
 		return err
@@ -415,7 +419,7 @@ func (s *stream) fill(ctx context.Context) error {
 		}
 		s.items = items
 	case seen := <-news:
-		s.seenAt, s.ahead = &seen, max(s.ahead, uint64(seen.at))
+		s.seenAt, s.ahead, s.retained = &seen, max(s.ahead, uint64(seen.at)), seen.retained
 	case <-timer:
 	case <-ctx.Done():
 		return ctx.Err()
@@ -433,7 +437,7 @@ func (s *stream) event() cdc.Event {
 		r.final, r.given = s.resumed.final, s.resumed.given // has not come again yet
 	}
 	s.rows, s.told, s.reported, s.last = 0, false, s.done, time.Now()
-	return cdc.Event{Resume: r.encode(), At: s.done.position(), End: r.final == 0, Backlog: s.backlog()}
+	return cdc.Event{Resume: r.encode(), At: s.done.position(), End: r.final == 0, Backlog: s.backlog(), Retained: s.retained}
 }
 
 // backlog estimates the changes ahead, from how many came in how much log so far.

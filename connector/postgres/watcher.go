@@ -20,6 +20,8 @@ type sighting struct {
 	from   lsn         // where the server's log was before the look
 	at     lsn         // and after it
 	tables []*relation // as they are, in the order of the stream's; nil when nothing was seen
+	// retained is how much log the server keeps for the slot. Unit: bytes; −1: there is no slot.
+	retained int64
 }
 
 // watcher looks at the upstream's catalog now and then. The log tells of a changed table only with its next row, and of some
@@ -32,6 +34,7 @@ type watcher struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	missed map[string]bool // tables that were found gone, and said so
+	short  bool            // it was said that the slot will be lost
 }
 
 func (u *upstream) startWatcher(tables []*cdc.Table) *watcher {
@@ -66,6 +69,9 @@ func (w *watcher) run(ctx context.Context, oids []uint32) {
 			if seen.tables, err = w.look(ctx, conn, oids); err != nil {
 				return err
 			}
+			if seen.retained, err = w.retained(ctx, conn); err != nil {
+				return err
+			}
 			seen.at, err = position(ctx, conn) // what was seen is older than that
 			return err
 		})
@@ -86,6 +92,21 @@ func (w *watcher) run(ctx context.Context, oids []uint32) {
 			return
 		}
 	}
+}
+
+// retained asks how much log the server keeps for the slot, and warns when it will not do so for long.
+func (w *watcher) retained(ctx context.Context, conn *pgconn.PgConn) (int64, error) {
+	rows, err := query(ctx, conn, `SELECT coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn), -1)::bigint, wal_status
+		FROM pg_catalog.pg_replication_slots WHERE slot_name = `+quote(w.u.slot))
+	if err != nil || len(rows) == 0 {
+		return -1, err
+	}
+	bad := string(rows[0][1]) == "unreserved" || string(rows[0][1]) == "lost"
+	if bad && !w.short {
+		w.u.log.Warn("the upstream is about to remove log that is not durable here: max_slot_wal_keep_size is too small", "slot", w.u.slot, "bytes", string(rows[0][0]))
+	}
+	w.short = bad
+	return number[int64](rows[0][0]), nil
 }
 
 // look asks for all tables; oids follows those that were made anew.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,6 +102,9 @@ func (r *captureRoot) keep(b *connector.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.split(connector.LogSplit).Lag = b.Backlog
+	if b.Retained >= 0 {
+		r.split(connector.LogSplit).Retained = b.Retained
+	}
 	for _, t := range b.Tables {
 		r.pending[t.Table] = append(r.pending[t.Table], t.Chunk)
 		n := int64(t.Chunk.Len())
@@ -142,16 +146,22 @@ type capturePump struct {
 
 // captureTask is what has to be done while nobody reads.
 type captureTask struct {
-	table catalog.ID
-	do    func(ctx context.Context) error
-	done  chan error // capacity 1
+	splits []connector.SplitOffset
+	do     func(ctx context.Context) error
+	done   chan error // capacity 1
 }
 
-// Refresh has a captured table looked at and read anew, in place of what it holds. do runs while nobody reads the upstream, and may change the table's
-// columns. Only the job of a capturing source takes it.
-func (j *Job) Refresh(ctx context.Context, table catalog.ID, do func(ctx context.Context) error) error {
+// Refresh has captured tables looked at and read anew, in place of what they hold, and with log the upstream's log from now on, wherever it was read to.
+// do runs while nobody reads the upstream, and may change the tables' columns. Only the job of a capturing source takes it.
+func (j *Job) Refresh(ctx context.Context, tables []catalog.ID, log bool, do func(ctx context.Context) error) error {
 	for _, p := range j.captures {
-		t := &captureTask{table: table, do: do, done: make(chan error, 1)}
+		t := &captureTask{do: do, done: make(chan error, 1)}
+		for _, id := range tables {
+			t.splits = append(t.splits, connector.SplitOffset{Split: connector.TableSplit(id), Offset: cdc.Anew()})
+		}
+		if log {
+			t.splits = append(t.splits, connector.SplitOffset{Split: connector.LogSplit, Offset: connector.FromStart})
+		}
 		select {
 		case p.tasks <- t:
 		case <-ctx.Done():
@@ -164,17 +174,16 @@ func (j *Job) Refresh(ctx context.Context, table catalog.ID, do func(ctx context
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("refresh table %d: the job captures none", table)
+	return fmt.Errorf("refresh captured tables: the job has none")
 }
 
 // perform carries out a task between two sessions.
 func (p *capturePump) perform(ctx context.Context, t *captureTask) {
 	err := t.do(ctx)
 	if err == nil {
-		split, anew := connector.TableSplit(t.table), cdc.Anew()
-		err = p.send(ctx, &connector.Batch{Offsets: []connector.SplitOffset{{Split: split, Offset: anew}}, EndOfTxn: true, Backlog: -1}, 0)
+		err = p.send(ctx, &connector.Batch{Offsets: t.splits, EndOfTxn: true, Backlog: -1, Retained: -1}, 0)
 		// Who waits must not find the state from before.
-		for err == nil && !p.scan.at(split, anew) {
+		for err == nil && slices.ContainsFunc(t.splits, func(o connector.SplitOffset) bool { return !p.scan.at(o.Split, o.Offset) }) {
 			select {
 			case <-time.After(time.Millisecond):
 			case <-ctx.Done():
@@ -191,8 +200,9 @@ const quietEach = 10 * time.Second
 func (p *capturePump) run(ctx context.Context) error {
 	wait := retryMin
 	for ctx.Err() == nil {
+		began := time.Now()
 		progressed, task, err := p.session(ctx)
-		if progressed {
+		if progressed && time.Since(began) > wait { // a reader may have its first say before it finds that it cannot go on
 			wait = retryMin
 		}
 		if task != nil {
@@ -293,7 +303,7 @@ func (p *capturePump) pass(ctx context.Context, b *connector.Batch) error {
 		if err := p.cfg.Follow(ctx, b.Change); err != nil {
 			return fmt.Errorf("follow a change of the upstream table: %w", err)
 		}
-		if err := p.send(ctx, &connector.Batch{Offsets: b.Change.Then, EndOfTxn: true, Backlog: -1}, 0); err != nil {
+		if err := p.send(ctx, &connector.Batch{Offsets: b.Change.Then, EndOfTxn: true, Backlog: -1, Retained: -1}, 0); err != nil {
 			return err
 		}
 		return errFollowed

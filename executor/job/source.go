@@ -115,7 +115,7 @@ func (s *sourceScan) count(b *connector.Batch) {
 func (s *sourceScan) split(name string) *SplitStatus {
 	st := s.splits[name]
 	if st == nil {
-		st = &SplitStatus{Lag: -1}
+		st = &SplitStatus{Lag: -1, Retained: -1}
 		s.splits[name] = st
 	}
 	return st
@@ -229,6 +229,7 @@ type SourceStatus struct {
 type SplitStatus struct {
 	Rows, Errors int64
 	Lag          int64  // records ahead, as of the last batch; −1: unknown
+	Retained     int64  // bytes of log that the upstream keeps for us; −1: unknown
 	LastError    string // of the last record that did not decode
 }
 

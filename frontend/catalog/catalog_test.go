@@ -316,10 +316,10 @@ func TestMillraceCatalog(t *testing.T) {
 	}
 	splits := f.rows(millraceCatalog, "splits")
 	want := []map[string]sqltypes.Datum{
-		{"job": int64(idT1), "split": "0", "position": "17", "rows": int64(5), "errors": int64(1), "backlog": int64(0), "last_error": nil},
-		{"job": int64(idT1), "split": "1", "position": `\x0001`, "rows": int64(0), "errors": int64(0), "backlog": int64(0), "last_error": nil},
-		{"job": int64(idT1), "split": "2", "position": "4", "rows": int64(2), "errors": int64(0), "backlog": int64(30), "last_error": nil},
-		{"job": int64(idT1), "split": "3", "position": "5", "rows": int64(7), "errors": int64(2), "backlog": int64(40), "last_error": "bad"},
+		{"job": int64(idT1), "split": "0", "position": "17", "rows": int64(5), "errors": int64(1), "retained_bytes": nil, "backlog": int64(0), "last_error": nil},
+		{"job": int64(idT1), "split": "1", "position": `\x0001`, "rows": int64(0), "errors": int64(0), "retained_bytes": nil, "backlog": int64(0), "last_error": nil},
+		{"job": int64(idT1), "split": "2", "position": "4", "rows": int64(2), "errors": int64(0), "retained_bytes": nil, "backlog": int64(30), "last_error": nil},
+		{"job": int64(idT1), "split": "3", "position": "5", "rows": int64(7), "errors": int64(2), "retained_bytes": int64(512), "backlog": int64(40), "last_error": "bad"},
 	}
 	if !reflect.DeepEqual(splits, want) {
 		t.Errorf("splits: %v", splits)

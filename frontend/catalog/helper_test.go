@@ -130,7 +130,7 @@ func openOn(t testing.TB, snap *catalog.Snapshot) *fake {
 	f.jobs = []engine.JobStatus{{ID: idM1, State: "running", Epoch: 12, LagEpochs: 1, Rows: 3, Bytes: 96},
 		{ID: idT1, State: "failed", Error: "broken", Sources: []job.SourceStatus{{Rows: 5, Errors: 1, Offsets: map[string]string{"0": "17", "1": "\x00\x01"}},
 			{Rows: 9, Errors: 2, Backlog: 70, LastError: "bad", Offsets: map[string]string{"2": "4", "3": "5"}, Splits: map[string]job.SplitStatus{
-				"2": {Rows: 2, Lag: 30}, "3": {Rows: 7, Errors: 2, Lag: 40, LastError: "bad"}}}}},
+				"2": {Rows: 2, Lag: 30, Retained: -1}, "3": {Rows: 7, Errors: 2, Lag: 40, Retained: 512, LastError: "bad"}}}}},
 		{ID: 99999, State: "running"}}
 	f.records = []engine.Quarantined{{Job: idT1, At: time.Unix(1_700_000_001, 0), Record: connector.RecordError{Split: "0", Offset: "16", Data: []byte("{"), Err: errors.New("cut short")}}}
 	return f

@@ -28,7 +28,7 @@ var millraceRelations = []shape{
 	{"sources", 14004, 'v', `id! int8, schema! name, name! name, connector! text, format text, encode text, options! _text, rate_limit int8`},
 	{"sinks", 14005, 'v', `id! int8, schema! name, name! name, connector text, format text, encode text, options! _text, into_table int8, definition! text, rate_limit int8,
 		state text, delivered_epoch int8, rows_delivered int8, rows_owed int8, lag interval, last_error text, failing_since timestamptz, attempts int8`},
-	{"splits", 14006, 'v', `job! int8, split! text, position text, rows! int8, errors! int8, backlog! int8, last_error text`},
+	{"splits", 14006, 'v', `job! int8, split! text, position text, rows! int8, errors! int8, backlog! int8, retained_bytes int8, last_error text`},
 	{"quarantine", 14007, 'v', `job! int8, time! timestamptz, split! text, position text, data! bytea, error! text`},
 	{"watermarks", 14020, 'v', `job! int8, column_name! name, split text, watermark text, late_rows! int8, resting! bool`},
 	{"secrets", 14021, 'v', `id! int8, schema! name, name! name, owner! name, version! int8, comment text`},
@@ -224,6 +224,9 @@ func splitRows(w *writer, f *facts) {
 				}
 				if one, ok := s.Splits[split]; ok {
 					v["rows"], v["errors"], v["backlog"], v["last_error"] = one.Rows, one.Errors, one.Lag, orNil(one.LastError)
+					if one.Retained >= 0 {
+						v["retained_bytes"] = one.Retained
+					}
 					if s.Failure != "" {
 						v["last_error"] = s.Failure
 					}

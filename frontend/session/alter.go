@@ -57,7 +57,7 @@ func (s *Session) alterOne(ctx context.Context, x *parser.AlterStmt, old *catalo
 	snap := s.snapshot()
 	r := *old
 	r.Columns = slices.Clone(old.Columns)
-	if a.Kind == parser.AlterRefreshSchema && old.Captured != nil {
+	if a.Kind == parser.AlterRefreshSchema && (old.Captured != nil || old.Captures()) {
 		return s.refreshSchema(ctx, snap, old, a.Pos)
 	}
 	if a.Kind != parser.AlterRename && a.Kind != parser.AlterSetSchema && a.Kind != parser.AlterOwner {

@@ -205,12 +205,51 @@ func notCaptured(r *catalog.Relation, pos int) error {
 }
 
 // refreshSchema runs ALTER TABLE … REFRESH SCHEMA: a captured table takes over the columns that its upstream has now, and is read anew. It is the way out for one
-// that has stopped.
+// that has stopped. ALTER SOURCE … REFRESH SCHEMA does so with all tables of a source and lets it go on with the upstream's log as it is now: the way
+// out when the log from before is lost.
 func (s *Session) refreshSchema(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation, pos int) (*catalog.Relation, error) {
 	if s.staging() {
-		return nil, notInBlock("ALTER TABLE … REFRESH SCHEMA")
+		return nil, notInBlock("REFRESH SCHEMA")
 	}
-	source := snap.Relations[r.Captured.Source]
+	source, tables := r, []*catalog.Relation{r}
+	if r.Captured != nil {
+		source = snap.Relations[r.Captured.Source]
+	} else {
+		tables = nil
+		for _, t := range snap.Sorted() {
+			if t.Captured != nil && t.Captured.Source == r.ID {
+				tables = append(tables, t)
+			}
+		}
+	}
+	var ids []catalog.ID
+	var changes []*refreshed
+	for _, t := range tables {
+		c, err := s.refreshed(ctx, snap, source, t, pos)
+		if err != nil {
+			return nil, err
+		}
+		ids, changes = append(ids, t.ID), append(changes, c)
+	}
+	err := s.m.Engine.RefreshCaptured(ctx, source, ids, source == r, func(ctx context.Context) error {
+		for i, c := range changes {
+			if err := s.m.follow(ctx, ids[i], c.add, c.drop, nil, c.retype, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return s.snapshot().Relations[r.ID], err
+}
+
+// refreshed is how the columns of a captured table differ from those upstream.
+type refreshed struct {
+	add, retype []catalog.Column
+	drop        []string
+}
+
+// refreshed compares a captured table with its upstream, and refuses what cannot be followed.
+func (s *Session) refreshed(ctx context.Context, snap *catalog.Snapshot, source, r *catalog.Relation, pos int) (*refreshed, error) {
 	here := r.UpstreamColumns()
 	var key []string
 	for _, k := range r.PrimaryKey {
@@ -220,33 +259,31 @@ func (s *Session) refreshSchema(ctx context.Context, snap *catalog.Snapshot, r *
 	if err != nil {
 		return nil, err
 	}
-	var add, retype []catalog.Column
-	var drop []string
-	for k, c := range facts.Columns {
-		i := slices.IndexFunc(here, func(h catalog.Column) bool { return h.Name == c.Name })
+	c := &refreshed{}
+	for k, up := range facts.Columns {
+		i := slices.IndexFunc(here, func(h catalog.Column) bool { return h.Name == up.Name })
 		switch {
-		case i >= 0 && !keeps(c.Type, here[i].Type, k, facts.Accepts):
+		case i >= 0 && !keeps(up.Type, here[i].Type, k, facts.Accepts):
 			if slices.Contains(r.PrimaryKey, i) {
-				return nil, sqlerr.New(sqlerr.InvalidTableDefinition, "column %q is %s upstream and %s in the key of table %q", c.Name, c.Type, here[i].Type, r.Name).At(pos).
+				return nil, sqlerr.New(sqlerr.InvalidTableDefinition, "column %q is %s upstream and %s in the key of table %q", up.Name, up.Type, here[i].Type, r.Name).At(pos).
 					WithHint("Drop the table and create it again.")
 			}
-			retype = append(retype, catalog.Column{Name: c.Name, Type: c.Type})
+			c.retype = append(c.retype, catalog.Column{Name: up.Name, Type: up.Type})
 		case i < 0 && !r.Captured.Chosen:
-			add = append(add, catalog.Column{Name: c.Name, Type: c.Type})
+			c.add = append(c.add, catalog.Column{Name: up.Name, Type: up.Type})
 		}
 	}
 	for _, h := range here {
-		if !slices.ContainsFunc(facts.Columns, func(c catalog.Column) bool { return c.Name == h.Name }) {
-			drop = append(drop, h.Name)
+		if !slices.ContainsFunc(facts.Columns, func(up catalog.Column) bool { return up.Name == h.Name }) {
+			c.drop = append(c.drop, h.Name)
 		}
 	}
-	if users := snap.Dependants(r.ID); len(retype) > 0 && len(users) > 0 {
+	if users := snap.Dependants(r.ID); len(c.retype) > 0 && len(users) > 0 {
 		return nil, sqlerr.New(sqlerr.DependentObjectsStillExist, "cannot change column %q of table %q to type %s, which it has upstream, because other objects depend on the table",
-			retype[0].Name, r.Name, retype[0].Type).At(pos).WithDetail("%s depends on table %s", users[0].Name, r.Name).
+			c.retype[0].Name, r.Name, c.retype[0].Type).At(pos).WithDetail("%s depends on table %s", users[0].Name, r.Name).
 			WithHint("Drop what depends on the table, refresh it, and create the others again.")
 	}
-	err = s.m.Engine.RefreshCaptured(ctx, r, func(ctx context.Context) error { return s.m.follow(ctx, r.ID, add, drop, nil, retype, true) })
-	return s.snapshot().Relations[r.ID], err
+	return c, nil
 }
 
 // keeps reports whether a column of type here holds the values of the upstream's k-th column, which is of type there.

@@ -230,28 +230,30 @@ func stopped(rel *catalog.Relation, why string) error {
 	return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "table %q cannot follow its upstream: %s", rel.Name, why)
 }
 
-// RefreshCaptured has a captured table looked at and read anew, after do has changed its columns, and waits until it is what the upstream table is.
-// Error: 55000 when it cannot be read.
-func (e *Engine) RefreshCaptured(ctx context.Context, rel *catalog.Relation, do func(ctx context.Context) error) error {
+// RefreshCaptured has tables of a source looked at and read anew, after do has changed their columns, and waits until they are what the upstream tables are. With log
+// the source goes on with its upstream's log from now on. Error: 55000 when a table cannot be read.
+func (e *Engine) RefreshCaptured(ctx context.Context, source *catalog.Relation, tables []catalog.ID, log bool, do func(ctx context.Context) error) error {
 	var j *job.Job
 	e.call(func(time.Time) {
-		if r := e.jobs[rel.Captured.Source]; r != nil && !r.stopped {
+		if r := e.jobs[source.ID]; r != nil && !r.stopped {
 			j = r.job
 		}
 	})
 	if j == nil {
-		return fmt.Errorf("refresh table %q: %w", rel.Name, e.jobError(rel.Captured.Source))
+		return fmt.Errorf("refresh source %q: %w", source.Name, e.jobError(source.ID))
 	}
-	err := j.Refresh(ctx, rel.ID, func(ctx context.Context) error {
+	err := j.Refresh(ctx, tables, log, func(ctx context.Context) error {
 		if err := e.Checkpoint(ctx); err != nil {
 			return err
 		}
 		return do(ctx)
 	})
-	if err != nil {
-		return err
+	for _, id := range tables {
+		if rel := e.cfg.Catalog.Snapshot().Relations[id]; err == nil && rel != nil {
+			err = e.awaitLive(ctx, rel)
+		}
 	}
-	return e.awaitLive(ctx, rel)
+	return err
 }
 
 // finishCapture waits, after a restart, for a table whose CREATE was cut off.
