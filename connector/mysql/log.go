@@ -42,7 +42,6 @@ func (r *binlogReader) start(ctx context.Context, u *Upstream, from *point, id u
 	c := r.conn
 	period := r.cfg.heartbeat.Nanoseconds()
 	setup := []string{
-		"SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @source_binlog_checksum = @@GLOBAL.binlog_checksum",
 		fmt.Sprintf("SET @master_heartbeat_period = %d, @source_heartbeat_period = %d", period, period),
 	}
 	if c.MariaDB {
@@ -59,11 +58,19 @@ func (r *binlogReader) start(ctx context.Context, u *Upstream, from *point, id u
 			return err
 		}
 	}
-	rows, err := c.Rows(ctx, "SELECT @master_binlog_checksum")
-	if err != nil {
+	rows, err := c.Rows(ctx, "SELECT @@GLOBAL.binlog_checksum")
+	checksums := err == nil && strings.EqualFold(rows[0][0], "CRC32")
+	switch {
+	case wire.CodeOf(err) == wire.ErrUnknownVariable: // before MySQL 5.6 there are none
+	case err != nil:
 		return err
+	default:
+		sum := quote(rows[0][0])
+		if err := c.Exec(ctx, "SET @master_binlog_checksum = "+sum+", @source_binlog_checksum = "+sum); err != nil {
+			return err
+		}
 	}
-	r.dec = binlog.NewDecoder(strings.EqualFold(rows[0][0], "CRC32"), c.MariaDB)
+	r.dec = binlog.NewDecoder(checksums, c.MariaDB)
 	if err := c.Register(ctx, id, replicaHost); err != nil {
 		return err
 	}

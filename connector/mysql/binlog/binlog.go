@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 )
 
 // Type is the kind of an event.
@@ -162,6 +163,10 @@ func (d *Decoder) format(raw []byte, e *Event) error {
 	if n := e.Body[fixed-1]; n != headerSize {
 		return fmt.Errorf("headers of %d bytes", n)
 	}
+	if beforeChecksums(e.Body[2:52]) {
+		d.checksum = false
+		return nil
+	}
 	switch alg := e.Body[len(e.Body)-5]; alg {
 	case 0:
 		d.checksum = false
@@ -177,6 +182,12 @@ func (d *Decoder) format(raw []byte, e *Event) error {
 	}
 	e.Body = e.Body[:len(e.Body)-5]
 	return nil
+}
+
+// beforeChecksums recognises the version of a MySQL that has no checksums in its logs, nor a place for them in their descriptions: 5.1 and 5.5.
+func beforeChecksums(version []byte) bool {
+	v := string(version)
+	return (strings.HasPrefix(v, "5.1.") || strings.HasPrefix(v, "5.5.")) && !strings.Contains(v, "MariaDB")
 }
 
 // Rotate reads where the log goes on.

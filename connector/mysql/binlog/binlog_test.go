@@ -448,3 +448,32 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestBeforeChecksums reads the description of a log of MySQL 5.5, which has no byte that names the algorithm; what follows has no checksums,
+// whatever was believed before.
+func TestBeforeChecksums(t *testing.T) {
+	event := func(typ Type, body []byte) []byte {
+		raw := make([]byte, headerSize, headerSize+len(body))
+		raw[4] = byte(typ)
+		binary.LittleEndian.PutUint32(raw[9:], uint32(headerSize+len(body)))
+		return append(raw, body...)
+	}
+	describe := func(version string) []byte {
+		body := make([]byte, 2+50+4)
+		body[0] = 4
+		copy(body[2:], version)
+		body = append(body, headerSize)
+		return event(TypeFormat, append(body, 56, 13, 0, 8, 0, 18, 0, 4, 4, 4, 4, 18, 0, 0, 84, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0)) // post-header lengths
+	}
+	d := NewDecoder(true, false)
+	e, err := d.Decode(describe("5.5.9-log"))
+	if err != nil || e.Body[len(e.Body)-2] != 2 {
+		t.Fatalf("%v, %v", e.Body, err)
+	}
+	if e, err = d.Decode(event(TypeXID, []byte{1, 2, 3, 4, 5, 6, 7, 8})); err != nil || len(e.Body) != 8 {
+		t.Errorf("%v, %v", e.Body, err)
+	}
+	if _, err := NewDecoder(true, false).Decode(describe("5.6.40-log")); err == nil {
+		t.Error("bytes that are no checksum were taken for one")
+	}
+}
