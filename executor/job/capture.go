@@ -300,6 +300,7 @@ var errFollowed = errors.New("a captured table has followed its upstream")
 // pass sends a batch on, or carries out the change that it announces.
 func (p *capturePump) pass(ctx context.Context, b *connector.Batch) error {
 	if b.Change != nil {
+		p.abandon(ctx) // of a transaction that it comes in: the next reader begins it again, and following waits for barriers
 		if err := p.cfg.Follow(ctx, b.Change); err != nil {
 			return fmt.Errorf("follow a change of the upstream table: %w", err)
 		}
