@@ -15,7 +15,7 @@ pg_bin=${POSTGRES_BIN:-/usr/lib/postgresql/15/bin}
 # Packages whose tests share memory between goroutines. The race detector runs on these only: compiling all
 # dependencies with it takes minutes, and a package of pure functions gains nothing from it.
 race_packages=(
-	./connector/datagen ./connector/kafka ./connector/nexmark ./connector/posixfs
+	./connector/datagen ./connector/kafka ./connector/mysql ./connector/nexmark ./connector/posixfs
 	./executor/batch
 	./frontend/pgwire ./internal/sqlclient
 	./meta/etcd
