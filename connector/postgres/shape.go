@@ -19,6 +19,8 @@ type shape struct {
 	// Gone are columns that the log may still show.
 	Gone   []column `json:"gone,omitempty"`
 	Leaves []leaf   `json:"leaves,omitempty"` // of a partitioned table
+	// Told are columns of the table here that the upstream has not, which it was asked to drop: views may have kept them.
+	Told []string `json:"told,omitempty"`
 	// Stale: rows may lack something, and the table is to be read anew, but not before the log has been read up to where it shows this shape:
 	// rows that the log touches meanwhile count as newer than what is read.
 	Stale bool `json:"stale,omitempty"`
@@ -167,8 +169,26 @@ func compare(t *connector.Table, known *shape, now *relation, types *resolver) *
 			d.recopy = d.recopy || len(t.Key) == 0 // rows that keep the column here could not be taken back
 		}
 	}
+	// A change that was carried out just before a crash, and taken back upstream before it came again, has left a column here.
+	for i := range t.Columns {
+		name := t.Columns[i].Name
+		if t.Columns[i].Include != "" || known.byName(name) != nil || now.byName(name) != nil {
+			continue
+		}
+		if !slices.Contains(known.Told, name) {
+			touched = true
+			change.Drop = append(change.Drop, name)
+			d.recopy = d.recopy || len(t.Key) == 0
+		}
+		d.next.Told = append(d.next.Told, name)
+	}
 	if !touched {
 		return nil
+	}
+	for _, name := range change.Drop {
+		if !slices.Contains(d.next.Told, name) {
+			d.next.Told = append(d.next.Told, name)
+		}
 	}
 	if same {
 		d.next.Gone = append(d.next.Gone, known.Gone...)
