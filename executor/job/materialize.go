@@ -188,7 +188,7 @@ func (m *materialize) append(set *change.Set) {
 const (
 	blockRows  = 1024
 	blockBytes = 64 << 10
-	fewRows    = 256
+	fewRows    = 64
 )
 
 // number writes the epoch's rows as blocks.

@@ -54,6 +54,7 @@ type joinSide struct {
 	unique bool
 	// preserved: rows leave depending on matches.
 	preserved bool
+	widths    []float64 // per column: about how many bytes a string takes, from the last rows that were decoded
 	matchState
 }
 
@@ -73,6 +74,7 @@ func (p *pairList) reset() { p.chunk, p.rows, p.weights = p.chunk[:0], p.rows[:0
 func newHashJoin(n *plan.Join, env *Env) (Operator, error) {
 	j := &hashJoin{env: env, kind: n.Kind}
 	j.sides[0].types, j.sides[1].types = plan.Types(n.Left), plan.Types(n.Right)
+	j.sides[0].widths, j.sides[1].widths = make([]float64, len(j.sides[0].types)), make([]float64, len(j.sides[1].types))
 	j.setKeys(n)
 	if n.Cond != nil {
 		var err error
@@ -310,12 +312,25 @@ func (j *hashJoin) flushPairs(port int, c *delta.Chunk, emit Emit) error {
 	return emit(ch)
 }
 
+// manyRows is from how many rows on columns get room beforehand, for strings as long as the last ones.
+const manyRows = 32
+
 // decode returns the columns of stored rows.
 func (s *joinSide) decode(rows []uint32) ([]*delta.Vec, error) {
 	vecs := newVecs(s.types)
+	if len(rows) >= manyRows {
+		for k, v := range vecs {
+			v.Room(len(rows), int(float64(len(rows))*s.widths[k]))
+		}
+	}
 	for _, r := range rows {
 		if err := decodeImage(s.rows.Image(r), s.types, vecs); err != nil {
 			return nil, err
+		}
+	}
+	if len(rows) >= manyRows {
+		for k, v := range vecs {
+			s.widths[k] = float64(len(v.Data)) / float64(len(rows)) * 17 / 16
 		}
 	}
 	return vecs, nil

@@ -138,6 +138,9 @@ type Builder struct {
 	weights []int64
 	mixed   bool // some weight is not +1
 	n       int
+	// The last chunk had so many rows and bytes of data per column: the next one is given room for as much when its first row comes.
+	lastRows  int
+	lastBytes []int
 }
 
 // NewBuilder returns a builder of chunks with columns of the given types.
@@ -162,7 +165,26 @@ func (b *Builder) reset() {
 func (b *Builder) Len() int { return b.n }
 
 // Col gives access to a column for appending; append to every column, then call EndRow.
-func (b *Builder) Col(i int) *Vec { return b.cols[i] }
+func (b *Builder) Col(i int) *Vec {
+	b.makeRoom()
+	return b.cols[i]
+}
+
+// fewRows is how many rows a chunk must have had for the next one to be given room beforehand.
+const fewRows = 64
+
+// makeRoom gives the columns the room that the last chunk took, so that they do not grow from nothing step by step.
+func (b *Builder) makeRoom() {
+	if b.lastRows < fewRows {
+		return
+	}
+	n := b.lastRows
+	b.lastRows = 0
+	for i, v := range b.cols {
+		v.Room(n, b.lastBytes[i]+b.lastBytes[i]/16)
+	}
+	b.weights = make([]int64, 0, n)
+}
 
 // EndRow completes a row whose columns were appended one by one.
 func (b *Builder) EndRow(weight int64) {
@@ -183,6 +205,7 @@ func (b *Builder) EndRows(n int, weight int64) {
 
 // AppendRow appends row i (physical) of c with the given weight.
 func (b *Builder) AppendRow(c *Chunk, i int, weight int64) {
+	b.makeRoom()
 	for k, v := range b.cols {
 		v.AppendFrom(c.Cols[k], i)
 	}
@@ -191,6 +214,7 @@ func (b *Builder) AppendRow(c *Chunk, i int, weight int64) {
 
 // AppendDatums appends a boxed row.
 func (b *Builder) AppendDatums(row []sqltypes.Datum, weight int64) {
+	b.makeRoom()
 	for k, v := range b.cols {
 		v.AppendDatum(row[k])
 	}
@@ -205,6 +229,12 @@ func (b *Builder) Take() *Chunk {
 	c := &Chunk{Cols: b.cols, Rows: b.n}
 	if b.mixed {
 		c.Weights = b.weights
+	}
+	if b.lastRows = b.n; b.n >= fewRows {
+		b.lastBytes = b.lastBytes[:0]
+		for _, v := range b.cols {
+			b.lastBytes = append(b.lastBytes, len(v.Data))
+		}
 	}
 	b.reset()
 	return c

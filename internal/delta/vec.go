@@ -72,6 +72,25 @@ func BytesVec(t sqltypes.Type, offsets []int32, data []byte) *Vec {
 	return &Vec{Type: t, Offsets: offsets, Data: data, n: len(offsets) - 1}
 }
 
+// Room gives an empty vector room for n rows, of size bytes in all if it is a PhysBytes vector.
+func (v *Vec) Room(n, size int) {
+	switch v.Type.Phys() {
+	case sqltypes.PhysBool:
+		v.Bools = make([]bool, 0, n)
+	case sqltypes.PhysInt64:
+		v.Ints = make([]int64, 0, n)
+	case sqltypes.PhysFloat64:
+		v.Floats = make([]float64, 0, n)
+	case sqltypes.PhysNumeric:
+		v.Decs = make([]numeric.Dec, 0, n)
+	case sqltypes.PhysInterval:
+		v.Intervals = make([]datetime.Interval, 0, n)
+	case sqltypes.PhysBytes:
+		v.Offsets = append(make([]int32, 0, n+1), 0)
+		v.Data = make([]byte, 0, size)
+	}
+}
+
 // Len returns the number of rows, selected or not.
 func (v *Vec) Len() int { return v.n }
 
