@@ -587,12 +587,18 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 			if err := m.checks.row(m.c, next, i); err != nil {
 				return err
 			}
+			stays := len(m.w.x.unique) == 0 && m.w.sameKey(old, next, i)
 			for range times {
-				// All old rows go before the first new one comes, so that keys may be swapped.
 				if err := m.w.Delete(old, i); err != nil {
 					return err
 				}
-				rows, keep = append(rows, newRow{next, i}), append(keep, int32(i))
+				if keep = append(keep, int32(i)); stays { // nobody else's key is in the way, and the row need not be kept until the end
+					if err := m.w.Insert(next, i); err != nil {
+						return err
+					}
+				} else { // all old rows go before the first new one comes, so that keys may be swapped
+					rows = append(rows, newRow{next, i})
+				}
 				m.res.Count++
 			}
 		}
@@ -603,6 +609,9 @@ func (e *Engine) Update(ctx context.Context, txn *Txn, s *plan.Update, q *Query)
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(rows) == 0 {
+		return res, nil
 	}
 	if err := e.insertNew(ctx, txn, s.Table, rows, q); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -276,6 +277,17 @@ func (w *Writer) keyOf(c *delta.Chunk, i int) {
 	w.val = row.AppendImage(w.val[:0], c.Cols, nil, i)
 	hi, lo := key.Hash128(w.val)
 	w.k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.k, hi), lo)
+}
+
+// sameKey reports whether row i of two chunks has the same primary key. Rows without a key have none in common.
+func (w *Writer) sameKey(a, b *delta.Chunk, i int) bool {
+	if len(w.x.layout.Key) == 0 {
+		return false
+	}
+	w.keyOf(a, i)
+	w.buf = append(w.buf[:0], w.k...)
+	w.keyOf(b, i)
+	return bytes.Equal(w.buf, w.k)
 }
 
 func (w *Writer) stored() ([]byte, bool, error) {
