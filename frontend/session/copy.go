@@ -108,6 +108,7 @@ func (p *portal) CopyIn(ctx context.Context) (pgwire.CopyIn, bool, error) {
 		return nil, true, sqlerr.New(sqlerr.FeatureNotSupported, "COPY from a file of the server is not supported").At(x.Pos).
 			WithHint("Use COPY FROM STDIN, or psql's \\copy.")
 	}
+	s.stmt = ctx
 	c, err := s.copyIn(x)
 	return c, true, err
 }
@@ -501,6 +502,7 @@ func (p *portal) CopyOut(ctx context.Context) (pgwire.CopyOut, bool, error) {
 		return nil, true, sqlerr.New(sqlerr.FeatureNotSupported, "COPY to a file of the server is not supported").At(x.Pos).
 			WithHint("Use COPY TO STDOUT, or psql's \\copy.")
 	}
+	s.stmt = ctx
 	c, err := s.copyOut(ctx, x)
 	return c, true, err
 }
@@ -567,7 +569,7 @@ func (s *Session) copyOut(ctx context.Context, x *parser.CopyStmt) (*copyOut, er
 	if n, err = planBatch(n, s.snapshot()); err != nil {
 		return nil, err
 	}
-	r, err := s.m.Engine.Run(ctx, s.reads(), n, s.query2())
+	r, err := s.m.Engine.Run(ctx, s.reads(), n, s.queryOf(bound{runs: env.Runs}))
 	if err != nil {
 		return nil, err
 	}

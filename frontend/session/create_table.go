@@ -106,7 +106,7 @@ func (s *Session) createTableAs(ctx context.Context, snap *catalog.Snapshot, r *
 		return "", err
 	}
 	n, err := s.modifying(ctx, true, func(ctx context.Context, txn *engine.Txn) (int64, error) {
-		res, err := s.m.Engine.Insert(ctx, txn, ins, s.query2())
+		res, err := s.m.Engine.Insert(ctx, txn, ins, s.queryOf(bound{runs: env.Runs}))
 		if err != nil {
 			return 0, err
 		}
