@@ -151,6 +151,59 @@ func (s *Sub) Release(e stream.Epoch) {
 	l.trimLocked()
 }
 
+// Between returns the entries with low < epoch ≤ high that the subscriber has not released, read or not.
+func (s *Sub) Between(low, high stream.Epoch) []Entry {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.mu.subs[s]; !ok {
+		return nil
+	}
+	var out []Entry
+	for _, e := range l.mu.entries[s.released-l.mu.first:] {
+		if low < e.Barrier.Epoch && e.Barrier.Epoch <= high {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Skip gives up all entries with epochs up to e, those that were not read as well.
+func (s *Sub) Skip(e stream.Epoch) {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.mu.subs[s]; !ok {
+		return
+	}
+	for s.released-l.mu.first < len(l.mu.entries) && l.mu.entries[s.released-l.mu.first].Barrier.Epoch <= e {
+		s.released++
+	}
+	s.next = max(s.next, s.released)
+	l.trimLocked()
+}
+
+// Rewind goes back to the first entry that was not released, for another reader in the place of one that has ended.
+func (s *Sub) Rewind() {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.next = s.released
+}
+
+// Cut takes back the entries after an epoch: their writer begins again there. Who has read them begins again, too.
+func (l *Log) Cut(e stream.Epoch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.mu.entries)
+	for n > 0 && l.mu.entries[n-1].Barrier.Epoch > e {
+		n--
+	}
+	l.mu.entries = l.mu.entries[:n:n]
+	for s := range l.mu.subs {
+		s.next, s.released = min(s.next, l.mu.first+n), min(s.released, l.mu.first+n)
+	}
+}
+
 // Close ends the subscription and a Next that waits. It may be called again.
 func (s *Sub) Close() {
 	l := s.log

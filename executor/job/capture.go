@@ -413,7 +413,7 @@ func (b *builder) captureScan(n *plan.CaptureScan, in *instance, parent *actor.N
 		node.Cols = append(node.Cols, i)
 	}
 	b.job.scans = append(b.job.scans, &scanPump{node: node, sub: b.cfg.CaptureLog(n.Source, n.Table).Subscribe(),
-		edge: in.actor.AddInput(in.actor.AddLeaf(parent, port)), parts: 1, after: b.cfg.StartEpoch})
+		edge: in.actor.AddInput(in.actor.AddLeaf(parent, port)), parts: 1, after: b.cfg.StartEpoch, captured: true})
 }
 
 // readableOffset says where an offset of a capture is.

@@ -72,6 +72,13 @@ type Config struct {
 	CaptureLog func(source, table catalog.ID) *changelog.Log
 	// Instance names the relation for ever, for what a connector makes upstream.
 	Instance string
+	// Missed is set for a job that goes on behind the others.
+	Missed *Missed
+	// Again: barriers up to this epoch come a second time, and ask for no eviction: what they would have written is not stored.
+	Again stream.Epoch
+	// Before is the job that this one replaces: its places in the changelogs of its upstreams are taken over. nil: the job begins
+	// at their ends.
+	Before *Job
 }
 
 // Job is a running streaming query.
@@ -134,7 +141,7 @@ func (x *inbox) take() []injected {
 }
 
 type injected struct {
-	b      *stream.Barrier
+	b      *stream.Barrier // nil: more follows
 	chunks []*delta.Chunk
 	rows   *change.Map // a large transaction to be sent as chunks; nil: none
 }
@@ -250,6 +257,11 @@ func (j *Job) Inject(b *stream.Barrier, chunks []*delta.Chunk) {
 	j.inbox.put(injected{b: b, chunks: chunks}, false, false)
 }
 
+// InjectBefore gives the job chunks and then the rows of a large transaction, whose barrier follows later.
+func (j *Job) InjectBefore(chunks []*delta.Chunk, rows *change.Map) {
+	j.inbox.put(injected{chunks: chunks, rows: rows}, false, false)
+}
+
 // InjectBulk is Inject of a large transaction, as a whole where the job takes it so.
 func (j *Job) InjectBulk(b *stream.Barrier, rows *change.Map) {
 	if !j.bulk {
@@ -282,6 +294,9 @@ func (j *Job) injector(ctx context.Context) error {
 				}
 			}
 			for _, e := range j.direct {
+				if m.b == nil {
+					break // more of the epoch follows
+				}
 				if err := e.Send(ctx, actor.Message{Barrier: m.b}); err != nil {
 					return err
 				}
@@ -333,12 +348,16 @@ func (j *Job) Stop() {
 	}
 }
 
-// Wait returns when every goroutine of the job has ended, with the error that ended it.
-func (j *Job) Wait() error {
-	j.wg.Wait()
+// Leave gives up the job's places in the changelogs of its upstreams: no other job takes them over.
+func (j *Job) Leave() {
 	for _, s := range j.scans {
 		s.sub.Close()
 	}
+}
+
+// Wait returns when every goroutine of the job has ended, with the error that ended it.
+func (j *Job) Wait() error {
+	j.wg.Wait()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.mu.err
@@ -682,6 +701,16 @@ func (b *builder) throttle(source catalog.ID) *throttle.Throttle {
 	return b.slow[source]
 }
 
+// subscribe makes a scan's place in a changelog. The scans of a plan are always built in one order.
+func (b *builder) subscribe(l *changelog.Log) *changelog.Sub {
+	if b.cfg.Before == nil {
+		return l.Subscribe()
+	}
+	s := b.cfg.Before.scans[len(b.job.scans)].sub
+	s.Rewind()
+	return s
+}
+
 func (b *builder) tableScan(n *plan.TableScan, insts []*instance, parents []*actor.Node, port int) error {
 	up, ok := b.cfg.Upstreams[n.Table]
 	if !ok || len(up.Logs) != len(insts) {
@@ -689,8 +718,8 @@ func (b *builder) tableScan(n *plan.TableScan, insts []*instance, parents []*act
 	}
 	for i, in := range insts {
 		edge := in.actor.AddInput(in.actor.AddLeaf(parents[i], port))
-		p := &scanPump{node: n, layout: NewLayout(up.Rel), sub: up.Logs[i].Subscribe(), edge: edge,
-			partition: i, parts: len(insts), after: b.cfg.StartEpoch}
+		p := &scanPump{node: n, layout: NewLayout(up.Rel), sub: b.subscribe(up.Logs[i]), edge: edge,
+			partition: i, parts: len(insts), after: b.cfg.StartEpoch, missed: b.cfg.Missed, base: b.cfg.Rel.StateBase, again: b.cfg.Again}
 		if up.View != nil {
 			p.view = up.View.Retain()
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/executor/changelog"
 	"github.com/millrace/millrace/executor/exchange"
 	"github.com/millrace/millrace/executor/stream"
+	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/storage/key"
@@ -29,7 +30,11 @@ type scanPump struct {
 	parts     int
 	view      *table.View // nil: no snapshot
 	bf        *Backfill
-	after     stream.Epoch // changelog entries up to here are part of the snapshot
+	after     stream.Epoch // changelog entries up to here are part of the snapshot, or of what was kept
+	missed    *Missed      // nil: nothing
+	base      catalog.ID   // of the job's state tables
+	again     stream.Epoch // see Config
+	captured  bool         // upstream is a source that captures tables
 }
 
 // Backfill coordinates the snapshot phase of a job over all its scans.
@@ -59,6 +64,11 @@ func (p *scanPump) run(ctx context.Context, barriers <-chan *stream.Barrier) err
 			return err
 		}
 	}
+	if p.missed != nil {
+		if err := p.catchUp(ctx); err != nil {
+			return err
+		}
+	}
 	for {
 		e, err := p.sub.Next(ctx)
 		if err != nil {
@@ -73,6 +83,9 @@ func (p *scanPump) run(ctx context.Context, barriers <-chan *stream.Barrier) err
 			}
 		}
 		b := e.Barrier
+		if b.Epoch <= p.again {
+			b.Evict = nil
+		}
 		if err := p.edge.Send(ctx, actor.Message{Barrier: &b, Marks: p.marks(e.Marks)}); err != nil {
 			return err
 		}

@@ -43,6 +43,11 @@ func (s *Session) utility(ctx context.Context, st statement) (pgwire.Rows, error
 		return tag("FLUSH", s.flush(ctx))
 	case *parser.CheckpointStmt:
 		return tag("CHECKPOINT", s.m.Engine.Checkpoint(ctx))
+	case *parser.RecoverStmt:
+		if s.txn.block {
+			return nil, notInBlock("RECOVER")
+		}
+		return tag("RECOVER", s.m.Engine.Recover(ctx))
 	case *parser.WaitStmt:
 		return tag("WAIT", s.m.Engine.WaitLogged(ctx))
 	case *parser.PrepareStmt:

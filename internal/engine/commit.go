@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/millrace/millrace/executor/stream"
@@ -32,34 +31,31 @@ type jobDelta struct {
 func (e *Engine) startCommit(epoch uint64) {
 	c := e.ckpt
 	e.ckpt = checkpoint{}
-	var ids, kept []catalog.ID
-	snap := e.cfg.Catalog.Snapshot()
 	var feeds []catalog.ID
 	for id, r := range e.jobs {
-		switch {
-		case r.rel.Kind == catalog.Feed:
+		if r.rel.Kind == catalog.Feed {
 			feeds = append(feeds, id)
-		case !r.creating && !r.stopped:
-			ids = append(ids, id)
-		case r.stopped && !beginsAnew(snap, r.rel) && slices.Contains(e.saved, id):
-			kept = append(kept, id) // failed: goes on from the checkpoint before
 		}
 	}
-	slices.Sort(ids)
-	kept = append(kept, ids...)
-	slices.Sort(kept)
+	stand := e.standings(epoch)
+	e.committing = true
 	e.wg.Add(1)
 	go func() { // Close waits
 		defer e.wg.Done()
-		err := e.commit(e.ctx, c, ids, kept)
+		stored, err := e.commit(e.ctx, c, stand)
 		if err != nil && e.ctx.Err() == nil {
 			e.log.Error("checkpoint failed", "epoch", c.epoch, "err", err)
 			e.failed.Store(&err)
 		}
 		e.post(func(now time.Time) {
+			e.committing = false
+			if stored {
+				e.stored(c, stand)
+			}
 			if err == nil {
 				e.policeFeeds(e.committed)
-				e.committed, e.saved = c.epoch, kept
+				e.committed = c.epoch
+				e.letGo(stand, c.epoch)
 				for _, id := range feeds {
 					if r := e.jobs[id]; r != nil {
 						r.job.Release(stream.Epoch(c.epoch))
@@ -67,8 +63,9 @@ func (e *Engine) startCommit(epoch uint64) {
 				}
 				e.durable.Store(c.epoch)
 				e.commits.wake()
-				for _, id := range ids {
+				for _, id := range stand.live {
 					if r := e.jobs[id]; r != nil {
+						delete(e.failures, id)
 						r.job.Release(stream.Epoch(c.epoch))
 						e.mu.Lock()
 						if d := e.sinks[id]; d != nil {
@@ -84,14 +81,30 @@ func (e *Engine) startCommit(epoch uint64) {
 	}()
 }
 
+// stored notes what the shard holds: jobs go on from there. Coordinator only.
+func (e *Engine) stored(c checkpoint, s *standings) {
+	e.base = Commit{Epoch: c.epoch, LogPos: c.logPos, Now: c.now}
+	e.places = s.places(Place{c.epoch, c.logPos})
+	for id := range e.places {
+		if e.jobs[id] == nil { // dropped meanwhile
+			delete(e.places, id)
+		}
+	}
+	n := 0
+	for n < len(e.issued) && uint64(e.issued[n].Epoch) <= c.epoch {
+		n++
+	}
+	e.issued = append([]*stream.Barrier(nil), e.issued[n:]...)
+}
+
 // commit writes a checkpoint: one sorted delta into the shard, a new base for readers, then the durable
-// commit, then what the log no longer needs to hold.
-func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.ID) error {
+// commit, then what the log no longer needs to hold. stored: the shard has it, whatever became of the rest.
+func (e *Engine) commit(ctx context.Context, c checkpoint, stand *standings) (stored bool, err error) {
 	defer c.evict.Done(false)
-	live := make(map[catalog.ID]bool, len(ids))
-	saved := make(map[catalog.ID]uint64, len(ids))
+	live := make(map[catalog.ID]bool, len(stand.live))
+	saved := make(map[catalog.ID]uint64, len(stand.live))
 	var sets []*change.Set
-	for _, id := range ids {
+	for _, id := range stand.live {
 		live[id] = true
 		for _, l := range e.tables.Unsaved(id, c.epoch) {
 			sets = append(sets, l.Delta)
@@ -103,18 +116,22 @@ func (e *Engine) commit(ctx context.Context, c checkpoint, ids, kept []catalog.I
 			sets = append(sets, d.delta)
 		}
 	}
+	sets = append(sets, stand.keep())
 	if err := e.ingest(ctx, sets, func(s snapshot) { e.tables.Advance(s, saved) }); err != nil {
-		return err
+		return false, err
 	}
 	c.evict.Done(true)
-	body, err := json.Marshal(Commit{Epoch: c.epoch, Now: c.now, LogPos: c.logPos, Jobs: kept})
+	if err := e.forgetKept(ctx, stand.back); err != nil {
+		return true, err
+	}
+	body, err := json.Marshal(Commit{Epoch: c.epoch, Now: c.now, LogPos: c.logPos, Jobs: stand.jobs(), Behind: stand.behind})
 	if err != nil {
-		return err
+		return true, err
 	}
 	if err := e.cfg.Checkpoints.Commit(ctx, e.cfg.Shard, c.epoch, c.logPos, body); err != nil {
-		return err
+		return true, err
 	}
-	return e.cfg.Log.TruncateBefore(e.dml.needed(c.logPos))
+	return true, e.cfg.Log.TruncateBefore(e.dml.needed(e.neededFrom(c.logPos, stand.behind)))
 }
 
 // ingest sorts changes into the shard and gives readers the new base, in one step as far as they can tell.

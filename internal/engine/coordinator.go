@@ -85,6 +85,9 @@ func (e *Engine) issue(b epoch.Barrier, now time.Time) {
 		e.ckpt = checkpoint{epoch: b.Epoch, now: e.lastNow, logPos: pos, deltas: e.early, evict: sb.Evict}
 		e.early = nil
 	}
+	again := *sb
+	again.Evict = nil // a job that fails, and sees it a second time, is not in that checkpoint
+	e.issued = append(e.issued, &again)
 	for id, r := range e.jobs {
 		switch {
 		case r.stopped || !r.job.HasDirect():
@@ -108,7 +111,7 @@ func (e *Engine) completed(c epoch.Completed) {
 func (e *Engine) onAck(id catalog.ID, a actor.Ack) {
 	e.post(func(now time.Time) {
 		r := e.jobs[id]
-		if r == nil {
+		if r == nil || r.stopped {
 			return
 		}
 		e.status.state(id, a.Actor, a)
@@ -189,13 +192,17 @@ func (e *Engine) startJob(r *running) {
 		return
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
-	r.cancel = cancel
+	r.cancel, r.delivered = cancel, make(chan struct{})
 	e.wg.Add(1)
 	go func() { // Close waits
 		defer e.wg.Done()
+		defer close(r.delivered)
 		d.run(ctx)
 	}()
-	if !r.creating { // until a checkpoint holds the whole snapshot, its rows may be read again under another epoch
+	switch { // until a checkpoint holds the whole snapshot, its rows may be read again under another epoch
+	case r.behind:
+		d.commit(min(e.committed, r.epoch))
+	case !r.creating:
 		d.commit(e.committed)
 	}
 }

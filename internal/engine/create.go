@@ -19,31 +19,41 @@ import (
 	"github.com/millrace/millrace/storage/table"
 )
 
-// build makes a relation's job. saved: the checkpoint holds its state. view: the snapshot that a new job
-// over stored relations begins with.
-//
-// logs are those of the job that it replaces, with their subscribers; nil: new ones.
-func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs []*changelog.Log) (*running, error) {
+// origin is what a job begins with.
+type origin struct {
+	epoch  uint64           // it begins after this one
+	saved  bool             // the store holds its state
+	view   *table.View      // the snapshot that a new job over stored relations begins with
+	logs   []*changelog.Log // of the job that it replaces, with their subscribers; nil: new ones
+	before *job.Job         // that job, if its places in the changelogs of its upstreams are taken over
+	missed *job.Missed      // nil: nothing
+	behind bool             // it is not one of the others before it has caught up
+	again  uint64           // barriers up to here come a second time
+}
+
+// build makes a relation's job.
+func (e *Engine) build(rel *catalog.Relation, from origin) (*running, error) {
 	n, err := plan.Decode(rel.Plan)
 	if err != nil {
 		return nil, err
 	}
-	r := &running{rel: rel, acks: map[uint64]int{}, logs: logs}
-	if logs == nil {
+	r := &running{rel: rel, acks: map[uint64]int{}, logs: from.logs}
+	if from.logs == nil {
 		for range job.RootWidth(n, rel.Parallelism, e.parts) {
 			r.logs = append(r.logs, changelog.New())
 		}
 	}
 	id := rel.ID
 	cfg := job.Config{
-		Rel: rel, Plan: n, Parallelism: rel.Parallelism, StartEpoch: stream.Epoch(e.machine.Last()),
+		Rel: rel, Plan: n, Parallelism: rel.Parallelism, StartEpoch: stream.Epoch(from.epoch),
+		Before: from.before, Missed: from.missed, Again: stream.Epoch(from.again),
 		Tables: e.tables, Logs: r.logs, Upstreams: map[catalog.ID]job.Upstream{}, Source: e.cfg.Source,
 		Settings: e.cfg.Settings(rel), Logger: e.log.With("job", rel.Name), Activity: e.activity,
 		OnAck:      func(a actor.Ack) { e.onAck(id, a) },
 		Report:     func(w int64, err *sqlerr.Error) { e.status.rowError(id, w, err) },
 		Late:       func(rows int) { e.status.lateRows(id, rows) },
 		Quarantine: func(recs []connector.RecordError) { e.status.quarantined(id, recs) },
-		SinkRoot:   e.rootOf(rel),
+		SinkRoot:   e.rootOf(rel, from),
 		Reader:     fmt.Sprintf("%s-%d", e.cfg.ClusterID, id),
 		Throttle:   func(source catalog.ID) *throttle.Throttle { return e.sourceThrottle(id, source) },
 		Instance:   e.instance(rel.ID),
@@ -53,14 +63,14 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 	if rel.Kind != catalog.Feed { // whose state is in no checkpoint
 		cfg.Saved = table.Saved{S: e.tables}
 	}
-	if saved {
+	if from.saved {
 		cfg.Store = cfg.Saved
 	}
 	rels := e.cfg.Catalog.Snapshot()
 	plan.Walk(n, func(n plan.Node) bool {
 		if s, ok := n.(*plan.TableScan); ok {
 			if up := e.jobs[s.Table]; up != nil {
-				cfg.Upstreams[s.Table] = job.Upstream{Rel: rels.Relations[s.Table], Logs: up.logs, View: view}
+				cfg.Upstreams[s.Table] = job.Upstream{Rel: rels.Relations[s.Table], Logs: up.logs, View: from.view}
 			}
 		}
 		return true
@@ -70,10 +80,10 @@ func (e *Engine) build(rel *catalog.Relation, saved bool, view *table.View, logs
 }
 
 // rootOf makes the root operators of a job that keeps no relation.
-func (e *Engine) rootOf(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (stream.Operator, error) {
+func (e *Engine) rootOf(rel *catalog.Relation, from origin) func(*plan.Sink, *stream.Env) (stream.Operator, error) {
 	switch rel.Kind {
 	case catalog.Subscription:
-		return e.subscriptionRoot(rel)
+		return e.subscriptionRoot(rel, from)
 	case catalog.Feed:
 		return e.feedRoot(rel)
 	}
@@ -214,7 +224,7 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 		return nil, err
 	}
 	if !needsSnapshot(rels, rel) {
-		r, err := e.build(rel, false, nil, nil)
+		r, err := e.build(rel, origin{epoch: last})
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +237,7 @@ func (e *Engine) beginNow(rel *catalog.Relation) (*running, error) {
 		return nil, err
 	}
 	defer view.Close()
-	r, err := e.build(rel, false, view, nil)
+	r, err := e.build(rel, origin{epoch: last, view: view})
 	if err != nil {
 		return nil, err
 	}
@@ -401,11 +411,15 @@ func (e *Engine) join(r *running) bool {
 	if r.stopped || max(r.at, r.epoch) < last {
 		return false
 	}
-	r.creating = false
-	if r.rel.IsStored() {
+	if r.behind && !e.upstreamsUp(e.cfg.Catalog.Snapshot(), []*running{r}) {
+		return false
+	}
+	r.creating, r.behind = false, false
+	if rel := e.cfg.Catalog.Snapshot().Relations[r.rel.ID]; r.rel.IsStored() && (rel == nil || rel.Captured == nil || !rel.Creating) {
 		e.tables.Publish(r.rel.ID, last)
 	}
-	e.machine.AddJob(r.rel.ID, r.job.Actors(), false, last)
+	e.showSubscription(r.rel.ID)
+	e.machine.AddJob(r.rel.ID, r.job.Actors(), r.takesDML(), last)
 	// What it flushed at checkpoints while catching up goes into the next one.
 	for _, d := range r.deltas {
 		e.early = append(e.early, jobDelta{r.rel.ID, d})
@@ -423,6 +437,8 @@ func (e *Engine) DropJob(ctx context.Context, rel *catalog.Relation) error {
 			delete(e.jobs, rel.ID)
 			e.apply(e.machine.RemoveJob(rel.ID, now), now)
 		}
+		delete(e.places, rel.ID)
+		delete(e.failures, rel.ID)
 		e.failFeeds(rel.ID, sqlerr.New(sqlerr.UndefinedTable, "relation %q was dropped", rel.Name), e.stopRunning)
 	}) {
 		return errClosing
@@ -433,6 +449,7 @@ func (e *Engine) DropJob(ctx context.Context, rel *catalog.Relation) error {
 		}
 		r.job.Stop()
 		_ = r.job.Wait()
+		r.job.Leave()
 	}
 	e.tables.Forget(rel.ID)
 	e.forgetSubscription(rel.ID)
@@ -478,7 +495,10 @@ func (e *Engine) ReplaceJob(ctx context.Context, rel *catalog.Relation) error {
 	done := make(chan error, 1)
 	e.whenQuiescent(func() {
 		old := e.jobs[rel.ID]
-		if old == nil {
+		if old == nil || old.stopped || old.behind { // it comes back with what the catalog says then
+			if old != nil && !old.stopped {
+				e.onFailure(old.rel, errRecover)
+			}
 			done <- nil
 			return
 		}
@@ -489,7 +509,7 @@ func (e *Engine) ReplaceJob(ctx context.Context, rel *catalog.Relation) error {
 		_ = old.job.Wait()
 		at, _ := e.tables.Completed(rel.ID)
 		e.machine.RemoveJob(rel.ID, time.Now())
-		r, err := e.build(rel, true, nil, old.logs)
+		r, err := e.build(rel, origin{epoch: e.machine.Last(), saved: true, logs: old.logs})
 		if err != nil {
 			done <- err
 			return

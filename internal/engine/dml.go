@@ -552,25 +552,12 @@ func (e *Engine) HoldWriters(t *Txn) (release func()) {
 
 // replay queues the logged transactions after a position for the first epochs.
 func (e *Engine) replay(after uint64) error {
-	snap := e.cfg.Catalog.Snapshot()
-	for rec, err := range e.cfg.Log.Records(after) {
-		if err != nil {
-			return fmt.Errorf("replay log: %w", err)
-		}
-		l, ok, err := e.replayRecord(rec, snap)
-		if err != nil {
-			return fmt.Errorf("replay log at %d: %w", rec.Pos, err)
-		}
-		if !ok {
-			continue
-		}
-		l.pos = rec.Pos
+	return e.logged(after, ^uint64(0), func(l logged) {
 		e.dml.pending = append(e.dml.pending, l)
 		if l.sink != 0 {
 			e.delivered[l.sink] = l.sinkEpoch
 		}
-	}
-	return nil
+	})
 }
 
 // replayRecord reads a record; not ok: it is no transaction, but a piece of one.

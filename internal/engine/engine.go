@@ -29,6 +29,7 @@ import (
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/executor/changelog"
 	"github.com/millrace/millrace/executor/job"
+	"github.com/millrace/millrace/executor/stream"
 	"github.com/millrace/millrace/internal/catalog"
 	"github.com/millrace/millrace/internal/sqlio"
 	"github.com/millrace/millrace/meta/epoch"
@@ -53,6 +54,8 @@ type Commit struct {
 	Now int64 `json:",omitempty"`
 	// Jobs lists the relations whose jobs are part of the checkpoint.
 	Jobs []catalog.ID
+	// Behind lists those of them that it holds at an earlier epoch: they had failed.
+	Behind []Behind `json:",omitempty"`
 }
 
 // Checkpoints makes checkpoints durable.
@@ -104,8 +107,13 @@ type Engine struct {
 	ckpt      checkpoint
 	early     []jobDelta // of jobs that joined since the last checkpoint barrier
 	committed uint64
-	saved     []catalog.ID // jobs in the last checkpoint
-	more      bool         // the last epoch did not take all that was logged
+	more      bool // the last epoch did not take all that was logged
+	// What jobs that have failed go on from.
+	base       Commit               // what the shard holds: Epoch, LogPos, Now
+	places     map[catalog.ID]Place // where it holds each job
+	issued     []*stream.Barrier    // since base
+	committing bool                 // a checkpoint is being written
+	failures   map[catalog.ID]int   // of a job since a checkpoint held it last
 
 	mu       sync.Mutex
 	sinks    map[catalog.ID]*delivery     // guarded by mu
@@ -114,7 +122,7 @@ type Engine struct {
 	// subscriptions are the logs of running subscriptions; guarded by mu.
 	subscriptions map[catalog.ID]*subscription
 	feeds         map[*Feed]struct{} // guarded by mu
-	// delivered holds what the log says of sinks into tables; written at start only.
+	// delivered holds what the log says of sinks into tables; guarded by mu.
 	delivered map[catalog.ID]uint64
 
 	dml      dml
@@ -146,7 +154,10 @@ type running struct {
 	wakes    map[int]int64 // by actor: when it wants a barrier without input
 	deltas   []*change.Set // creating: flushed and not yet in the store
 	stopped  bool
-	cancel   context.CancelFunc // a sink's delivery
+	behind   bool // creating: it has failed and goes on from epoch
+	// A sink's delivery: its end, and when it has ended.
+	cancel    context.CancelFunc
+	delivered chan struct{}
 }
 
 // Open starts the engine and every job of the catalog. It returns before the jobs have caught up.
@@ -167,7 +178,8 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	if cfg.Last != nil {
 		last = *cfg.Last
 	}
-	e.committed, e.saved, e.lastNow = last.Epoch, last.Jobs, last.Now
+	e.committed, e.lastNow, e.base = last.Epoch, last.Now, last
+	e.places, e.failures = last.places(), map[catalog.ID]int{}
 	e.machine = epoch.New(cfg.Epochs, last.Epoch)
 	e.durable.Store(last.Epoch)
 	e.progress.init()
@@ -177,7 +189,8 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	e.dml.init(last.Epoch, last.LogPos)
 	e.gate.init()
 	e.status.init()
-	if err := e.start(last); err != nil {
+	behind, err := e.start(last)
+	if err != nil {
 		cancel()
 		e.stopJobs()
 		_ = e.tables.Close()
@@ -187,14 +200,28 @@ func Open(parent context.Context, cfg Config) (*Engine, error) {
 	e.wg.Add(1)
 	go e.coordinate() // Close waits
 	e.demand()        // makes what the log holds readable
+	if len(behind) > 0 {
+		e.wg.Add(1)
+		go func() { // Close waits
+			defer e.wg.Done()
+			e.caughtUp(behind)
+		}()
+	}
 	e.resumeCreation(last)
 	return e, nil
 }
 
-// start brings up the jobs that the checkpoint holds, and new ones that need no snapshot.
-func (e *Engine) start(last Commit) error {
+// places is where the checkpoint has each job.
+func (c Commit) places() map[catalog.ID]Place {
+	s := standings{live: c.Jobs, behind: c.Behind}
+	return s.places(Place{c.Epoch, c.LogPos})
+}
+
+// start brings up the jobs that the checkpoint holds, and new ones that need no snapshot. It returns those that have yet to catch up with
+// the checkpoint.
+func (e *Engine) start(last Commit) (behind []*running, err error) {
 	if err := e.replay(last.LogPos); err != nil {
-		return err
+		return nil, err
 	}
 	saved := map[catalog.ID]bool{}
 	for _, id := range last.Jobs {
@@ -206,16 +233,20 @@ func (e *Engine) start(last Commit) error {
 		}
 		if !saved[rel.ID] {
 			if err := e.deleteState(e.ctx, rel); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		r, err := e.build(rel, saved[rel.ID], nil, nil)
+		if e.placeOf(rel.ID).Epoch < last.Epoch {
+			behind = append(behind, &running{rel: rel})
+			continue
+		}
+		r, err := e.build(rel, origin{epoch: last.Epoch, saved: saved[rel.ID]})
 		if err != nil {
-			return fmt.Errorf("start job of %s %q: %w", rel.Kind, rel.Name, err)
+			return nil, fmt.Errorf("start job of %s %q: %w", rel.Kind, rel.Name, err)
 		}
 		e.attach(r, last.Epoch)
 	}
-	return nil
+	return e.goOn(behind)
 }
 
 // resumeCreation begins anew the jobs whose snapshot had not been finished.
@@ -238,18 +269,7 @@ func (e *Engine) resumeCreation(last Commit) {
 		e.wg.Add(1)
 		go func() { // Close waits
 			defer e.wg.Done()
-			err := e.deleteState(e.ctx, rel)
-			if err == nil {
-				err = e.CreateJob(e.ctx, rel)
-			}
-			if err != nil && rel.Kind == catalog.Subscription && e.ctx.Err() == nil {
-				e.restart([]*running{{rel: rel}}) // its relation may be on its way, too
-				return
-			}
-			if err != nil && e.ctx.Err() == nil {
-				e.log.Error("resume creation of a job", "job", rel.Name, "err", err)
-				e.status.fail(rel.ID, err)
-			}
+			e.restart([]*running{{rel: rel}}, 0)
 		}()
 	}
 }
@@ -267,7 +287,7 @@ func needsSnapshot(s *catalog.Snapshot, rel *catalog.Relation) bool {
 	return false
 }
 
-// beginsAnew reports whether a job that the checkpoint does not hold, or that has failed, begins with its inputs as they are
+// beginsAnew reports whether a job that the checkpoint does not hold begins with its inputs as they are
 // then. A subscription does, too: what changed meanwhile is not in its log, and its cursors are told.
 func beginsAnew(s *catalog.Snapshot, rel *catalog.Relation) bool {
 	return rel.Kind == catalog.Subscription || needsSnapshot(s, rel)

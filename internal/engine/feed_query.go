@@ -114,6 +114,7 @@ func (q *queryJob) close() {
 	})
 	if r != nil {
 		_ = r.job.Wait()
+		r.job.Leave()
 	}
 	q.e.status.forget(q.rel.ID)
 }

@@ -366,7 +366,9 @@ func (e *Engine) replayLarge(rec wal.Record, snap *catalog.Snapshot) (logged, er
 	if n != 0 {
 		return l, fmt.Errorf("%w: pieces of a transaction are missing", errCorrupt)
 	}
+	e.dml.mu.Lock()
 	e.dml.kept[first] = rec.Pos
+	e.dml.mu.Unlock()
 	l.large = newLargeWrite(t.order)
 	l.large.pos = rec.Pos
 	return l, nil

@@ -43,7 +43,8 @@ func (e *Engine) sinkRoot(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (
 			s.cons = nil
 		}
 		if env.Table(n.State).Store != nil {
-			s.restored, s.stored = e.committed, span{high: e.committed}
+			at := uint64(env.StartEpoch) // the store has the log as of then
+			s.restored, s.stored = at, span{high: at}
 		}
 		d.logs = append(d.logs, s)
 		return s, nil

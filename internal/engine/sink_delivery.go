@@ -271,7 +271,7 @@ func (d *delivery) session(ctx context.Context) error {
 				return err
 			}
 		}
-	} else if at := d.e.delivered[d.rel.ID]; at != 0 {
+	} else if at := d.e.deliveredInto(d.rel.ID); at != 0 {
 		if err := d.found(at); err != nil {
 			return err
 		}

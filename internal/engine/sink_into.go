@@ -24,6 +24,13 @@ func (e *Engine) sinkInto(ctx context.Context, d *delivery, epoch uint64, rows [
 	}
 }
 
+// deliveredInto is the last epoch that the log says a sink has delivered, 0 for none.
+func (e *Engine) deliveredInto(sink catalog.ID) uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.delivered[sink]
+}
+
 func (e *Engine) tryInto(ctx context.Context, d *delivery, target *catalog.Relation, epoch uint64, rows []int64, chunks []*delta.Chunk) error {
 	txn := e.Begin(ReadCommitted)
 	defer txn.Abort()

@@ -15,7 +15,7 @@ import (
 // JobStatus is what SQL shows of a job.
 type JobStatus struct {
 	ID        catalog.ID
-	State     string // running, creating, failed
+	State     string // running, creating, failed, recovering (it goes on from an earlier checkpoint and has yet to catch up)
 	Epoch     uint64 // completed
 	LagEpochs int
 	Rows      int   // rows of operator state
@@ -154,6 +154,9 @@ func (e *Engine) Jobs() []JobStatus {
 				if b := r.job.Backfill(); b != nil {
 					st.Read, st.Total = b.Rows.Load(), b.Total.Load()
 				}
+			}
+			if r.behind {
+				st.State = "recovering"
 			}
 			if r.stopped {
 				st.State = "failed"

@@ -38,6 +38,10 @@ type subscription struct {
 	mu     sync.Mutex
 	totals logTotals
 	epoch  uint64 // the last one seen
+	hidden bool   // it has yet to catch up: cursors cannot read it
+	// What changed between these two epochs is in the log as one epoch, the second: the job was behind. A cursor that stands in
+	// between, because it began there, cannot go on.
+	folded span
 }
 
 // logTotals is what a subscription's log holds.
@@ -62,9 +66,9 @@ type indexed struct {
 }
 
 // subscriptionRoot makes the root operator of a subscription's job.
-func (e *Engine) subscriptionRoot(rel *catalog.Relation) func(*plan.Sink, *stream.Env) (stream.Operator, error) {
+func (e *Engine) subscriptionRoot(rel *catalog.Relation, from origin) func(*plan.Sink, *stream.Env) (stream.Operator, error) {
 	return func(n *plan.Sink, env *stream.Env) (stream.Operator, error) {
-		s := &subscription{rel: rel,
+		s := &subscription{rel: rel, hidden: from.behind,
 			changeLog: changeLog{e: e, table: env.Table(n.State).Table, types: plan.Types(n.Input)}}
 		if cols, ok := env.UniqueKey(n.Input); ok {
 			s.key = append([]row.KeyCol{}, row.Cols(cols...)...)
@@ -73,6 +77,9 @@ func (e *Engine) subscriptionRoot(rel *catalog.Relation) func(*plan.Sink, *strea
 			s.cons = stream.NewConsolidator(s.key)
 		}
 		s.epoch = uint64(env.StartEpoch)
+		if from.missed != nil {
+			s.folded = span{s.epoch, uint64(from.missed.Barrier.Epoch)}
+		}
 		s.totals = logTotals{floor: s.epoch, last: s.epoch}
 		if env.Table(n.State).Store != nil {
 			if err := s.restore(); err != nil {
@@ -91,6 +98,17 @@ func (e *Engine) forgetSubscription(id catalog.ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.subscriptions, id)
+}
+
+// showSubscription lets cursors read the log of a subscription that has caught up.
+func (e *Engine) showSubscription(id catalog.ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.subscriptions[id]; s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hidden = false
+	}
 }
 
 // keptFrom is the first epoch that the subscription still keeps by its retention.

@@ -98,13 +98,19 @@ func (c *SubscriptionCursor) current() (*subscription, error) {
 	c.e.mu.Lock()
 	s := c.e.subscriptions[c.rel.ID]
 	c.e.mu.Unlock()
-	if s != nil {
+	if s != nil && !s.catchesUp() {
 		return s, nil
 	}
 	if c.e.cfg.Catalog.Snapshot().Relations[c.rel.ID] != nil {
 		return nil, sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "subscription %q is not running", c.rel.Name)
 	}
 	return nil, sqlerr.New(sqlerr.UndefinedObject, "subscription %q does not exist", c.rel.Name)
+}
+
+func (s *subscription) catchesUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hidden
 }
 
 // snapshot opens the relation at a committed epoch that is not before epoch.
@@ -284,8 +290,11 @@ func (c *SubscriptionCursor) following(s *subscription) (x indexed, ok bool, err
 		return x, false, err
 	}
 	s.mu.Lock()
-	floor := s.totals.floor
+	floor, folded := s.totals.floor, s.folded
 	s.mu.Unlock()
+	if folded.low < c.after && c.after < folded.high {
+		return x, false, c.behind(folded.high + 1)
+	}
 	kept := max(floor+1, keptFrom(c.rel))
 	if c.after < floor || ok && x.epoch < kept {
 		return x, false, c.behind(kept)

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -62,3 +63,12 @@ func (n *Node) URL() string { return url(n.s.Addr().String()) }
 
 // Conn connects; the connection is closed with the test.
 func (n *Node) Conn() *pgx.Conn { return connect(n.t, n.URL()) }
+
+// FailJob makes the job of a relation fail, as an error of one of its operators does.
+func (n *Node) FailJob(relation string) {
+	for _, r := range n.s.Catalog.Snapshot().Sorted() {
+		if r.Name == relation {
+			n.s.Engine.FailJob(r.ID, errors.New("a test wants it to"))
+		}
+	}
+}
