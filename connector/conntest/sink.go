@@ -55,6 +55,9 @@ func Sink(t *testing.T, c SinkCase) {
 	}
 	t.Run("unknown option", c.unknownOption)
 	t.Run("epochs", c.epochs)
+	if c.ExactlyOnce {
+		t.Run("fencing", c.fencing)
+	}
 }
 
 func (c *SinkCase) unknownOption(t *testing.T) {
@@ -159,4 +162,49 @@ func (c *SinkCase) epochs(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
+}
+
+// fencing lets a writer go on that another one has replaced, as one does whose process was paused. Nothing that it commits later may count.
+func (c *SinkCase) fencing(t *testing.T) {
+	old := c.open(t)
+	defer func() { _ = old.Close() }()
+	c.write(t, old, 20, 7)
+	w, err := c.Sink.Open(t.Context(), c.Spec)
+	if err == nil {
+		_, _, err = w.Committed(t.Context())
+	}
+	if err != nil { // the target does not let it in while the old one is there
+		c.commit(t, old, 20)
+		c.expect(t, "after the only commit", 1, 2, 3, 4, 5, 6, 7)
+		return
+	}
+	defer func() { _ = w.Close() }()
+	c.committed(t, w, 15)
+	c.write(t, w, 20, 7)
+	if old.Commit(t.Context(), 20) == nil { // the first one to commit counts
+		if err := w.Commit(t.Context(), 20); err == nil {
+			t.Error("two writers commit one epoch")
+		}
+		_ = w.Close()
+		w = c.open(t)
+		c.committed(t, w, 20)
+		c.write(t, w, 21, 10)
+		c.commit(t, w, 21)
+	} else {
+		c.commit(t, w, 20)
+		c.write(t, w, 21, 10)
+		c.commit(t, w, 21)
+	}
+	if err := old.Write(t.Context(), 21, SinkRows(8)); err == nil {
+		if err = old.Commit(t.Context(), 21); err == nil {
+			t.Error("a writer goes on after another one has committed")
+		}
+	}
+	_ = old.Close()
+	c.write(t, w, 22, 9)
+	c.commit(t, w, 22)
+	c.committed(t, w, 22)
+	c.expect(t, "after an older writer has tried", 1, 2, 3, 4, 5, 6, 7, 9, 10)
+	_ = w.Close()
+	_ = c.open(t).Close() // removes what the older one has left
 }

@@ -187,15 +187,16 @@ func (f *faulty) Publish(ctx context.Context, p filesink.Pending) error {
 	return f.step(func() error { return f.Target.Publish(ctx, p) })
 }
 
-func (f *faulty) Write(ctx context.Context, name string, data []byte) error {
-	return f.step(func() error { return f.Target.Write(ctx, name, data) })
+func (f *faulty) Swap(ctx context.Context, name string, data []byte, version string) (v string, err error) {
+	err = f.step(func() (err error) { v, err = f.Target.Swap(ctx, name, data, version); return err })
+	return v, err
 }
 
 // TestDeathAtEachStep: whatever the step at which a writer dies, and whoever takes published files away meanwhile, each row
 // is delivered once.
 func TestDeathAtEachStep(t *testing.T) {
 	for _, taken := range []bool{false, true} {
-		for n := 1; n <= 8; n++ {
+		for n := 1; n <= 15; n++ {
 			for _, after := range []bool{false, true} {
 				deathAt(t, n, after, taken)
 			}

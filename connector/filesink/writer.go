@@ -7,6 +7,10 @@
 // done before. So each row is in exactly one file, a file is there as a whole or not at all, and files may be moved away by
 // whoever reads them.
 //
+// The record is also what keeps an older writer out that is still alive: each write of it replaces the very version that the writer has read or
+// written last (Target.Swap), and a writer that begins replaces it at once. What the older one does after that finds another version, and fails
+// before anything is published.
+//
 // Many small files help nobody: the engine is told (Due) to gather epochs in one commit until there is enough.
 //
 // A Writer belongs to one goroutine, except Close.
@@ -18,6 +22,7 @@ package filesink
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -42,10 +47,15 @@ type Target interface {
 	Publish(ctx context.Context, p Pending) error
 	// Clean removes what older writers of the sink, whose files have the given prefix, have staged.
 	Clean(ctx context.Context, prefix string) error
-	// Read returns the contents of a file, nil when there is none; Write replaces them as a whole.
-	Read(ctx context.Context, name string) ([]byte, error)
-	Write(ctx context.Context, name string, data []byte) error
+	// Read returns the contents of a record and its version, nil and "" when there is none.
+	Read(ctx context.Context, name string) (data []byte, version string, err error)
+	// Swap replaces a record as a whole, if it still has the given version ("": there is none), and returns the new version. Otherwise the
+	// error is ErrOvertaken. After any other error it may have happened.
+	Swap(ctx context.Context, name string, data []byte, version string) (string, error)
 }
+
+// ErrOvertaken says that somebody else has written a record.
+var ErrOvertaken = errors.New("the record has another version")
 
 // Staged is a file being written. It belongs to one goroutine.
 type Staged interface {
@@ -67,7 +77,8 @@ type Pending struct {
 type record struct {
 	Version int       `json:"version"`
 	Sink    string    `json:"sink"`
-	Epoch   uint64    `json:"epoch"`
+	Epoch   uint64    `json:"epoch"`             // 0: none
+	Writer  uint64    `json:"writer,omitempty"`  // counts the writers: no two records of different writers are the same
 	Publish []Pending `json:"publish,omitempty"` // of Epoch, and not known to be published
 }
 
@@ -81,7 +92,7 @@ type Writer struct {
 	target  Target
 	encoder codec.Encoder // nil for Parquet
 	rec     record
-	found   bool // there was a record
+	version string // of rec in the target
 
 	epoch   uint64 // the last one staged
 	number  int    // of files since the last commit
@@ -110,8 +121,8 @@ func Open(ctx context.Context, spec *connector.SinkSpec, o *Options, t Target) (
 	if w.encoder, err = codec.NewEncoder(spec); err != nil {
 		return nil, err
 	}
-	b, err := t.Read(ctx, w.recordName())
-	if err != nil {
+	var b []byte
+	if b, w.version, err = t.Read(ctx, w.recordName()); err != nil {
 		return nil, err
 	}
 	if b != nil {
@@ -119,7 +130,11 @@ func Open(ctx context.Context, spec *connector.SinkSpec, o *Options, t Target) (
 			return nil, sqlerr.New(sqlerr.DataCorrupted, "file %q does not say what sink %q has written", w.recordName(), spec.Name).WithCause(err).
 				WithHint("Remove it to begin anew; rows that are owed may then come twice.")
 		}
-		w.found = true
+	}
+	next := w.rec
+	next.Version, next.Sink, next.Writer = 1, o.prefix, w.rec.Writer+1
+	if err := w.record(ctx, next); err != nil {
+		return nil, err
 	}
 	if err := w.publish(ctx); err != nil {
 		return nil, err
@@ -136,7 +151,7 @@ func (w *Writer) recordName() string { return ".millrace-" + w.options.prefix + 
 
 // Committed implements connector.Writer.
 func (w *Writer) Committed(context.Context) (epoch uint64, ok bool, err error) {
-	return w.rec.Epoch, w.found, nil
+	return w.rec.Epoch, w.rec.Epoch > 0, nil
 }
 
 // Write implements connector.Writer.
@@ -262,7 +277,7 @@ func (w *Writer) Commit(ctx context.Context, epoch uint64) error {
 	if len(w.done) == 0 {
 		return nil
 	}
-	next := record{Version: 1, Sink: w.options.prefix, Epoch: epoch}
+	next := record{Version: 1, Sink: w.options.prefix, Epoch: epoch, Writer: w.rec.Writer}
 	for _, f := range w.done {
 		next.Publish = append(next.Publish, f.pending)
 	}
@@ -270,7 +285,6 @@ func (w *Writer) Commit(ctx context.Context, epoch uint64) error {
 	if err := w.record(ctx, next); err != nil {
 		return err
 	}
-	w.rec, w.found = next, true
 	w.number, w.bytes, w.rows, w.since = 0, 0, 0, time.Time{}
 	return w.publish(ctx)
 }
@@ -286,18 +300,25 @@ func (w *Writer) publish(ctx context.Context) error {
 			return fmt.Errorf("publish file %q: %w", p.Name, err)
 		}
 	}
-	w.rec.Publish = nil
-	return w.record(ctx, w.rec)
+	next := w.rec
+	next.Publish = nil
+	return w.record(ctx, next)
 }
 
+// record writes the record, unless another writer has.
 func (w *Writer) record(ctx context.Context, r record) error {
 	b, err := json.Marshal(r)
+	version := ""
 	if err == nil {
-		err = w.target.Write(ctx, w.recordName(), b)
+		version, err = w.target.Swap(ctx, w.recordName(), b, w.version)
+	}
+	if errors.Is(err, ErrOvertaken) {
+		return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "another writer has taken over sink %q: epoch %d is not committed by this one", w.spec.Name, r.Epoch)
 	}
 	if err != nil {
 		return fmt.Errorf("record epoch %d: %w", r.Epoch, err)
 	}
+	w.rec, w.version = r, version
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/connector"
@@ -153,34 +155,96 @@ func (f Folder) Clean(_ context.Context, prefix string) error {
 	return nil
 }
 
-// Read implements filesink.Target.
-func (f Folder) Read(_ context.Context, name string) ([]byte, error) {
-	b, err := os.ReadFile(f.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// A record's versions are files of their own, name.1, name.2 and so on; the highest number counts, and the others go. A version is made by a
+// link, which fails when there is one of that number. Who links a number whose file has gone already sees a higher one afterwards.
+
+// Read implements filesink.Target. A file without a number is from before there were any.
+func (f Folder) Read(_ context.Context, name string) (data []byte, version string, err error) {
+	for {
+		at, err := f.versions(name)
+		if err != nil {
+			return nil, "", err
+		}
+		file, version := name, ""
+		if len(at) > 0 {
+			version = strconv.FormatUint(at[len(at)-1], 10)
+			file += "." + version
+		}
+		b, err := os.ReadFile(f.path(file))
+		if errors.Is(err, fs.ErrNotExist) {
+			if version == "" {
+				return nil, "", nil
+			}
+			continue // replaced meanwhile
+		}
+		return b, version, err
 	}
-	return b, err
 }
 
-// Write implements filesink.Target.
-func (f Folder) Write(ctx context.Context, name string, data []byte) error {
+// versions lists the numbers of a record's versions, ascending.
+func (f Folder) versions(name string) ([]uint64, error) {
+	entries, err := os.ReadDir(string(f))
+	if err != nil {
+		return nil, fmt.Errorf("look for the record in %q: %w", string(f), err)
+	}
+	var out []uint64
+	for _, e := range entries {
+		if n, ok := strings.CutPrefix(e.Name(), name+"."); ok {
+			if v, err := strconv.ParseUint(n, 10, 64); err == nil {
+				out = append(out, v)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// Swap implements filesink.Target.
+func (f Folder) Swap(ctx context.Context, name string, data []byte, version string) (string, error) {
+	last := uint64(0)
+	if version != "" {
+		var err error
+		if last, err = strconv.ParseUint(version, 10, 64); err != nil {
+			return "", err
+		}
+	}
 	s, err := f.Create(ctx, name)
 	if err != nil {
-		return err
+		return "", err
 	}
-	err = s.Write(ctx, data)
-	var p filesink.Pending
-	if err == nil {
-		p, err = s.Finish(ctx)
+	defer s.Abort() // the link stays
+	if err = s.Write(ctx, data); err != nil {
+		return "", err
 	}
-	if err == nil {
-		err = os.Rename(f.path(p.Stage), f.path(name))
-	}
+	p, err := s.Finish(ctx)
 	if err != nil {
-		s.Abort()
-		return err
+		return "", err
 	}
-	return syncFolder(string(f))
+	next := strconv.FormatUint(last+1, 10)
+	if err := os.Link(f.path(p.Stage), f.path(name+"."+next)); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = filesink.ErrOvertaken
+		}
+		return "", err
+	}
+	at, err := f.versions(name)
+	if err != nil {
+		return "", err
+	}
+	if len(at) == 0 || at[len(at)-1] > last+1 {
+		_ = os.Remove(f.path(name + "." + next)) // it never counted
+		return "", filesink.ErrOvertaken
+	}
+	if err := syncFolder(string(f)); err != nil {
+		return "", err
+	}
+	for _, v := range at[:len(at)-1] {
+		_ = os.Remove(f.path(name + "." + strconv.FormatUint(v, 10))) // what stays goes another time
+	}
+	if version == "" {
+		_ = os.Remove(f.path(name))
+	}
+	return next, nil
 }
 
 func syncFolder(path string) error {

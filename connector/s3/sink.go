@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -51,8 +52,8 @@ func (Sink) Validate(ctx context.Context, spec *connector.SinkSpec) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	probe := ".millrace-probe"
-	if err := b.Write(ctx, probe, []byte("{}")); err != nil {
-		return err
+	if _, err := b.put(ctx, probe, []byte("{}"), minio.PutObjectOptions{}); err != nil {
+		return b.explain("write", probe, err)
 	}
 	_ = b.client.RemoveObject(ctx, b.bucket, b.key(probe), minio.RemoveObjectOptions{}) // one that stays is hidden
 	return nil
@@ -172,24 +173,51 @@ func (b *bucket) Clean(ctx context.Context, prefix string) error {
 }
 
 // Read implements filesink.Target.
-func (b *bucket) Read(ctx context.Context, name string) ([]byte, error) {
-	body, _, _, err := b.client.GetObject(ctx, b.bucket, b.key(name), minio.GetObjectOptions{})
+func (b *bucket) Read(ctx context.Context, name string) (data []byte, version string, err error) {
+	body, info, _, err := b.client.GetObject(ctx, b.bucket, b.key(name), minio.GetObjectOptions{})
 	if minio.ToErrorResponse(err).Code == "NoSuchKey" {
-		return nil, nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return nil, b.explain("read", name, err)
+		return nil, "", b.explain("read", name, err)
 	}
 	defer body.Close()
-	data, err := io.ReadAll(body)
-	return data, b.explain("read", name, err)
+	data, err = io.ReadAll(body)
+	return data, info.ETag, b.explain("read", name, err)
 }
 
-// Write implements filesink.Target.
-func (b *bucket) Write(ctx context.Context, name string, data []byte) error {
-	_, err := b.client.Client.PutObject(ctx, b.bucket, b.key(name), bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{ContentType: "application/json"})
+// Swap implements filesink.Target: the version is the object's ETag. A server that knows no conditional writes is asked what there is
+// just before: what another writer does between the two is not seen there.
+func (b *bucket) Swap(ctx context.Context, name string, data []byte, version string) (string, error) {
+	_, at, err := b.Read(ctx, name)
 	if err != nil {
-		return fmt.Errorf("write record: %w", b.explain("write", name, err))
+		return "", err
 	}
-	return nil
+	if at != version {
+		return "", filesink.ErrOvertaken
+	}
+	o := minio.PutObjectOptions{}
+	if version == "" {
+		o.SetMatchETagExcept("*")
+	} else {
+		o.SetMatchETag(version)
+	}
+	at, err = b.put(ctx, name, data, o)
+	if minio.ToErrorResponse(err).StatusCode == http.StatusNotImplemented {
+		at, err = b.put(ctx, name, data, minio.PutObjectOptions{})
+	}
+	switch minio.ToErrorResponse(err).StatusCode {
+	case http.StatusPreconditionFailed, http.StatusConflict:
+		return "", filesink.ErrOvertaken
+	}
+	if err != nil {
+		return "", fmt.Errorf("write record: %w", b.explain("write", name, err))
+	}
+	return at, nil
+}
+
+func (b *bucket) put(ctx context.Context, name string, data []byte, o minio.PutObjectOptions) (etag string, err error) {
+	o.ContentType = "application/json"
+	info, err := b.client.Client.PutObject(ctx, b.bucket, b.key(name), bytes.NewReader(data), int64(len(data)), o)
+	return info.ETag, err
 }
