@@ -2,13 +2,17 @@
 // a batch of rows, and the position after them is known.
 //
 // The idea: a reader adds messages to a Batch as they come and takes the batch when nothing more waits or it is
-// full. A message that does not decode is kept with its position; it does not end the batch.
+// full. A message that does not decode is kept with its position; it does not end the batch. One that cannot be decoded just now, because its
+// schema cannot be fetched, is another matter: the reader begins again before it, or waits with it.
 //
 // A Batch belongs to one goroutine. Start at New.
 package message
 
 import (
+	"context"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/connector"
 	"github.com/millrace/millrace/connector/codec"
@@ -61,11 +65,41 @@ func CheckHeaders(o *option.Set, spec *connector.SourceSpec) {
 	}
 }
 
-// Add decodes a message; position is where it stands, for people.
-func (b *Batch) Add(rec *codec.Record, position string) {
+// Add decodes a message; position is where it stands, for people. The error is an outage (of a schema registry): the message
+// is not added, and can be later.
+func (b *Batch) Add(rec *codec.Record, position string) error {
+	err := b.dec.Decode(rec, b.rows)
+	if codec.IsOutage(err) {
+		return fmt.Errorf("decode message %s: %w", position, err)
+	}
 	b.n++
-	if err := b.dec.Decode(rec, b.rows); err != nil {
+	if err != nil {
 		b.Refuse(rec.Value, position, err)
+	}
+	return nil
+}
+
+// Waits between attempts to decode a message during an outage.
+const (
+	retryMin = 100 * time.Millisecond
+	retryMax = 10 * time.Second
+)
+
+// AddWaiting is Add for a message that will not come again: it outlasts an outage, unless ctx ends.
+func (b *Batch) AddWaiting(ctx context.Context, rec *codec.Record, position string) error {
+	for wait := retryMin; ; wait = min(2*wait, retryMax) {
+		err := b.Add(rec, position)
+		if err == nil {
+			return nil
+		}
+		if b.spec.Logger != nil {
+			b.spec.Logger.Warn("retry source", "source", b.spec.Name, "err", err, "wait", wait)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

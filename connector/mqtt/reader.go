@@ -116,8 +116,8 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 		return r.batch.Take(offset.Encode(r.at)), nil
 	}
 	for {
-		if b := r.take(); b != nil {
-			return b, nil
+		if b, err := r.take(ctx); b != nil || err != nil {
+			return b, err
 		}
 		select {
 		case <-r.wake:
@@ -132,7 +132,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 }
 
 // take makes a batch of what waits in the queue; nil: nothing.
-func (r *Reader) take() *connector.Batch {
+func (r *Reader) take(ctx context.Context) (*connector.Batch, error) {
 	r.mu.Lock()
 	n := min(len(r.mu.queue), r.spec.BatchRows())
 	now := r.mu.queue[:n:n]
@@ -147,12 +147,14 @@ func (r *Reader) take() *connector.Batch {
 		r.log.Warn("messages of quality 0 came faster than they could be read and were dropped", "source", r.spec.Name, "messages", dropped)
 	}
 	if n == 0 {
-		return nil
+		return nil, nil
 	}
 	taken := make([]unacked, 0, n)
 	for _, p := range now {
 		r.at++
-		r.batch.Add(r.record(p), strconv.FormatInt(r.at, 10))
+		if err := r.batch.AddWaiting(ctx, r.record(p), strconv.FormatInt(r.at, 10)); err != nil {
+			return nil, err
+		}
 		if p.QoS > 0 {
 			taken = append(taken, unacked{r.at, p})
 		}
@@ -162,7 +164,7 @@ func (r *Reader) take() *connector.Batch {
 	r.mu.Unlock()
 	b := r.batch.Take(offset.Encode(r.at))
 	b.Backlog = int64(waiting)
-	return b
+	return b, nil
 }
 
 func (r *Reader) record(p *paho.Publish) *codec.Record {

@@ -178,7 +178,9 @@ func (r *Reader) fill(ctx context.Context, m jetstream.Msg) (*connector.Batch, e
 					return nil, err
 				}
 			}
-			r.batch.Add(r.record(m, meta), strconv.FormatUint(seq, 10))
+			if err := r.batch.Add(r.record(m, meta), strconv.FormatUint(seq, 10)); err != nil {
+				return nil, err // the next reader begins behind the last batch
+			}
 			r.at.next, backlog = seq+1, int64(meta.NumPending)
 			if r.config.ack != jetstream.AckNonePolicy {
 				r.acks.Lock()

@@ -210,12 +210,12 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 	}
 	select { // what was received goes before the end of the connection
 	case rec := <-r.records:
-		return r.fill(rec), nil
+		return r.fill(ctx, rec)
 	default:
 	}
 	select {
 	case rec := <-r.records:
-		return r.fill(rec), nil
+		return r.fill(ctx, rec)
 	case err := <-r.failed:
 		return nil, err
 	case <-r.closed:
@@ -226,7 +226,7 @@ func (r *Reader) Next(ctx context.Context) (*connector.Batch, error) {
 }
 
 // fill makes a batch of a record and those that wait behind it.
-func (r *Reader) fill(rec record) *connector.Batch {
+func (r *Reader) fill(ctx context.Context, rec record) (*connector.Batch, error) {
 	most := r.spec.BatchRows()
 	for {
 		r.at++
@@ -234,7 +234,9 @@ func (r *Reader) fill(rec record) *connector.Batch {
 			r.batch.Refuse(rec.data, strconv.FormatInt(r.at, 10), rec.err)
 		} else {
 			r.rec = codec.Record{Key: []byte(rec.from), Value: rec.data, Offset: r.at, Timestamp: message.Timestamp(time.Now().UnixMicro())}
-			r.batch.Add(&r.rec, strconv.FormatInt(r.at, 10))
+			if err := r.batch.AddWaiting(ctx, &r.rec, strconv.FormatInt(r.at, 10)); err != nil {
+				return nil, err
+			}
 		}
 		if r.batch.Full(most) {
 			break
@@ -246,7 +248,7 @@ func (r *Reader) fill(rec record) *connector.Batch {
 		}
 		break
 	}
-	return r.batch.Take(offset.Encode(r.at))
+	return r.batch.Take(offset.Encode(r.at)), nil
 }
 
 // Close implements connector.Reader.

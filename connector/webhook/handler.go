@@ -131,6 +131,9 @@ func (h *Handler) take(r *http.Request, database, schema, table string) (code in
 		return http.StatusUnauthorized, "the request does not meet the table's condition"
 	}
 	rows, err := c.decode(r, body)
+	if codec.IsOutage(err) {
+		return http.StatusServiceUnavailable, textOf(err)
+	}
 	if err != nil {
 		return http.StatusBadRequest, textOf(err)
 	}
@@ -184,7 +187,9 @@ func (c *config) decode(r *http.Request, body []byte) (*delta.Chunk, error) {
 	}
 	for i, part := range parts {
 		rec.Value = part
-		b.Add(&rec, fmt.Sprint(i+1))
+		if err := b.Add(&rec, fmt.Sprint(i+1)); err != nil {
+			return nil, err
+		}
 	}
 	out := b.Take(nil)
 	if len(out.Errors) > 0 {
