@@ -84,6 +84,8 @@ func (e *Engine) unreadable(id catalog.ID) error {
 			return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "relation %q is still being created", name).
 				WithHint("SHOW JOBS tells how far it is.")
 		}
+		return sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "relation %q cannot be read: its job has failed and has yet to catch up", name).
+			WithHint("SHOW JOBS tells why it failed.")
 	}
 	return sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", name)
 }
