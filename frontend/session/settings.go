@@ -219,6 +219,12 @@ func dateStyle(v string) (string, error) {
 // Apply gives a parameter's value to the part of the settings that reads and writes values; parameters that
 // do not concern it change nothing.
 func Apply(io *sqlio.Settings, name, value string) (err error) {
+	before := *io
+	defer func() { // a value that is refused changes nothing
+		if err != nil {
+			*io = before
+		}
+	}()
 	switch strings.ToLower(name) {
 	case "datestyle":
 		io.Time.DateStyle, err = datetime.ParseDateStyle(value, io.Time.DateStyle)
@@ -414,7 +420,12 @@ func (s *settings) endTransaction(failed bool) {
 	}
 }
 
+// invalidValue is the error about a value that err says is none: err itself if it says so to the user.
 func invalidValue(name, value string, err error) error {
+	var told *sqlerr.Error
+	if errors.As(err, &told) {
+		return told
+	}
 	return sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for parameter %q: %q", strings.ToLower(name), value).WithHint("%s", err.Error())
 }
 
