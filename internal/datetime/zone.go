@@ -62,51 +62,6 @@ func loadZone(key string) (*time.Location, bool) {
 	return posixZone(strings.ToUpper(key))
 }
 
-// posixZone reads a POSIX zone without daylight saving: letters or <anything>, then an offset, west positive.
-func posixZone(s string) (*time.Location, bool) {
-	i := 0
-	if strings.HasPrefix(s, "<") {
-		end := strings.IndexByte(s, '>')
-		if end < 0 {
-			return nil, false
-		}
-		i = end + 1
-	} else {
-		for i < len(s) && s[i] >= 'A' && s[i] <= 'Z' {
-			i++
-		}
-		if i > 0 && i < 3 {
-			return nil, false
-		}
-	}
-	west, ok := clockOffset(s[i:])
-	if !ok || west <= -MaxZoneSeconds || west >= MaxZoneSeconds {
-		return nil, false
-	}
-	return time.FixedZone(s, -west), true
-}
-
-// clockOffset reads [±]hh[:mm[:ss]] as seconds.
-func clockOffset(s string) (seconds int, ok bool) {
-	neg := strings.HasPrefix(s, "-")
-	if neg || strings.HasPrefix(s, "+") {
-		s = s[1:]
-	}
-	unit := 3600
-	for k, part := range strings.SplitN(s, ":", 3) {
-		v, err := strconv.Atoi(part)
-		if err != nil || v < 0 || len(part) > 3 || part[0] == '+' || k == 0 && v > 167 || k > 0 && v > 59 {
-			return 0, false
-		}
-		seconds += v * unit
-		unit /= 60
-	}
-	if neg {
-		seconds = -seconds
-	}
-	return seconds, true
-}
-
 // LoadLocation returns the zone that a value of the setting TimeZone names: a zone, a number of hours east of UTC,
 // a POSIX offset. Error: 22023.
 func LoadLocation(name string) (*time.Location, error) {
@@ -114,6 +69,10 @@ func LoadLocation(name string) (*time.Location, error) {
 		return offsetZone(int(hours * 3600)), nil
 	}
 	if l, ok := findZone(name); ok {
+		if east, _ := offsetAt(0, l); east%60 != 0 { // what PostgreSQL tells leap seconds by
+			return nil, sqlerr.New(sqlerr.InvalidParameterValue, "time zone \"%s\" appears to use leap seconds", name).
+				WithDetail("PostgreSQL does not support leap seconds.")
+		}
 		return l, nil
 	}
 	return nil, sqlerr.New(sqlerr.InvalidParameterValue, "invalid value for parameter \"TimeZone\": \"%s\"", name)
@@ -177,14 +136,6 @@ func offsetAt(ts int64, loc *time.Location) (east int, abbrev string) {
 		abbrev = posixAbbrev(abbrev)
 	}
 	return east, abbrev
-}
-
-// posixAbbrev is the abbreviation that a POSIX zone begins with, which may be empty.
-func posixAbbrev(name string) string {
-	if strings.HasPrefix(name, "<") {
-		return name[1:strings.IndexByte(name, '>')]
-	}
-	return name[:len(name)-len(strings.TrimLeft(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))]
 }
 
 // localOffset returns the seconds east of UTC for a local timestamp. A time that a transition skips is read with
