@@ -130,7 +130,8 @@ func compareFuncs() []Func {
 		out = append(out, f)
 	}
 	for _, n := range cmpNames[2:] { // the order that pattern indexes keep, which here is the only one
-		out = append(out, fn("~"+n.name+"~", ts(sqltypes.Text, sqltypes.Text), sqltypes.Bool, cmpBytes(n.op), n.doc+", bytewise"))
+		out = append(out, fn("~"+n.name+"~", ts(sqltypes.Text, sqltypes.Text), sqltypes.Bool, cmpBytes(n.op), n.doc+", bytewise"),
+			fn("~"+n.name+"~", ts(sqltypes.Bpchar, sqltypes.Bpchar), sqltypes.Bool, cmpBy(n.op, compareBpchar), n.doc+", bytewise"))
 	}
 	first := func(args []sqltypes.Type) sqltypes.Type { return args[0] }
 	return append(out,
