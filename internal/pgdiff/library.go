@@ -112,7 +112,7 @@ func (l *Library) loadFunctions(ctx context.Context, names map[string]string, ou
 
 // internalType reports whether no expression has values of type name, or none that are tried here.
 func internalType(name string) bool {
-	return slices.Contains([]string{"internal", "cstring", "void", "trigger", "unknown", "anyenum", "anymap", ""}, name)
+	return slices.Contains([]string{"internal", "cstring", "void", "trigger", "unknown", "anyenum", "anymap", "vector", ""}, name)
 }
 
 func (l *Library) loadOperators(ctx context.Context, names map[string]string, ours, theirs *pgconn.PgConn, list Differences) error {
