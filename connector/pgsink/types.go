@@ -70,7 +70,7 @@ func missingLabels(t sqltypes.Type, c *column) string {
 	if t.Kind != sqltypes.KEnum || c.kind != "e" {
 		return ""
 	}
-	for _, l := range t.Ext.Def().Labels {
+	for _, l := range t.Labels() {
 		if !slices.Contains(c.labels, l.Name) {
 			return l.Name
 		}

@@ -176,10 +176,7 @@ func (x *exprCtx) aggFunc(e *parser.FuncCall, name string, args []expr.Expr) *ex
 			}
 		}
 	}
-	actual := make([]sqltypes.Type, len(args))
-	for i, a := range args {
-		actual[i] = a.Type().Base()
-	}
+	actual := flatTypes(args)
 	var cands []candidate
 	for _, f := range expr.AggByName(name) {
 		if sig, ok := expand(f.Args, 0, f.Variadic, len(args)); ok {
@@ -326,10 +323,7 @@ func (x *exprCtx) outerAggregate(e *parser.FuncCall, a *aggCall, s *scope) expr.
 
 // tableFunc chooses the overload of a set-returning function and coerces its arguments.
 func (b *binder) tableFunc(shown, name string, args []expr.Expr, pos int) (*expr.TableFunc, []expr.Expr) {
-	actual := make([]sqltypes.Type, len(args))
-	for i, a := range args {
-		actual[i] = a.Type().Base()
-	}
+	actual := flatTypes(args)
 	var cands []candidate
 	for _, f := range expr.TableFuncsByName(name) {
 		if sig, ok := expand(f.Args, f.Optional, false, len(args)); ok {

@@ -121,6 +121,8 @@ type binder struct {
 	top                *parser.Query // the statement's own query
 	inRows             bool          // a parameter is a field of a row, of a type that is not known
 	alone              bool          // what is bound will be evaluated without a session
+	// rules holds what domains demand, by the domain's id; nil while its checks are being bound.
+	rules map[catalog.ID]*expr.DomainRule
 }
 
 func newBinder(env *Env) *binder {
@@ -134,6 +136,7 @@ func newBinder(env *Env) *binder {
 		shared:  map[int]int{},
 		untyped: map[expr.Expr]expr.Expr{},
 		params:  map[int]*expr.Param{},
+		rules:   map[catalog.ID]*expr.DomainRule{},
 	}
 }
 

@@ -133,10 +133,7 @@ func (x *exprCtx) bindVariadic(e *parser.FuncCall) (args []expr.Expr, inArray bo
 
 // spread resolves f(…, VARIADIC array).
 func (x *exprCtx) spread(e *parser.FuncCall, name string, args []expr.Expr) expr.Expr {
-	actual := make([]sqltypes.Type, len(args))
-	for i, a := range args {
-		actual[i] = a.Type().Base()
-	}
+	actual := flatTypes(args)
 	last := len(args) - 1
 	var cands []candidate
 	for _, f := range expr.ByName(name) {
@@ -217,10 +214,7 @@ func (b *binder) tryFunction(name string, pos int, args []expr.Expr) expr.Expr {
 	if len(fns) == 0 || !isWord(name) {
 		return nil
 	}
-	actual := make([]sqltypes.Type, len(args))
-	for i, a := range args {
-		actual[i] = a.Type().Base()
-	}
+	actual := flatTypes(args)
 	if f := exactFunc(fns, actual); f != nil {
 		return b.newCall(f, f.Args, args, pos)
 	}
@@ -316,6 +310,7 @@ func (x *exprCtx) nullIf(e *parser.FuncCall) expr.Expr {
 	if c, ok := eq.(*expr.Call); ok { // the result is the operand as the comparison sees it
 		left = c.Args[0]
 	}
+	left = x.plain(left)
 	return &expr.Case{Whens: []expr.When{{Cond: eq, Then: expr.Null(left.Type())}}, Else: left, Ty: left.Type()}
 }
 

@@ -66,16 +66,35 @@ func isArray(t sqltypes.Type) bool {
 func (b *binder) coerce(e expr.Expr, to sqltypes.Type, at level, pos int) (expr.Expr, bool) {
 	from := e.Type()
 	if p, ok := e.(*expr.Param); ok && from.Kind == sqltypes.KUnknown {
-		return b.applyMod(b.typeParam(p, to), to, at), true
+		return b.applyMod(b.checked(b.typeParam(p, to), to, at), to, at), true
+	}
+	switch {
+	case from == to || to.IsPseudo() && !isUnknown(e):
+		return e, true
+	case to.IsDomain():
+		base, ok := b.coerce(e, to.Underlying(), at, pos)
+		if !ok {
+			return nil, false
+		}
+		return b.toDomain(base, to, at), true
+	case from.IsDomain():
+		e = b.plain(e)
+		from = e.Type()
 	}
 	if text, null, ok := unknownText(e); ok {
 		if p, ok := b.pos[e]; ok {
 			pos = p
 		}
-		return b.literal(text, null, to, at, pos), true
+		v := b.checked(b.literal(text, null, to, at, pos), to, at)
+		if x, ok := v.(*expr.ToDomain); ok && expr.VolatilityOf(x) == expr.Immutable {
+			if _, err := expr.EvalConst(&b.eval, x); err != nil {
+				failAt(err, pos) // it is the type's input that refuses the text
+			}
+		}
+		return v, true
 	}
 	switch {
-	case from == to || to.IsPseudo():
+	case from == to:
 		return e, true
 	case from.Kind == sqltypes.KRecord && to.Kind == sqltypes.KRecord:
 		return b.coerceRecord(e, to, at, pos)
@@ -88,7 +107,7 @@ func (b *binder) coerce(e expr.Expr, to sqltypes.Type, at level, pos int) (expr.
 	if castLevel(from.Base(), to.Base()) > at {
 		return nil, false
 	}
-	return b.foldCast(&expr.Cast{Arg: e, Ty: to, Explicit: at == explicit}), true
+	return b.checked(b.foldCast(&expr.Cast{Arg: e, Ty: to, Explicit: at == explicit}), to, at), true
 }
 
 // applyMod adds the length or precision of to, if it has one that e lacks.
@@ -127,7 +146,7 @@ func (b *binder) literal(text string, null bool, to sqltypes.Type, at level, pos
 	if err != nil {
 		failAt(err, pos)
 	}
-	if v, err = sqlio.ApplyTypmod(to, v, at == explicit); err != nil {
+	if v, err = sqlio.ApplyTypmod(to, v, at == explicit && !to.MadeOfDomains()); err != nil {
 		failAt(err, -1) // PostgreSQL applies it later, when the place is not known any more
 	}
 	return &expr.Const{Ty: to, Val: v}
@@ -170,7 +189,7 @@ func (b *binder) coerceRecord(e expr.Expr, to sqltypes.Type, at level, pos int) 
 		if castLevel(from, to) > at {
 			return nil, false
 		}
-		return &expr.Cast{Arg: e, Ty: to, Explicit: at == explicit}, true
+		return b.checked(&expr.Cast{Arg: e, Ty: to, Explicit: at == explicit}, to, at), true
 	}
 	if from.IsNamed() && to.IsNamed() {
 		return nil, false
@@ -252,9 +271,9 @@ func commonTypeOf(what string, es []typed) (sqltypes.Type, *sqlerr.Error) {
 	if same && first.Kind != sqltypes.KUnknown {
 		return first, nil
 	}
-	best := first.Base()
+	best := flat(first)
 	for _, x := range es[1:] {
-		t := x.e.Type().Base()
+		t := flat(x.e.Type())
 		switch {
 		case t.Kind == sqltypes.KUnknown || t == best:
 		case best.Kind == sqltypes.KUnknown:

@@ -516,6 +516,9 @@ func (x *exprCtx) caseExpr(e *parser.Case) expr.Expr {
 		order = append([]typed{{x.bind(e.Else), leftmost(e.Else)}}, results...)
 	}
 	t := x.commonType("CASE", order)
+	if e.Else == nil {
+		t = t.Underlying() // the NULL of ELSE is of no domain
+	}
 	vals := make([]expr.Expr, len(order))
 	for i, r := range order {
 		what := "CASE/WHEN"

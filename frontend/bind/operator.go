@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"strings"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/sqlerr"
@@ -56,10 +58,7 @@ func isComparison(op string) bool {
 // resolve finds the overload of library entry name for args; op is how messages call it.
 func (b *binder) resolve(name, op string, pos int, args []expr.Expr) expr.Expr {
 	fns := expr.ByName(name)
-	actual := make([]sqltypes.Type, len(args))
-	for i, a := range args {
-		actual[i] = a.Type().Base()
-	}
+	actual := flatTypes(args)
 	if f := exactFunc(fns, actual); f != nil {
 		return b.newCall(f, f.Args, args, pos)
 	}
@@ -74,6 +73,9 @@ func (b *binder) resolve(name, op string, pos int, args []expr.Expr) expr.Expr {
 		return b.newCall(c.of.(*expr.Func), c.args, args, pos)
 	}
 	var form, plural string
+	for i, a := range args {
+		actual[i] = a.Type().Base()
+	}
 	if len(args) == 1 {
 		form = op + " " + actual[0].String()
 	} else {
@@ -113,6 +115,9 @@ func (b *binder) newCall(f *expr.Func, declared []sqltypes.Type, args []expr.Exp
 	out := b.coerceArgs(declared, f.Compatible, args, pos)
 	c := expr.NewCall(f, out...)
 	c.Ty = c.Ty.Base()
+	if strings.HasSuffix(f.Name, "_populate_record") && c.Ty.MadeOfDomains() {
+		return b.tested(b.foldSession(c, f))
+	}
 	return b.foldSession(c, f)
 }
 
@@ -122,7 +127,11 @@ func (b *binder) coerceArgs(declared []sqltypes.Type, compatible bool, args []ex
 	for i, a := range args {
 		actual[i] = a.Type()
 	}
-	elem, _ := polymorphic(declared, actual, compatible)
+	elem, ok := polymorphic(declared, actual, compatible)
+	if !ok {
+		actual = flatTypes(args)
+		elem, _ = polymorphic(declared, actual, compatible)
+	}
 	if elem.Kind == sqltypes.KUnknown && compatible {
 		elem = sqltypes.Text
 	}
@@ -133,6 +142,7 @@ func (b *binder) coerceArgs(declared []sqltypes.Type, compatible bool, args []ex
 		case sqltypes.KAnyElement, sqltypes.KAnyNonArray, sqltypes.KAnyEnum, sqltypes.KAnyMap:
 			t = elem
 		case sqltypes.KAnyArray:
+			a = b.plain(a)
 			if !isUnknown(a) && (!compatible || elemType(a.Type()) == elem) {
 				out[i] = a
 				continue

@@ -2,6 +2,7 @@ package bind
 
 import (
 	"sort"
+	"strings"
 
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/catalog"
@@ -35,7 +36,13 @@ func (b *binder) storedIn(e parser.Expr, clause string, t sqltypes.Type, column 
 	if t.Kind == sqltypes.KUnknown {
 		return b.resolved(v)
 	}
-	return b.assign(v, t, column, e.At())
+	out, ok := b.coerce(v, t, assignment, e.At())
+	if !ok {
+		err := assignError(v.Type(), t, column, e.At())
+		err.Message = strings.Replace(err.Message, "but expression", "but default expression", 1) // PostgreSQL says so of generated columns, too
+		fail(err)
+	}
+	return out
 }
 
 // assign converts a value to a column's type, as INSERT and UPDATE do.
@@ -52,12 +59,23 @@ func assignError(from, to sqltypes.Type, column string, pos int) *sqlerr.Error {
 		WithHint("You will need to rewrite or cast the expression.")
 }
 
+// DefaultOf is what a column takes when nothing gives it a value.
+func DefaultOf(env *Env, c *catalog.Column) (out expr.Expr, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	return b.defaultOf(c), nil
+}
+
 // defaultOf is what a column takes when a statement gives it no value.
 func (b *binder) defaultOf(c *catalog.Column) expr.Expr {
-	if c.Default == "" {
-		return expr.Null(c.Type)
+	if c.Default != "" {
+		return b.storedExpr(c.Default, c.Type, c.Name, nil)
 	}
-	return b.storedExpr(c.Default, c.Type, c.Name, nil)
+	if text := b.env.domainDefault(c.Type); text != "" {
+		return b.assign(b.storedExpr(text, c.Type.Restricts(), c.Name, nil), c.Type, c.Name, -1)
+	}
+	none, _ := b.coerce(expr.Null(sqltypes.Unknown), c.Type, assignment, -1)
+	return none
 }
 
 // generate computes a table's generated columns over row, which has one expression per column; those of generated
@@ -126,6 +144,19 @@ func Checks(env *Env, r *catalog.Relation) (out []plan.Check, err error) {
 	b := newBinder(env)
 	defer b.done(&err)
 	return b.checks(r), nil
+}
+
+// InputChecks is Checks for rows that come as values of the columns' types, but were not tested by the columns' domains.
+func InputChecks(env *Env, r *catalog.Relation) (out []plan.Check, err error) {
+	b := newBinder(env)
+	defer b.done(&err)
+	for i, c := range r.Columns {
+		if c.Type.MadeOfDomains() {
+			v := b.tested(&expr.Col{Index: i, Ty: c.Type, Name: c.Name})
+			out = append(out, plan.Check{Name: c.Name, Cond: v, Input: true})
+		}
+	}
+	return append(out, b.checks(r)...), nil
 }
 
 func (b *binder) checks(r *catalog.Relation) []plan.Check {

@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"strings"
+
 	"github.com/millrace/millrace/frontend/parser"
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -96,7 +98,7 @@ func (x *exprCtx) subquery(q *parser.Query) *relation {
 
 func (x *exprCtx) allowSubquery(pos int) {
 	if x.noSubquery {
-		fail(unsupported(pos, "", "cannot use subquery in %s", x.clause))
+		fail(unsupported(pos, "", "cannot use subquery in %s", strings.TrimSuffix(x.clause, "s")))
 	}
 	if x.inAgg && x.inFilter {
 		fail(unsupported(pos, "", "cannot use subquery in FILTER"))

@@ -190,11 +190,28 @@ func (b *binder) tableFuncPlan(out *plan.TableFunc, scope int) plan.Node {
 		found = found || hasSubquery(a)
 	}
 	if !found {
-		return out
+		return b.testedRows(out)
 	}
 	out.Input, out.Args = b.placeAll(oneRow(), scope, out.Args)
 	w := len(out.Input.Columns())
-	return pick(out, seq(w, len(out.Columns())))
+	return b.testedRows(pick(out, seq(w, len(out.Columns()))))
+}
+
+// testedRows tests columns of domains, where a function has made them of something else.
+func (b *binder) testedRows(n plan.Node) plan.Node {
+	cols := n.Columns()
+	if !slices.ContainsFunc(cols, func(c plan.Column) bool { return c.Type.MadeOfDomains() }) {
+		return n
+	}
+	p := &plan.Project{Input: n}
+	for i, c := range cols {
+		var e expr.Expr = &expr.Col{Index: i, Ty: c.Type, Name: c.Name}
+		if c.Type.MadeOfDomains() {
+			e = b.tested(e)
+		}
+		p.Exprs, p.Names = append(p.Exprs, e), append(p.Names, c.Name)
+	}
+	return p
 }
 
 // scalarFunc is a function in FROM that returns one value: one row of it.

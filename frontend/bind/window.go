@@ -101,10 +101,7 @@ func (x *exprCtx) bindPureWindow(e *parser.FuncCall, f *windowEntry, w *winCall)
 		x.noFunction(e, args)
 	}
 	compatible := len(args) == 3 // lag(x, n, default): value and default meet in a common type
-	actual := make([]sqltypes.Type, len(args))
-	for i, a := range args {
-		actual[i] = a.Type().Base()
-	}
+	actual := flatTypes(args)
 	if !accepts(&candidate{args: sig, compatible: compatible}, actual) {
 		x.noFunction(e, args)
 	}

@@ -306,6 +306,9 @@ func constraintDef(c *call) (sqltypes.Datum, error) {
 	if r, con := c.constraint(oid); con != nil {
 		return constraintText(r, con), nil
 	}
+	if _, k := c.domainCheck(oid); k != nil {
+		return domainCheckText(k, len(c.args) > 1 && c.flag(1)), nil
+	}
 	if oid&pkeyConstraint != pkeyConstraint {
 		return nil, nil
 	}
@@ -527,6 +530,11 @@ func (f *facts) comment(oid, column int64, in string) sqltypes.Datum {
 	if text == "" && (in == "pg_constraint" || in == "") && oid&pkeyConstraint == pkeyConstraint {
 		if r := f.relation(oid &^ pkeyConstraint); r != nil && hasPkey(r) {
 			text = r.ConstraintComments[r.Name+"_pkey"]
+		}
+	}
+	if text == "" && (in == "pg_constraint" || in == "") {
+		if _, k := f.domainCheck(oid); k != nil {
+			text = k.Comment
 		}
 	}
 	if text == "" && in == "pg_operator" {

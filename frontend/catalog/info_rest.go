@@ -60,6 +60,11 @@ func checkConstraintRows(w *writer, f *facts) {
 			}
 		}
 	}
+	for _, t := range f.domains() {
+		for _, c := range t.Domain.Checks {
+			w.add(row{"constraint_catalog": f.snap.Database, "constraint_schema": t.Schema, "constraint_name": c.Name, "check_clause": "((" + c.Expr + "))"})
+		}
+	}
 }
 
 func keyUsageRows(w *writer, f *facts) {

@@ -87,6 +87,14 @@ func infoIdentity(f *facts, v row, r *catalog.Relation, c *catalog.Column) {
 
 func infoColumn(f *facts, schema, table string, num int, name string, t sqltypes.Type, notNull, updatable bool) row {
 	r := infoType(f, t)
+	if t.IsDomain() {
+		d := t.Ext.Def()
+		r = infoType(f, t.Restricts())
+		if own := f.domainOf(t); own != nil {
+			notNull = notNull || own.NotNull
+		}
+		r["domain_catalog"], r["domain_schema"], r["domain_name"] = f.snap.Database, d.Schema, d.Name
+	}
 	r["table_catalog"], r["table_schema"], r["table_name"], r["column_name"] = f.snap.Database, schema, table, name
 	r["ordinal_position"], r["is_nullable"], r["dtd_identifier"] = num, yesNo(!notNull), joinInts([]int64{int64(num)}, "")
 	r["is_self_referencing"], r["is_identity"], r["is_generated"], r["is_updatable"] = "NO", "NO", "NEVER", yesNo(updatable)
@@ -97,6 +105,9 @@ func infoColumn(f *facts, schema, table string, num int, name string, t sqltypes
 // infoType fills the columns that describe a type, the same in columns, parameters and routines.
 func infoType(f *facts, t sqltypes.Type) row {
 	r := row{"data_type": dataType(t), "udt_catalog": f.snap.Database, "udt_schema": udtSchema(t), "udt_name": udtName(t)}
+	if t.IsDomain() {
+		return r
+	}
 	switch t.Kind {
 	case sqltypes.KVarchar, sqltypes.KBpchar:
 		if t.Mod > 0 {
@@ -139,7 +150,7 @@ func infoType(f *facts, t sqltypes.Type) row {
 }
 
 func dataType(t sqltypes.Type) string {
-	if t.Kind == sqltypes.KArray {
+	if t.Kind == sqltypes.KArray && !t.IsDomain() {
 		return "ARRAY"
 	}
 	if t.IsNamed() {
@@ -156,7 +167,7 @@ func udtSchema(t sqltypes.Type) string {
 }
 
 func udtName(t sqltypes.Type) string {
-	if t.Kind == sqltypes.KArray {
+	if t.Kind == sqltypes.KArray && !t.IsDomain() {
 		return "_" + udtName(t.ElemType())
 	}
 	if t.IsNamed() {

@@ -179,7 +179,7 @@ func (f *facts) object(oid int64) *object {
 	if r := f.relation(oid); r != nil {
 		return f.objectOf(r)
 	}
-	if t := f.snap.Types[catalog.ID(oid&^compositeOf)]; t != nil && oid&^(1<<28-1) == compositeOf && t.Kind == sqltypes.KRecord {
+	if t := f.snap.Types[catalog.ID(oid&^compositeOf)]; t != nil && oid&^(1<<28-1) == compositeOf && t.Kind == sqltypes.KRecord && t.Domain == nil {
 		return f.compositeOf(t)
 	}
 	if r := f.relation(oid &^ pkeyIndex); r != nil && oid&pkeyIndex != 0 && hasPkey(r) {

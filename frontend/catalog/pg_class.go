@@ -107,6 +107,9 @@ func attributeRows(w *writer, f *facts) {
 			if c.ACL != nil {
 				a["attacl"] = aclItems(r.ProtectedColumn(i))
 			}
+			if d := f.domainOf(c.Type); d != nil {
+				a["attndims"], a["attcollation"] = 0, d.collation(a["attcollation"])
+			}
 			if c.Generated != "" {
 				a["attgenerated"] = "s"
 			}
@@ -214,6 +217,14 @@ func descriptionRows(w *writer, f *facts) {
 	for _, t := range f.snap.SortedTypes() {
 		if t.Comment != "" {
 			w.add(row{"objoid": t.ID, "classoid": classType, "description": t.Comment})
+		}
+		if t.Domain == nil {
+			continue
+		}
+		for _, c := range t.Domain.Checks {
+			if c.Comment != "" {
+				w.add(row{"objoid": c.ID, "classoid": classConstraint, "description": c.Comment})
+			}
 		}
 	}
 	for _, u := range f.functions() {

@@ -204,6 +204,7 @@ func constraintRows(w *writer, f *facts) {
 			w.add(v)
 		}
 	}
+	domainConstraintRows(w, f)
 }
 
 // resolveText finds a relation by its name as it was written.

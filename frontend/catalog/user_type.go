@@ -24,9 +24,12 @@ func typeRows(w *writer, f *facts) {
 		r["typacl"] = aclItems(t.Protected())
 		r["typarray"], a["typelem"] = t.ArrayID, t.ID
 		a["typtype"], a["typcategory"], a["typsubscript"] = "b", "A", 6179
-		if t.Kind == sqltypes.KEnum {
+		switch {
+		case t.Domain != nil:
+			domainType(r, a, f, t)
+		case t.Kind == sqltypes.KEnum:
 			r["typtype"], r["typcategory"] = "e", "E"
-		} else {
+		default:
 			r["typtype"], r["typcategory"], r["typrelid"] = "c", "C", compositeOID(t)
 			a["typalign"] = "d"
 		}
@@ -46,7 +49,7 @@ func enumRows(w *writer, f *facts) {
 func (f *facts) composites() []*catalog.Type {
 	var out []*catalog.Type
 	for _, t := range f.snap.SortedTypes() {
-		if t.Kind == sqltypes.KRecord {
+		if t.Kind == sqltypes.KRecord && t.Domain == nil {
 			out = append(out, t)
 		}
 	}

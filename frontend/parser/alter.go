@@ -15,6 +15,11 @@ func (p *parser) alter() Stmt {
 	if s.Kind = p.objectKind(); s.Kind == "" {
 		p.fail()
 	}
+	if s.Kind == ObjDomain {
+		s.Name = p.qualifiedName()
+		s.Actions = []AlterAction{p.domainAction()}
+		return s
+	}
 	s.IfExists = p.ifExists()
 	if s.Kind == ObjTable {
 		s.Only = p.take("only")
@@ -39,6 +44,8 @@ func (p *parser) alter() Stmt {
 // listable says whether the action may stand in a list with others.
 func (a *AlterAction) listable() bool {
 	switch a.Kind {
+	case AlterAddAttribute, AlterDropAttribute, AlterAttributeType:
+		return true
 	case AlterAddColumn, AlterDropColumn, AlterColumnType, AlterSetDefault, AlterDropDefault, AlterSetNotNull,
 		AlterDropNotNull, AlterAddConstraint, AlterDropConstraint, AlterSetOptions, AlterResetOptions, AlterOwner:
 		return true
@@ -50,6 +57,8 @@ func (a *AlterAction) listable() bool {
 func (p *parser) alterAction(kind ObjectKind) AlterAction {
 	a := AlterAction{Loc: p.loc()}
 	switch {
+	case kind == ObjType && p.isAny("add", "drop", "alter", "rename") && p.peek(1).isWord("attribute"):
+		p.attributeAction(&a)
 	case p.take("add"):
 		p.alterAdd(&a, kind)
 	case p.take("drop"):
@@ -76,6 +85,74 @@ func (p *parser) alterAction(kind ObjectKind) AlterAction {
 		p.alterWhole(&a, kind)
 	}
 	return a
+}
+
+// domainAction parses the action of ALTER DOMAIN.
+func (p *parser) domainAction() AlterAction {
+	a := AlterAction{Loc: p.loc()}
+	switch {
+	case p.takeWords("set", "schema"):
+		a.Kind, a.NewName = AlterSetSchema, p.colID().Name
+	case p.is("set"), p.isWords("drop", "default"), p.isWords("drop", "not"):
+		p.nullOrDefault(&a)
+	case p.take("add"):
+		c := p.tableConstraint()
+		c.NotValid = p.takeWords("not", "valid")
+		a.Kind, a.Constraint = AlterAddConstraint, &c
+	case p.takeWords("drop", "constraint"):
+		a.Kind, a.IfExists = AlterDropConstraint, p.ifExists()
+		a.Name, a.Behavior = p.colID().Name, p.dropBehavior()
+	case p.takeWords("validate", "constraint"):
+		a.Kind, a.Name = AlterValidate, p.colID().Name
+	case p.take("rename"):
+		p.alterRename(&a, ObjDomain)
+	default:
+		p.expect("owner", "to")
+		a.Kind, a.NewName = AlterOwner, p.role().Name
+	}
+	return a
+}
+
+// nullOrDefault parses SET|DROP DEFAULT|NOT NULL.
+func (p *parser) nullOrDefault(a *AlterAction) {
+	switch {
+	case p.takeWords("set", "default"):
+		a.Kind, a.Expr = AlterSetDefault, p.expr()
+	case p.takeWords("drop", "default"):
+		a.Kind = AlterDropDefault
+	case p.takeWords("set", "not", "null"):
+		a.Kind = AlterSetNotNull
+	case p.takeWords("drop", "not", "null"):
+		a.Kind = AlterDropNotNull
+	default:
+		p.advance()
+		p.fail()
+	}
+}
+
+// attributeAction parses ADD, DROP, ALTER or RENAME ATTRIBUTE.
+func (p *parser) attributeAction(a *AlterAction) {
+	what := p.takeAny("add", "drop", "alter", "rename")
+	p.expect("attribute")
+	switch what {
+	case "add":
+		id := p.colID()
+		a.Kind, a.Column = AlterAddAttribute, &ColumnDef{Loc: id.Loc, Name: id.Name, Type: p.typeName()}
+		a.Column.Collation = p.optCollate()
+	case "drop":
+		a.Kind, a.IfExists = AlterDropAttribute, p.ifExists()
+		a.Name = p.colID().Name
+	case "alter":
+		a.Kind, a.Name = AlterAttributeType, p.colID().Name
+		p.takeWords("set", "data")
+		p.expect("type")
+		a.Type, a.Target = p.typeName(), p.optCollate()
+	default:
+		a.Kind, a.Name = AlterRenameAttribute, p.colID().Name
+		p.expect("to")
+		a.NewName = p.colID().Name
+	}
+	a.Behavior = p.dropBehavior()
 }
 
 // alterWhole parses the actions that concern the object as a whole.
@@ -175,14 +252,8 @@ func (p *parser) alterColumn(a *AlterAction) {
 	p.take("column")
 	a.Name = p.colID().Name
 	switch {
-	case p.takeWords("set", "default"):
-		a.Kind, a.Expr = AlterSetDefault, p.expr()
-	case p.takeWords("drop", "default"):
-		a.Kind = AlterDropDefault
-	case p.takeWords("set", "not", "null"):
-		a.Kind = AlterSetNotNull
-	case p.takeWords("drop", "not", "null"):
-		a.Kind = AlterDropNotNull
+	case p.isWords("set", "default"), p.isWords("set", "not"), p.is("drop"):
+		p.nullOrDefault(a)
 	default:
 		p.takeWords("set", "data")
 		p.expect("type")

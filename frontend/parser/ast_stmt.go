@@ -219,6 +219,8 @@ type ColumnConstraint struct {
 	Ref      *Reference
 	// NullsNotDistinct is UNIQUE NULLS NOT DISTINCT.
 	NullsNotDistinct bool
+	// Attributes are DEFERRABLE, NO INHERIT and the like, of constraints of domains only.
+	Attributes []string
 }
 
 // TableConstraint is a constraint of a table.
@@ -230,6 +232,8 @@ type TableConstraint struct {
 	Expr             Expr
 	Ref              *Reference
 	NullsNotDistinct bool
+	// NotValid: values that are there already need not keep to it.
+	NotValid bool
 }
 
 // Reference is REFERENCES table (columns) of a foreign key. Actions are "" or in upper case.
@@ -523,6 +527,15 @@ type CreateTypeStmt struct {
 	Fields []StructField
 }
 
+// CreateDomainStmt is CREATE DOMAIN name AS type [COLLATE c] [constraint …].
+type CreateDomainStmt struct {
+	Source
+	Name        Name
+	Type        *TypeName
+	Collation   Name
+	Constraints []ColumnConstraint
+}
+
 // SequenceOption is one option of a sequence. Name is in upper case: AS, INCREMENT, MINVALUE,
 // NO MINVALUE, MAXVALUE, NO MAXVALUE, START, RESTART, CACHE, CYCLE, NO CYCLE, OWNED BY, SEQUENCE NAME.
 type SequenceOption struct {
@@ -611,10 +624,10 @@ const (
 	AlterAddColumn      AlterKind = iota // Column, IfNotExists
 	AlterDropColumn                      // Name, IfExists, Behavior
 	AlterColumnType                      // Name, Type, Collation (in Target), Expr (USING)
-	AlterSetDefault                      // Name, Expr
-	AlterDropDefault                     // Name
-	AlterSetNotNull                      // Name
-	AlterDropNotNull                     // Name
+	AlterSetDefault                      // Name ("" for a domain), Expr
+	AlterDropDefault                     // Name, likewise
+	AlterSetNotNull                      // Name, likewise
+	AlterDropNotNull                     // Name, likewise
 	AlterAddConstraint                   // Constraint
 	AlterDropConstraint                  // Name, IfExists, Behavior
 	AlterRenameColumn                    // Name, NewName
@@ -641,6 +654,12 @@ const (
 	AlterDropConnector // DROP CONNECTOR
 	AlterReset         // RESET (a source's shared state)
 	AlterFunction      // Function: its Volatility, Strict and Attributes
+	AlterValidate      // Name: VALIDATE CONSTRAINT
+	// Those of a composite type's attributes have Behavior, too.
+	AlterAddAttribute    // Column, without constraints
+	AlterDropAttribute   // Name, IfExists
+	AlterAttributeType   // Name, Type, Collation (in Target)
+	AlterRenameAttribute // Name, NewName
 )
 
 // AlterAction is one action of an ALTER statement.
@@ -710,6 +729,7 @@ type CommentStmt struct {
 	Kind    ObjectKind
 	Name    Name // for a column: table.column; for a constraint: its name, On being the table
 	On      Name
+	OnType  bool // On is a domain
 	HasArgs bool
 	Args    []FuncParam
 	Comment *string

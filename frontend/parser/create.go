@@ -59,6 +59,8 @@ func (p *parser) createObject(h createHead) Stmt {
 		return p.createFunction(h)
 	case "type":
 		return p.createType()
+	case "domain":
+		return p.createDomain()
 	case "sequence":
 		return p.createSequence(h)
 	}
@@ -240,6 +242,18 @@ func (p *parser) createType() Stmt {
 			p.list(func() { s.Fields = append(s.Fields, p.fieldDef()) })
 		}
 	})
+	return s
+}
+
+func (p *parser) createDomain() Stmt {
+	s := &CreateDomainStmt{}
+	p.advance()
+	s.Name = p.qualifiedName()
+	p.take("as")
+	c := ColumnDef{Type: p.typeName()}
+	for p.columnConstraint(&c) {
+	}
+	s.Type, s.Collation, s.Constraints = c.Type, c.Collation, c.Constraints
 	return s
 }
 

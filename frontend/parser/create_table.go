@@ -254,6 +254,9 @@ func (p *parser) columnDef() ColumnDef {
 	c := ColumnDef{Loc: id.Loc, Name: id.Name, Type: p.typeName()}
 	for p.columnConstraint(&c) {
 	}
+	for i := range c.Constraints {
+		c.Constraints[i].Attributes = nil // they mean nothing here: constraints are checked at once
+	}
 	return c
 }
 
@@ -302,7 +305,7 @@ func (p *parser) columnConstraint(c *ColumnDef) bool {
 		}
 		return false
 	}
-	p.constraintAttributes()
+	con.Attributes = p.constraintAttributes()
 	c.Constraints = append(c.Constraints, con)
 	return true
 }
@@ -340,15 +343,18 @@ func (p *parser) indexParameters() {
 	}
 }
 
-// constraintAttributes skips the attributes that mean nothing here: constraints are checked at once.
-func (p *parser) constraintAttributes() {
+// constraintAttributes parses when a constraint is checked, and whether it is inherited.
+func (p *parser) constraintAttributes() []string {
+	var out []string
+next:
 	for {
-		switch {
-		case p.takeWords("not", "deferrable"), p.take("deferrable"), p.takeWords("initially", "deferred"),
-			p.takeWords("initially", "immediate"), p.takeWords("no", "inherit"):
-		default:
-			return
+		for _, words := range [][]string{{"not", "deferrable"}, {"deferrable"}, {"initially", "deferred"}, {"initially", "immediate"}, {"no", "inherit"}} {
+			if p.takeWords(words...) {
+				out = append(out, upper(strings.Join(words, " ")))
+				continue next
+			}
 		}
+		return out
 	}
 }
 

@@ -60,6 +60,11 @@ func (f *formatter) action(a *AlterAction) {
 		f.columnAction(a)
 	case AlterRename, AlterRenameColumn, AlterRenameConstr, AlterOwner, AlterSetSchema:
 		f.renameAction(a)
+	case AlterAddAttribute, AlterDropAttribute, AlterAttributeType, AlterRenameAttribute:
+		f.attributeAction(a)
+	case AlterValidate:
+		f.add("VALIDATE CONSTRAINT ")
+		f.ident(a.Name)
 	case AlterSetParam, AlterResetParam, AlterSetOptions, AlterResetOptions:
 		f.settingAction(a)
 	default:
@@ -68,23 +73,50 @@ func (f *formatter) action(a *AlterAction) {
 }
 
 func (f *formatter) columnAction(a *AlterAction) {
-	f.add("ALTER COLUMN ")
-	f.ident(a.Name)
+	if a.Name != "" {
+		f.add("ALTER COLUMN ")
+		f.ident(a.Name)
+		f.add(" ")
+	}
 	switch a.Kind {
 	case AlterColumnType:
-		f.add(" TYPE ")
+		f.add("TYPE ")
 		f.typeName(a.Type)
 		f.collation(a.Target)
 		f.where(" USING ", a.Expr)
 	case AlterSetDefault:
-		f.where(" SET DEFAULT ", a.Expr)
+		f.where("SET DEFAULT ", a.Expr)
 	case AlterDropDefault:
-		f.add(" DROP DEFAULT")
+		f.add("DROP DEFAULT")
 	case AlterSetNotNull:
-		f.add(" SET NOT NULL")
+		f.add("SET NOT NULL")
 	case AlterDropNotNull:
-		f.add(" DROP NOT NULL")
+		f.add("DROP NOT NULL")
 	}
+}
+
+func (f *formatter) attributeAction(a *AlterAction) {
+	switch a.Kind {
+	case AlterAddAttribute:
+		f.add("ADD ATTRIBUTE ")
+		f.columnDef(a.Column)
+	case AlterDropAttribute:
+		f.add("DROP ATTRIBUTE ")
+		f.addIf(a.IfExists, "IF EXISTS ")
+		f.ident(a.Name)
+	case AlterAttributeType:
+		f.add("ALTER ATTRIBUTE ")
+		f.ident(a.Name)
+		f.add(" TYPE ")
+		f.typeName(a.Type)
+		f.collation(a.Target)
+	case AlterRenameAttribute:
+		f.add("RENAME ATTRIBUTE ")
+		f.ident(a.Name)
+		f.add(" TO ")
+		f.ident(a.NewName)
+	}
+	f.behavior(a.Behavior)
 }
 
 func (f *formatter) renameAction(a *AlterAction) {

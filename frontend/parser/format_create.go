@@ -54,6 +54,15 @@ func (f *formatter) createSmall(s Stmt) bool {
 		f.withOptions(s.Options)
 	case *CreateTypeStmt:
 		f.createType(s)
+	case *CreateDomainStmt:
+		f.create("DOMAIN", false, s.Name)
+		f.add(" AS ")
+		f.typeName(s.Type)
+		f.collation(s.Collation)
+		for i := range s.Constraints {
+			f.add(" ")
+			f.columnConstraint(&s.Constraints[i])
+		}
 	case *CreateSequenceStmt:
 		f.create(temp(s.Temp)+"SEQUENCE", s.IfNotExists, s.Name)
 		f.addIf(s.Options != nil, " ")
@@ -232,6 +241,9 @@ func (f *formatter) columnConstraint(c *ColumnConstraint) {
 	case ConForeignKey:
 		f.reference(c.Ref)
 	}
+	for _, a := range c.Attributes {
+		f.add(" ", a)
+	}
 }
 
 func (f *formatter) identity(c *ColumnConstraint) {
@@ -266,6 +278,7 @@ func (f *formatter) tableConstraint(c *TableConstraint) {
 		f.add(" ")
 		f.reference(c.Ref)
 	}
+	f.addIf(c.NotValid, " NOT VALID")
 }
 
 func (f *formatter) reference(r *Reference) {

@@ -395,6 +395,7 @@ func (f *formatter) comment(s *CommentStmt) {
 	f.argTypes(s.HasArgs, s.Args)
 	if !s.On.IsZero() {
 		f.add(" ON ")
+		f.addIf(s.OnType, "DOMAIN ")
 		f.name(s.On)
 	}
 	f.add(" IS ")

@@ -338,6 +338,10 @@ func createChildren(s Stmt, w walker) {
 		for _, st := range s.Atomic {
 			w.stmt(st)
 		}
+	case *CreateDomainStmt:
+		for _, c := range s.Constraints {
+			w.expr(c.Expr)
+		}
 	case *AlterStmt:
 		for i := range s.Actions {
 			w.action(&s.Actions[i])

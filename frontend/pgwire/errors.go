@@ -64,7 +64,7 @@ func response(e *sqlerr.Error, severity string) pgproto3.ErrorResponse {
 		Severity: severity, SeverityUnlocalized: severity,
 		Code: string(e.Code), Message: clean(e.Message), Detail: clean(e.Detail), Hint: clean(e.Hint),
 		Position: int32(e.Position), SchemaName: clean(e.Schema), TableName: clean(e.Table),
-		ColumnName: clean(e.Column), ConstraintName: clean(e.Constraint),
+		ColumnName: clean(e.Column), DataTypeName: clean(e.DataType), ConstraintName: clean(e.Constraint),
 	}
 }
 

@@ -152,9 +152,10 @@ func appendRowDescription(dst []byte, cols []Column, f formats) []byte {
 		dst = append(append(dst, clean(c.Name)...), 0)
 		dst = binary.BigEndian.AppendUint32(dst, c.TableOID)
 		dst = binary.BigEndian.AppendUint16(dst, c.AttNum)
-		dst = binary.BigEndian.AppendUint32(dst, c.Type.OID())
-		dst = binary.BigEndian.AppendUint16(dst, uint16(c.Type.Len()))
-		dst = binary.BigEndian.AppendUint32(dst, uint32(c.Type.Typmod()))
+		t := c.Type.Underlying() // as PostgreSQL does, of a domain what it is made of
+		dst = binary.BigEndian.AppendUint32(dst, t.OID())
+		dst = binary.BigEndian.AppendUint16(dst, uint16(t.Len()))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(t.Typmod()))
 		code := uint16(0)
 		if f != nil && f[k] {
 			code = 1

@@ -24,6 +24,8 @@ func (s *Session) alter(ctx context.Context, x *parser.AlterStmt) error {
 		return s.alterSchema(ctx, x)
 	case parser.ObjType:
 		return s.alterType(ctx, x)
+	case parser.ObjDomain:
+		return s.alterDomain(ctx, x)
 	case parser.ObjSequence:
 		return s.alterSequence(ctx, x)
 	case parser.ObjSecret:
@@ -275,6 +277,14 @@ func (s *Session) addTableColumn(ctx context.Context, snap *catalog.Snapshot, ol
 		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "a key column cannot be added").At(a.Pos)
 	}
 	def := c.Default
+	if def == "" {
+		def = snap.DomainDefault(c.Type)
+	}
+	if def == "" && c.Type.IsDomain() {
+		if err := s.takesNull(ctx, old, c); err != nil {
+			return nil, err
+		}
+	}
 	if def == "" && c.NotNull {
 		return nil, sqlerr.New(sqlerr.NotNullViolation, "column %q of relation %q contains null values", c.Name, r.Name).At(a.Pos).
 			WithHint("Give it a DEFAULT.")
@@ -515,10 +525,13 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 		n.Comment = text
 		return s.apply(ctx, snap, catalog.Change{PutSchema: []*catalog.Schema{&n}})
 	}
-	if x.Kind == parser.ObjType {
+	if x.Kind == parser.ObjType || x.Kind == parser.ObjDomain {
 		old, err := s.findType(snap, x.Name)
 		if err != nil {
 			return err
+		}
+		if x.Kind == parser.ObjDomain && old.Domain == nil {
+			return notDomain(x.Name)
 		}
 		if err := s.mustOwn(old.Owner, "type", old.Name); err != nil {
 			return err
@@ -567,6 +580,9 @@ func (s *Session) comment(ctx context.Context, x *parser.CommentStmt) error {
 }
 
 func (s *Session) commentOnConstraint(ctx context.Context, snap *catalog.Snapshot, x *parser.CommentStmt, text string) error {
+	if x.OnType {
+		return s.commentOnDomainConstraint(ctx, snap, x, text)
+	}
 	old, err := s.find(snap, x.On)
 	if err != nil {
 		return err

@@ -105,9 +105,7 @@ func (s *Session) addCheck(r *catalog.Relation, name string, e parser.Expr, colu
 	text := parser.Format(e)
 	bound, err := bind.Check(s.env(nil), text, r)
 	if err != nil {
-		x := *sqlerr.From(err)
-		x.Offset, x.Position = 0, 0 // positions are those of the expression's own text
-		return (&x).At(pos)
+		return sqlerr.From(unplaced(err)).At(pos)
 	}
 	c := catalog.Constraint{Kind: catalog.Check, Expr: text, Name: name}
 	expr.Columns(bound, func(k int) {

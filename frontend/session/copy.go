@@ -158,7 +158,7 @@ func (s *Session) copyIn(x *parser.CopyStmt) (*copyIn, error) {
 		return nil, err
 	}
 	c := &copyIn{s: s, rel: r, f: f, b: delta.NewBuilder(r.Types())}
-	if c.checks, err = bind.Checks(s.env(nil), r); err != nil {
+	if c.checks, err = bind.InputChecks(s.env(nil), r); err != nil {
 		return nil, err
 	}
 	for _, n := range x.Columns {
@@ -184,11 +184,8 @@ func (s *Session) copyIn(x *parser.CopyStmt) (*copyIn, error) {
 		if given[i] {
 			continue
 		}
-		c.fill[i] = expr.Null(col.Type)
-		if col.Default != "" {
-			if c.fill[i], err = bind.Default(s.env(nil), col.Default, col.Type, col.Name, nil); err != nil {
-				return nil, err
-			}
+		if c.fill[i], err = bind.DefaultOf(s.env(nil), &col); err != nil {
+			return nil, err
 		}
 	}
 	return c, nil

@@ -18,7 +18,7 @@ func isDDL(ast parser.Stmt) bool {
 	switch ast.(type) {
 	case *parser.CreateTableStmt, *parser.CreateSourceStmt, *parser.CreateViewStmt, *parser.CreateMatViewStmt,
 		*parser.CreateSinkStmt, *parser.CreateIndexStmt, *parser.CreateSchemaStmt, *parser.CreateDatabaseStmt,
-		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt, *parser.CreateSecretStmt, *parser.CreateConnectionStmt,
+		*parser.CreateRoleStmt, *parser.CreateTypeStmt, *parser.CreateDomainStmt, *parser.CreateSequenceStmt, *parser.CreateFunctionStmt, *parser.DropStmt, *parser.AlterStmt, *parser.CommentStmt, *parser.GrantStmt, *parser.CreateSecretStmt, *parser.CreateConnectionStmt,
 		*parser.CreateSubscriptionStmt:
 		return true
 	}
@@ -108,6 +108,8 @@ func (s *Session) ddlOnce(ctx context.Context, st statement) (string, error) {
 		return "CREATE SEQUENCE", s.createSequence(ctx, x)
 	case *parser.CreateTypeStmt:
 		return "CREATE TYPE", s.createType(ctx, x)
+	case *parser.CreateDomainStmt:
+		return "CREATE DOMAIN", s.createDomain(ctx, x)
 	case *parser.CreateSecretStmt:
 		return "CREATE SECRET", s.createSecret(ctx, x)
 	case *parser.CreateConnectionStmt:
@@ -161,7 +163,7 @@ func ddlName(ast parser.Stmt) string {
 
 // created are the statements whose name is more than their first word.
 var created = []string{"CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW", "CREATE SOURCE", "CREATE SINK", "CREATE INDEX",
-	"CREATE SCHEMA", "CREATE TYPE", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION", "CREATE SECRET", "CREATE SUBSCRIPTION", "CREATE CONNECTION"}
+	"CREATE SCHEMA", "CREATE TYPE", "CREATE DOMAIN", "CREATE DATABASE", "CREATE USER", "CREATE ROLE", "CREATE FUNCTION", "CREATE SECRET", "CREATE SUBSCRIPTION", "CREATE CONNECTION"}
 
 // standsAlone names a statement that cannot be part of a transaction block; "" for all others.
 func standsAlone(ast parser.Stmt) string {

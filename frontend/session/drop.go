@@ -25,7 +25,7 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 		return s.dropSchema(ctx, x)
 	case parser.ObjUser, parser.ObjRole, parser.ObjGroup:
 		return s.dropRole(ctx, x)
-	case parser.ObjType:
+	case parser.ObjType, parser.ObjDomain:
 		return s.dropType(ctx, x)
 	case parser.ObjFunction, parser.ObjRoutine:
 		return s.dropFunction(ctx, x)
@@ -51,7 +51,7 @@ func (s *Session) drop(ctx context.Context, x *parser.DropStmt) error {
 				s.notice("%s %q does not exist, skipping", kind, n.Last())
 				continue
 			}
-			if t, _ := s.findType(snap, n.Name); t != nil && t.Kind == sqltypes.KRecord && sqlerr.CodeOf(err) == sqlerr.UndefinedTable {
+			if t, _ := s.findType(snap, n.Name); t != nil && t.Kind == sqltypes.KRecord && t.Domain == nil && sqlerr.CodeOf(err) == sqlerr.UndefinedTable {
 				return sqlerr.New(sqlerr.WrongObjectType, "%q is not a %s", t.Name, kind).At(n.Pos).WithHint("Use DROP TYPE to remove a type.")
 			}
 			return missing(err, kind, n.Name)

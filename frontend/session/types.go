@@ -68,11 +68,9 @@ func (s *Session) createType(ctx context.Context, x *parser.CreateTypeStmt) erro
 		t.Fields = append(t.Fields, sqltypes.RowField{Name: f.Name, Type: ft})
 		t.DependsOn = append(t.DependsOn, snap.NamedIn(ft)...)
 	}
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return fmt.Errorf("draw the stamp of a type: %w", err)
+	if t.Stamp, err = newStamp(); err != nil {
+		return err
 	}
-	t.Stamp = binary.LittleEndian.Uint64(b[:]) | 1 // 0 means none
 	if t.ID, err = s.m.Catalog.NewIDs(ctx, 2+len(x.Labels)); err != nil {
 		return err
 	}
@@ -81,6 +79,15 @@ func (s *Session) createType(ctx context.Context, x *parser.CreateTypeStmt) erro
 		t.Labels = append(t.Labels, sqltypes.Label{Name: l, Place: int64(i+1) * labelGap, OID: uint32(t.ID) + 2 + uint32(i)})
 	}
 	return s.apply(ctx, snap, catalog.Change{PutType: []*catalog.Type{t}})
+}
+
+// newStamp draws the identity of a type.
+func newStamp() (uint64, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("draw the stamp of a type: %w", err)
+	}
+	return binary.LittleEndian.Uint64(b[:]) | 1, nil // 0 means none
 }
 
 // freeTypeName refuses the name of another type; a relation's name is one too.
@@ -152,6 +159,9 @@ func (s *Session) dropType(ctx context.Context, x *parser.DropStmt) error {
 		t, err := s.findType(snap, n.Name)
 		switch {
 		case err == nil:
+			if x.Kind == parser.ObjDomain && t.Domain == nil {
+				return notDomain(n.Name)
+			}
 			if err := s.mustOwn(t.Owner, "type", t.Name); err != nil {
 				return err
 			}
@@ -209,6 +219,9 @@ func typeDependants(snap *catalog.Snapshot, types []*catalog.Type) []string {
 	}
 	for _, t := range types {
 		for _, d := range snap.TypeDependants(t.ID) {
+			if d.Domain != nil && !slices.Contains(types, d) {
+				out = append(out, fmt.Sprintf("type %s depends on type %s", d.SQL(), t.SQL()))
+			}
 			for _, f := range d.Fields {
 				if slices.Contains(snap.NamedIn(f.Type), t.ID) && !slices.Contains(types, d) {
 					out = append(out, fmt.Sprintf("column %s of composite type %s depends on type %s", f.Name, d.SQL(), t.SQL()))
@@ -249,8 +262,14 @@ func columnsOfType(snap *catalog.Snapshot, r *catalog.Relation, t *catalog.Type)
 func (s *Session) dropTypesCascade(ctx context.Context, types []*catalog.Type) error {
 	snap := s.snapshot()
 	var views []*catalog.Relation
-	for _, t := range types {
+	types = slices.Clone(types)
+	for i := 0; i < len(types); i++ {
+		t := types[i]
 		for _, d := range snap.TypeDependants(t.ID) {
+			if d.Domain != nil && !slices.Contains(types, d) {
+				s.notice("drop cascades to type %s", d.SQL())
+				types = append(types, d)
+			}
 			if !slices.Contains(types, d) {
 				return sqlerr.New(sqlerr.FeatureNotSupported, "cannot drop type %s: composite type %s has a field of it", t.SQL(), d.SQL()).
 					WithHint("Drop type %s too.", d.SQL())
@@ -321,7 +340,7 @@ func (s *Session) alterType(ctx context.Context, x *parser.AlterStmt) error {
 			}
 			t.Owner = a.NewName
 		case parser.AlterAddValue, parser.AlterRenameValue:
-			if t.Kind != sqltypes.KEnum {
+			if t.Kind != sqltypes.KEnum || t.Domain != nil {
 				return sqlerr.New(sqlerr.WrongObjectType, "%s is not an enum", t.SQL())
 			}
 			if a.Kind == parser.AlterAddValue {

@@ -128,7 +128,7 @@ func (w *Webhook) Insert(ctx context.Context, c *delta.Chunk) error {
 	if w.s.snapshot().Relations[w.rel.ID] == nil {
 		return sqlerr.New(sqlerr.UndefinedTable, "relation %q does not exist", w.rel.Name)
 	}
-	checks, err := bind.Checks(s.env(nil), w.rel)
+	checks, err := bind.InputChecks(s.env(nil), w.rel)
 	if err != nil {
 		return err
 	}

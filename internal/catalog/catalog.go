@@ -500,7 +500,7 @@ type FuncColumn struct {
 	Type sqltypes.Type
 }
 
-// Type is what CREATE TYPE made.
+// Type is what CREATE TYPE or CREATE DOMAIN made.
 type Type struct {
 	ID      ID // the OID of the type, ArrayID that of its arrays
 	ArrayID ID
@@ -509,17 +509,53 @@ type Type struct {
 	Schema string
 	Name   string
 	Owner  string
-	// Kind is sqltypes.KRecord, with Fields, or sqltypes.KEnum, with Labels.
+	// Kind is sqltypes.KRecord, with Fields, or sqltypes.KEnum, with Labels, or that of Domain's base.
 	Kind      sqltypes.Kind
 	Fields    []sqltypes.RowField `json:",omitempty"`
 	Labels    []sqltypes.Label    `json:",omitempty"`
-	DependsOn []ID                `json:",omitempty"` // types of fields
+	Domain    *Domain             `json:",omitempty"`
+	DependsOn []ID                `json:",omitempty"` // types of fields and bases, what defaults and checks name
 	Comment   string              `json:",omitempty"`
 	ACL       []Grant             `json:",omitempty"` // nil: the defaults
 }
 
+// Domain is what a domain is made of.
+type Domain struct {
+	Base    sqltypes.Type // with its modifier; it is never changed
+	NotNull bool          `json:",omitempty"`
+	Default string        `json:",omitempty"` // SQL text
+	Collate string        `json:",omitempty"`
+	Checks  []DomainCheck `json:",omitempty"` // in the order of creation
+}
+
+// DomainCheck is a CHECK constraint of a domain.
+type DomainCheck struct {
+	ID   ID
+	Name string
+	Expr string // SQL text over value
+	// NotValid: values that were there before the constraint may violate it.
+	NotValid bool   `json:",omitempty"`
+	Comment  string `json:",omitempty"`
+}
+
+// CheckNamed finds a constraint by name.
+func (d *Domain) CheckNamed(name string) *DomainCheck {
+	for i := range d.Checks {
+		if d.Checks[i].Name == name {
+			return &d.Checks[i]
+		}
+	}
+	return nil
+}
+
 // SQL returns the type that columns and expressions have.
-func (t *Type) SQL() sqltypes.Type { return sqltypes.Named(t.Kind, t.Stamp) }
+func (t *Type) SQL() sqltypes.Type {
+	ty := sqltypes.Named(t.Kind, t.Stamp)
+	if t.Domain != nil {
+		ty.Elem = t.Domain.Base.Elem
+	}
+	return ty
+}
 
 // Snapshot is the whole catalog at one revision.
 type Snapshot struct {
@@ -566,8 +602,12 @@ func (s *Snapshot) IndexOver(base *Snapshot) {
 		if base != nil && base.byStamp[t.Stamp] != nil {
 			continue
 		}
-		t.SQL().Define(&sqltypes.Def{Name: t.Name, Schema: t.Schema, OID: uint32(t.ID), ArrayOID: uint32(t.ArrayID),
-			Fields: t.Fields, Labels: t.Labels})
+		def := &sqltypes.Def{Name: t.Name, Schema: t.Schema, OID: uint32(t.ID), ArrayOID: uint32(t.ArrayID),
+			Fields: t.Fields, Labels: t.Labels}
+		if t.Domain != nil {
+			def.Base = t.Domain.Base
+		}
+		t.SQL().Define(def)
 	}
 }
 
@@ -580,6 +620,9 @@ func (s *Snapshot) FindType(schema, typ string) (*Type, bool) {
 	return t, ok
 }
 
+// TypeBehind finds what CREATE TYPE or CREATE DOMAIN made t, or the elements of the array t; nil for other types.
+func (s *Snapshot) TypeBehind(t sqltypes.Type) *Type { return s.byStamp[t.Ext.Stamp()] }
+
 // ResolveType looks an unqualified type name up along a search path.
 func (s *Snapshot) ResolveType(path []string, typ string) (*Type, bool) {
 	for _, schema := range path {
@@ -590,7 +633,7 @@ func (s *Snapshot) ResolveType(path []string, typ string) (*Type, bool) {
 	return nil, false
 }
 
-// NamedIn lists the ids of the types made by CREATE TYPE that t is or is made of, without those of their fields.
+// NamedIn lists the ids of the types made by CREATE TYPE or CREATE DOMAIN that t is or is made of, without those of their fields.
 func (s *Snapshot) NamedIn(t sqltypes.Type) []ID {
 	if stamp := t.Ext.Stamp(); stamp != 0 {
 		if d := s.byStamp[stamp]; d != nil {
@@ -713,4 +756,12 @@ func (s *Snapshot) Indexes(id ID) []*Relation {
 		}
 	}
 	return out
+}
+
+// DomainDefault is the default of columns of the domain t that have none of their own; "" for none, and for other types.
+func (s *Snapshot) DomainDefault(t sqltypes.Type) string {
+	if d := s.TypeBehind(t); d != nil && t.IsDomain() {
+		return d.Domain.Default
+	}
+	return ""
 }

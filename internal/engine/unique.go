@@ -157,6 +157,7 @@ func (w *Writer) whole(u *uniqueKey, held *delta.Chunk) (*delta.Chunk, error) {
 // checker tests CHECK constraints.
 type checker struct {
 	rel   *catalog.Relation
+	input []expr.Program
 	names []string
 	progs []expr.Program
 }
@@ -168,17 +169,27 @@ func newChecker(rel *catalog.Relation, checks []plan.Check) (*checker, error) {
 		if err != nil {
 			return nil, err
 		}
+		if x.Input {
+			c.input = append(c.input, p)
+			continue
+		}
 		c.names, c.progs = append(c.names, x.Name), append(c.progs, p)
 	}
 	return c, nil
 }
 
-// row tests row i of a chunk of whole rows: NOT NULL first, then CHECK.
+// row tests row i of a chunk of whole rows: what it was made from first, then NOT NULL, then CHECK.
 func (k *checker) row(ctx *expr.Ctx, c *delta.Chunk, i int) error {
+	one := c.WithSel([]int32{int32(i)})
+	for _, p := range k.input {
+		p.Eval(ctx, one)
+		if err := ctx.FirstErr(); err != nil {
+			return err
+		}
+	}
 	if err := notNull(k.rel, c.Cols, i); err != nil || len(k.progs) == 0 {
 		return err
 	}
-	one := c.WithSel([]int32{int32(i)})
 	for n, p := range k.progs {
 		v := p.Eval(ctx, one)
 		if err := ctx.FirstErr(); err != nil {

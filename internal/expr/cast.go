@@ -20,6 +20,7 @@ func castKernel(from, to sqltypes.Type, explicit bool) (k Kernel, ok bool) {
 	if _, ok := LookupCast(from, to); !ok {
 		return nil, false
 	}
+	from, to = from.Underlying(), to.Underlying()
 	switch {
 	case isVector(from) && to.Kind == sqltypes.KArray && vectorElem(from) != to.Elem:
 		return castArray(from, to, explicit), true

@@ -97,8 +97,9 @@ var castTable = sync.OnceValue(func() map[[2]sqltypes.Kind]castRule {
 
 // LookupCast says whether a value of type from can become one of type to, and in which contexts. Modifiers do not
 // matter. Any type goes to a string type by its output function (on assignment) and comes from one by its input
-// function (when written); an untyped literal becomes anything.
+// function (when written); an untyped literal becomes anything. A domain goes to and comes from all that its underlying type does.
 func LookupCast(from, to sqltypes.Type) (CastContext, bool) {
+	from, to = from.Underlying(), to.Underlying()
 	switch {
 	case to.IsPseudo() || from.IsPseudo():
 		return 0, false
@@ -179,6 +180,7 @@ func lookupRecordCast(from, to sqltypes.Type) (CastContext, bool) {
 
 // castVolatility says whether a cast depends on settings. Reading and printing dates, times and intervals does.
 func castVolatility(from, to sqltypes.Type) Volatility {
+	from, to = from.Underlying(), to.Underlying()
 	if from.Base() == to.Base() {
 		return Immutable
 	}

@@ -29,6 +29,8 @@ func Compile(e Expr) (Program, error) {
 		return compileSQLCall(x)
 	case *Cast:
 		return compileCast(x)
+	case *ToDomain:
+		return compileToDomain(x)
 	case *BoolOp:
 		args, err := CompileAll(x.Args)
 		return &boolProg{x.Or, args}, err

@@ -13,7 +13,7 @@ import (
 func enumEnd(pick func(labels []sqltypes.Label) sqltypes.Label) Kernel {
 	return func(c *Ctx, a Args, out *delta.Vec) {
 		t := a.Vecs[0].Type
-		labels := t.Ext.Def().Labels
+		labels := t.Labels()
 		a.each(out, func(i int) {
 			if len(labels) == 0 {
 				c.Fail(out, i, sqlerr.New(sqlerr.ObjectNotInPrerequisiteState, "enum %s contains no values", t))
@@ -28,7 +28,7 @@ func enumEnd(pick func(labels []sqltypes.Label) sqltypes.Label) Kernel {
 func enumRange(_ *Ctx, dst []byte, vecs []*delta.Vec, i int) ([]byte, error) {
 	t := vecs[0].Type
 	var out []sqltypes.Datum
-	for _, l := range t.Ext.Def().Labels {
+	for _, l := range t.Labels() {
 		if len(vecs) == 2 && (!vecs[0].IsNull(i) && l.Place < vecs[0].Ints[i] || !vecs[1].IsNull(i) && l.Place > vecs[1].Ints[i]) {
 			continue
 		}

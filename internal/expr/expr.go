@@ -161,6 +161,8 @@ func Children(e Expr) []Expr {
 		return x.Args
 	case *Cast:
 		return []Expr{x.Arg}
+	case *ToDomain:
+		return []Expr{x.Arg}
 	case *BoolOp:
 		return x.Args
 	case *Not:
@@ -204,6 +206,8 @@ func withChildren(e Expr, ch []Expr) Expr {
 		return &c
 	case *Cast:
 		return &Cast{ch[0], x.Ty, x.Explicit}
+	case *ToDomain:
+		return &ToDomain{ch[0], x.Ty, x.Rules, x.Explicit}
 	case *BoolOp:
 		return &BoolOp{x.Or, ch}
 	case *Not:

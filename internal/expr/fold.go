@@ -43,6 +43,10 @@ func foldable(e Expr) bool {
 		if castVolatility(x.Arg.Type(), x.Ty) != Immutable {
 			return false
 		}
+	case *ToDomain:
+		if x.volatility() != Immutable {
+			return false
+		}
 	case *Not, *IsNull, *InList, *MakeArray, *MakeRow, *Field:
 	default:
 		return false

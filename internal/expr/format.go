@@ -52,6 +52,10 @@ func (p *printer) expr(e Expr) {
 		p.write("(")
 		p.expr(x.Arg)
 		p.write(")::", x.Ty.String())
+	case *ToDomain:
+		p.write("(")
+		p.expr(x.Arg)
+		p.write(")::", x.Ty.String())
 	case *BoolOp:
 		p.write("(")
 		p.list(x.Args, choose(x.Or, " OR ", " AND "))

@@ -229,6 +229,8 @@ func VolatilityOf(e Expr) Volatility {
 			v = max(v, x.Volatility)
 		case *Cast:
 			v = max(v, castVolatility(x.Arg.Type(), x.Ty))
+		case *ToDomain:
+			v = max(v, x.volatility())
 		}
 		return true
 	})

@@ -51,6 +51,9 @@ func sameHead(a, b Expr) bool {
 		return x.Func == b.(*SQLCall).Func
 	case *Cast:
 		return x.Explicit == b.(*Cast).Explicit
+	case *ToDomain:
+		y := b.(*ToDomain)
+		return x.Explicit == y.Explicit && sameRules(x.Rules, y.Rules)
 	case *BoolOp:
 		return x.Or == b.(*BoolOp).Or
 	case *IsNull:

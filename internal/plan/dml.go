@@ -5,10 +5,12 @@ import (
 	"github.com/millrace/millrace/internal/expr"
 )
 
-// Check is a condition that every new row of a table must not fail; over the table's columns.
+// Check is a condition that every new row of a table must not fail; over the table's columns. With Input, it is one of rows that
+// nothing has converted to the columns' types: Cond's value does not matter, but it must have one.
 type Check struct {
-	Name string
-	Cond expr.Expr
+	Name  string
+	Cond  expr.Expr
+	Input bool
 }
 
 // Insert is a bound INSERT.

@@ -225,6 +225,8 @@ func rising(e expr.Expr) (col int, ok bool) {
 	switch x := e.(type) {
 	case *expr.Col:
 		return x.Index, true
+	case *expr.ToDomain:
+		return rising(x.Arg)
 	case *expr.Cast:
 		from, to := x.Arg.Type().Kind, x.Ty.Kind
 		if isTimeLine(from) && isTimeLine(to) && (from == sqltypes.KTimestamptz) == (to == sqltypes.KTimestamptz) {

@@ -169,8 +169,8 @@ type Error struct {
 	// About names what the error is about, a function or clause in lower case, where whoever found it does not know the
 	// statement: whoever does can turn it into Offset.
 	About string
-	// Schema, Table, Column and Constraint name the object concerned, where there is one.
-	Schema, Table, Column, Constraint string
+	// Schema, Table, Column, DataType and Constraint name the object concerned, where there is one.
+	Schema, Table, Column, DataType, Constraint string
 	// Warning: told beside a result, it is a WARNING whatever its code.
 	Warning bool
 	cause   error
@@ -227,6 +227,11 @@ func (e *Error) WithCause(err error) *Error {
 // WithTable names the table, and where known the column or constraint, that the error is about.
 func (e *Error) WithTable(schema, table, column, constraint string) *Error {
 	return e.with(func(c *Error) { c.Schema, c.Table, c.Column, c.Constraint = schema, table, column, constraint })
+}
+
+// WithType names the type, and where known the constraint of the domain, that the error is about.
+func (e *Error) WithType(schema, name, constraint string) *Error {
+	return e.with(func(c *Error) { c.Schema, c.DataType, c.Constraint = schema, name, constraint })
 }
 
 // Locate fills Position from Offset by counting the characters of sql before it.

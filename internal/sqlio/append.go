@@ -45,7 +45,7 @@ func AppendParsed(v *delta.Vec, text []byte, s *Settings) error {
 
 // appendParsedMod handles the kinds that may have a modifier.
 func appendParsedMod(v *delta.Vec, text []byte, s *Settings) error {
-	t := v.Type
+	t := v.Type.Underlying()
 	switch {
 	case t.Kind == sqltypes.KNumeric:
 		d, err := numeric.ParseBytes(text)
@@ -80,7 +80,7 @@ func appendParsedMod(v *delta.Vec, text []byte, s *Settings) error {
 		return nil
 	}
 	d, err := ParseText(t, string(text), s)
-	if err == nil && t.Mod != 0 {
+	if err == nil {
 		d, err = ApplyTypmod(t, d, false)
 	}
 	if err != nil {

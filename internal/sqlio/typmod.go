@@ -12,7 +12,12 @@ import (
 
 // ApplyTypmod makes d fit the modifier of t: it rounds numerics, times and intervals, and cuts or pads strings.
 // An explicit cast cuts a long string silently; an assignment drops only blanks. Errors: 22000, 22001, 22003, 22008, 22026.
+// The modifier of a domain, or of an array's elements of one, is that of what it is over.
 func ApplyTypmod(t sqltypes.Type, d sqltypes.Datum, explicit bool) (sqltypes.Datum, error) {
+	t = t.Underlying()
+	if t.Mod == 0 && t.Kind == sqltypes.KArray && t.IsNamed() {
+		t.Mod = t.ElemType().Underlying().Mod
+	}
 	if t.Mod <= 0 || d == nil {
 		return d, nil
 	}
@@ -50,7 +55,7 @@ func elementTypmods(t sqltypes.Type, d sqltypes.Datum, explicit bool) (sqltypes.
 	if err != nil {
 		return nil, err
 	}
-	elem := t.ElemType()
+	elem := t.ElemType().Underlying()
 	elem.Mod = t.Mod
 	elems := r.Elems()
 	for i := range elems {

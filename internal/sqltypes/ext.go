@@ -23,7 +23,7 @@ type ext struct {
 
 // Def is what an Ext stands for. It is immutable.
 type Def struct {
-	// Name, Schema and the OIDs are those of a type made by CREATE TYPE.
+	// Name, Schema and the OIDs are those of a type made by CREATE TYPE or CREATE DOMAIN.
 	Name, Schema  string
 	OID, ArrayOID uint32
 	// Fields are those of a composite type.
@@ -32,6 +32,8 @@ type Def struct {
 	Labels []Label
 	// Key and Value are those of a map.
 	Key, Value Type
+	// Base is what a domain restricts, with its modifier. It is never changed.
+	Base Type
 }
 
 // RowField is one field of a composite type.
@@ -100,8 +102,8 @@ func MapOf(key, value Type) Type {
 	return Type{Kind: KMap, Ext: shape("map,"+key.key()+","+value.key(), &Def{Key: key, Value: value})}
 }
 
-// Named returns the type of the given kind (KRecord, KEnum) that has the stamp, a number drawn at CREATE TYPE
-// which no other type has, of this or any other server.
+// Named returns the type of the given kind (KRecord, KEnum, or that of a domain's base) that has the stamp, a number
+// drawn at CREATE TYPE or CREATE DOMAIN which no other type has, of this or any other server.
 func Named(kind Kind, stamp uint64) Type { return Type{Kind: kind, Ext: namedExt(stamp)} }
 
 func namedExt(stamp uint64) Ext {
@@ -151,7 +153,7 @@ func (x Ext) named() *Def {
 	return x.Def()
 }
 
-// IsNamed reports whether t (or the elements of the array t) was made by CREATE TYPE.
+// IsNamed reports whether t (or the elements of the array t) was made by CREATE TYPE or CREATE DOMAIN.
 func (t Type) IsNamed() bool { return t.Ext.named() != nil }
 
 // HasFields reports whether t is a composite type whose fields are known.
@@ -162,11 +164,17 @@ func (t Type) Fields() []RowField {
 	if t.Kind != KRecord {
 		return nil
 	}
-	return t.Ext.Def().Fields
+	return t.Underlying().Ext.Def().Fields
 }
 
+// Labels lists the labels of an enum, in order.
+func (t Type) Labels() []Label { return t.Underlying().Ext.Def().Labels }
+
 // KeyValue returns the two types of a map.
-func (t Type) KeyValue() (key, value Type) { d := t.Ext.Def(); return d.Key, d.Value }
+func (t Type) KeyValue() (key, value Type) {
+	d := t.Underlying().Ext.Def()
+	return d.Key, d.Value
+}
 
 // EntryType returns the composite type of a map's entries.
 func (t Type) EntryType() Type {
@@ -191,7 +199,7 @@ func (x Ext) name(k Kind) string {
 // StructString is String, but with the fields of composite types that have no name.
 func (t Type) StructString() string {
 	switch {
-	case t.Kind == KArray:
+	case t.Kind == KArray && !t.IsDomain():
 		return t.ElemType().StructString() + "[]"
 	case t.Kind == KRecord && !t.IsNamed() && t.HasFields():
 		var b strings.Builder
@@ -264,7 +272,7 @@ func (x *Ext) GobDecode(b []byte) error { return x.UnmarshalJSON(b) }
 
 // LabelAt returns the label at a place of the enum t.
 func (t Type) LabelAt(place int64) (Label, bool) {
-	labels := t.Ext.Def().Labels
+	labels := t.Labels()
 	for lo, hi := 0, len(labels); lo < hi; {
 		m := int(uint(lo+hi) >> 1)
 		switch p := labels[m].Place; {
@@ -281,7 +289,7 @@ func (t Type) LabelAt(place int64) (Label, bool) {
 
 // LabelNamed finds a label of the enum t.
 func (t Type) LabelNamed(name string) (Label, bool) {
-	for _, l := range t.Ext.Def().Labels {
+	for _, l := range t.Labels() {
 		if l.Name == name {
 			return l, true
 		}

@@ -154,8 +154,16 @@ var (
 // ArrayOf returns the array type over elem; elem's modifier is dropped.
 func ArrayOf(elem Type) Type { return Type{Kind: KArray, Elem: elem.Kind, Ext: elem.Ext} }
 
-// ElemType returns the element type of an array type.
-func (t Type) ElemType() Type { return Type{Kind: t.Elem, Ext: t.Ext} }
+// ElemType returns the element type of an array type, or of a domain over one.
+func (t Type) ElemType() Type {
+	if d := t.Ext.named(); d != nil && d.Base != (Type{}) {
+		if t.IsDomain() {
+			return d.Base.ElemType()
+		}
+		return Type{Kind: t.Elem, Elem: d.Base.Elem, Ext: t.Ext}
+	}
+	return Type{Kind: t.Elem, Ext: t.Ext}
+}
 
 // Base returns t without its modifier.
 func (t Type) Base() Type { t.Mod = 0; return t }
@@ -270,7 +278,7 @@ func (t Type) Category() Category { return infos[t.Kind].Category }
 // OID returns the pg_type OID that drivers see.
 func (t Type) OID() uint32 {
 	if d := t.Ext.named(); d != nil {
-		if t.Kind == KArray {
+		if t.Kind == KArray && !t.IsDomain() {
 			return d.ArrayOID
 		}
 		return d.OID
@@ -312,8 +320,10 @@ func (t Type) IsStorable() bool { return t.Kind < kindCount && t.Elem < kindCoun
 
 // String is PostgreSQL's format_type: the name with its modifier.
 func (t Type) String() string {
-	if t.Kind == KArray {
-		return Type{Kind: t.Elem, Mod: t.Mod, Ext: t.Ext}.String() + "[]"
+	if t.Kind == KArray && !t.IsDomain() {
+		elem := t.ElemType()
+		elem.Mod = t.Mod
+		return elem.String() + "[]"
 	}
 	if !t.Ext.IsZero() {
 		return t.Ext.name(t.Kind)

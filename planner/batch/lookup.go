@@ -139,9 +139,17 @@ func fixedBy(c expr.Expr, s *plan.TableScan, base *catalog.Relation) (col int, v
 	return 0, nil
 }
 
-// column sees through casts that keep the bytes: varchar compares as text.
+// column sees through casts that keep the bytes: varchar compares as text, a domain as its underlying type.
 func column(e expr.Expr) (int, bool) {
-	if c, ok := e.(*expr.Cast); ok && c.Ty.Kind == sqltypes.KText && c.Arg.Type().Kind == sqltypes.KVarchar {
+	for {
+		c, ok := e.(*expr.Cast)
+		if !ok {
+			break
+		}
+		from := c.Arg.Type()
+		if !(c.Ty.Kind == sqltypes.KText && from.Kind == sqltypes.KVarchar) && !(from.IsDomain() && c.Ty == from.Underlying().Base()) {
+			break
+		}
 		e = c.Arg
 	}
 	c, ok := e.(*expr.Col)
@@ -154,7 +162,7 @@ func column(e expr.Expr) (int, bool) {
 // asKey makes a key value of type t out of a constant or parameter; nil when that could change its meaning.
 func asKey(e expr.Expr, t sqltypes.Type) expr.Expr {
 	from := e.Type().Base()
-	same := from == t.Base() || from.Kind == sqltypes.KText && t.Kind == sqltypes.KVarchar
+	same := from == t.Underlying().Base() || from.Kind == sqltypes.KText && t.Kind == sqltypes.KVarchar
 	switch x := e.(type) {
 	case *expr.Const:
 		if x.Val == nil {

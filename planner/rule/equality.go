@@ -7,7 +7,7 @@ import (
 
 // equalSig finds the = operator between two values of type t, which is compared as text when it is varchar.
 func equalSig(t sqltypes.Type) (f *expr.Func, as sqltypes.Type, ok bool) {
-	as = t.Base()
+	as = t.Underlying().Base()
 	if as.Kind == sqltypes.KVarchar {
 		as = sqltypes.Text
 	}
