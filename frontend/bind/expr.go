@@ -559,7 +559,7 @@ func (x *exprCtx) array(e *parser.ArrayLit, elem sqltypes.Type) expr.Expr {
 		} else {
 			elems[i] = typed{x.bind(c), leftmost(c)}
 		}
-		nested = nested || isArray(elems[i].e.Type())
+		nested = nested || isArray(elems[i].e.Type()) && !elems[i].e.Type().IsDomain()
 	}
 	var vals []expr.Expr
 	var t sqltypes.Type
@@ -570,6 +570,7 @@ func (x *exprCtx) array(e *parser.ArrayLit, elem sqltypes.Type) expr.Expr {
 		}
 	} else {
 		vals, t = x.unify("ARRAY", elems)
+		nested = isArray(t) && !t.IsDomain()
 	}
 	if nested {
 		return &expr.MakeArray{Args: vals, Ty: t.Base(), Nested: true}

@@ -12,7 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
-// TypeOf resolves a type name with its modifiers. Types made by CREATE TYPE are noted in Used.
+// TypeOf resolves a type name with its modifiers. Types made by CREATE TYPE and CREATE DOMAIN are noted in Used.
 func TypeOf(env *Env, t *parser.TypeName) (sqltypes.Type, error) {
 	base, err := env.scalarType(t)
 	if err != nil {
@@ -21,7 +21,7 @@ func TypeOf(env *Env, t *parser.TypeName) (sqltypes.Type, error) {
 	if len(t.Dims) == 0 {
 		return base, nil
 	}
-	if base.Kind == sqltypes.KArray || sqltypes.ArrayOf(base).OID() == 0 {
+	if base.Kind == sqltypes.KArray && !base.IsDomain() || sqltypes.ArrayOf(base).OID() == 0 {
 		return base, sqlerr.New(sqlerr.UndefinedObject, "could not find array type for data type %s", base).At(t.Pos)
 	}
 	array := sqltypes.ArrayOf(base)

@@ -34,9 +34,11 @@ type proc struct {
 	direct     int      // of an ordered-set aggregate: how many arguments stand before ORDER BY
 	orderedSet bool     // an ordered-set aggregate
 	defaults   []string // SQL texts of the optional arguments; nil: NULL
-	out        bool     // columns are OUT parameters
-	rows       string   // the relation whose rows are the result
-	variadic   int64    // element type, 0: not variadic
+	// named are the names of types made by CREATE TYPE or CREATE DOMAIN, by OID.
+	named      map[int64]string
+	out        bool   // columns are OUT parameters
+	rows       string // the relation whose rows are the result
+	variadic   int64  // element type, 0: not variadic
 	result     int64
 	columns    []int64 // result columns of a function that returns several
 	set        bool    // returns a set

@@ -94,6 +94,14 @@ func (f *facts) functions() []*catalog.Function {
 func userProc(u *catalog.Function) *proc {
 	p := &proc{oid: int64(u.ID), schema: u.Schema, name: u.Name, kind: 'f', args: oidsOf(u.Args), result: int64(u.Result.OID()), optional: len(u.Defaults),
 		defaults: u.Defaults, set: u.Set, strict: u.Strict, volatility: 'v', language: oidSQL, body: u.Body, doc: u.Comment, callable: true, out: u.Out, rows: u.Rows}
+	for _, t := range append(append(u.Args[:len(u.Args):len(u.Args)], u.Result), columnTypes(u)...) {
+		if t.IsNamed() {
+			if p.named == nil {
+				p.named = map[int64]string{}
+			}
+			p.named[int64(t.OID())] = t.String()
+		}
+	}
 	if u.Volatility != "" {
 		p.volatility = u.Volatility[0]
 	}
@@ -135,6 +143,14 @@ func userProc(u *catalog.Function) *proc {
 		}
 	}
 	return p
+}
+
+func columnTypes(u *catalog.Function) []sqltypes.Type {
+	out := make([]sqltypes.Type, len(u.Columns))
+	for i, c := range u.Columns {
+		out[i] = c.Type
+	}
+	return out
 }
 
 // proc finds a function by OID.
@@ -190,6 +206,14 @@ func typeName(oid int64) string {
 	return t.String()
 }
 
+// typeName is the name of a type in p's signature.
+func (p *proc) typeName(oid int64) string {
+	if name, ok := p.named[oid]; ok {
+		return name
+	}
+	return typeName(oid)
+}
+
 // arguments prints a signature as pg_get_function_arguments does.
 func (p *proc) arguments(identity bool) string {
 	var parts []string
@@ -197,7 +221,7 @@ func (p *proc) arguments(identity bool) string {
 		return p.declared(identity)
 	}
 	for i, a := range p.args {
-		s := typeName(a)
+		s := p.typeName(a)
 		if i < len(p.names) && p.names[i] != "" {
 			s = parser.QuoteIdent(p.names[i]) + " " + s
 		}
@@ -222,7 +246,7 @@ func (p *proc) arguments(identity bool) string {
 	}
 	if p.out {
 		for i, c := range p.columns {
-			parts = append(parts, "OUT "+parser.QuoteIdent(p.names[len(p.args)+i])+" "+typeName(c))
+			parts = append(parts, "OUT "+parser.QuoteIdent(p.names[len(p.args)+i])+" "+p.typeName(c))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -257,11 +281,11 @@ func (p *proc) resultText() string {
 	if p.columns != nil && !p.out {
 		var parts []string
 		for i, c := range p.columns {
-			parts = append(parts, parser.QuoteIdent(p.names[len(p.names)-len(p.columns)+i])+" "+typeName(c))
+			parts = append(parts, parser.QuoteIdent(p.names[len(p.names)-len(p.columns)+i])+" "+p.typeName(c))
 		}
 		return "TABLE(" + strings.Join(parts, ", ") + ")"
 	}
-	result := typeName(p.result)
+	result := p.typeName(p.result)
 	if p.rows != "" {
 		result = parser.QuoteIdent(p.rows)
 	}

@@ -113,7 +113,7 @@ func (p *parser) comment() Stmt {
 		id := p.colID()
 		s.Name = Name{id.Loc, []string{id.Name}}
 		p.expect("on")
-		s.OnType = p.take("domain")
+		s.OnType = !p.peek(1).isWord("is") && p.take("domain")
 		s.On = p.qualifiedName()
 	default:
 		if s.Kind = p.objectKind(); s.Kind == "" {

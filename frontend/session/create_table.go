@@ -286,6 +286,10 @@ func (s *Session) columnDef(r *catalog.Relation, d *parser.ColumnDef, parts *tab
 	} else if len(d.Type.Dims) > 0 {
 		return sqlerr.New(sqlerr.FeatureNotSupported, "array of serial is not implemented").At(d.Type.Pos)
 	}
+	if t.MadeOfDomains() && (r.Kind != catalog.Table || r.Connector != nil || r.Captured != nil) {
+		return sqlerr.New(sqlerr.FeatureNotSupported, "column %q of %s %q cannot have type %s: nothing tests the values that come from outside", d.Name, r.Kind, r.Name, t).
+			WithHint("Use the domain's base type, and convert to the domain in a view.").At(d.Type.Pos)
+	}
 	c := catalog.Column{Name: d.Name, Type: t}
 	primary, primaryName := -1, ""
 	if serial {
