@@ -62,8 +62,8 @@ func (s *Session) createType(ctx context.Context, x *parser.CreateTypeStmt) erro
 		if err != nil {
 			return err
 		}
-		if ft.IsPseudo() || ft.Kind == sqltypes.KVoid || ft == sqltypes.Record {
-			return sqlerr.New(sqlerr.InvalidTableDefinition, "column %q has pseudo-type %s", f.Name, ft)
+		if err := attributeable(f.Name, ft); err != nil {
+			return err
 		}
 		t.Fields = append(t.Fields, sqltypes.RowField{Name: f.Name, Type: ft})
 		t.DependsOn = append(t.DependsOn, snap.NamedIn(ft)...)
@@ -262,6 +262,7 @@ func columnsOfType(snap *catalog.Snapshot, r *catalog.Relation, t *catalog.Type)
 func (s *Session) dropTypesCascade(ctx context.Context, types []*catalog.Type) error {
 	snap := s.snapshot()
 	var views []*catalog.Relation
+	var shrunk []*catalog.Type // composite types that lose attributes
 	types = slices.Clone(types)
 	for i := 0; i < len(types); i++ {
 		t := types[i]
@@ -271,8 +272,10 @@ func (s *Session) dropTypesCascade(ctx context.Context, types []*catalog.Type) e
 				types = append(types, d)
 			}
 			if !slices.Contains(types, d) {
-				return sqlerr.New(sqlerr.FeatureNotSupported, "cannot drop type %s: composite type %s has a field of it", t.SQL(), d.SQL()).
-					WithHint("Drop type %s too.", d.SQL())
+				if err := unstored(snap, d); err != nil {
+					return err
+				}
+				shrunk = append(shrunk, d)
 			}
 		}
 		for _, r := range snap.Dependants(t.ID) {
@@ -305,11 +308,36 @@ func (s *Session) dropTypesCascade(ctx context.Context, types []*catalog.Type) e
 			}
 		}
 	}
-	return s.apply(ctx, s.snapshot(), dropTypes(types))
+	change := dropTypes(types)
+	for _, d := range shrunk {
+		if !slices.Contains(types, d) && !slices.ContainsFunc(change.PutType, func(t *catalog.Type) bool { return t.ID == d.ID }) {
+			change.PutType = append(change.PutType, s.withoutTypes(d, types))
+		}
+	}
+	return s.apply(ctx, s.snapshot(), change)
+}
+
+// withoutTypes is a composite type without its attributes of types that are dropped.
+func (s *Session) withoutTypes(d *catalog.Type, types []*catalog.Type) *catalog.Type {
+	n := *d
+	n.DependsOn = slices.DeleteFunc(slices.Clone(d.DependsOn), func(id catalog.ID) bool {
+		return slices.ContainsFunc(types, func(t *catalog.Type) bool { return t.ID == id })
+	})
+	n.Fields = slices.DeleteFunc(slices.Clone(d.Fields), func(f sqltypes.RowField) bool {
+		gone := slices.ContainsFunc(types, func(t *catalog.Type) bool { return uses(f.Type, t.SQL()) })
+		if gone {
+			s.notice("drop cascades to column %s of composite type %s", f.Name, d.SQL())
+		}
+		return gone
+	})
+	return &n
 }
 
 // alterType runs ALTER TYPE.
 func (s *Session) alterType(ctx context.Context, x *parser.AlterStmt) error {
+	if isAttributeAction(x.Actions[0].Kind) {
+		return s.alterAttributes(ctx, x)
+	}
 	for _, a := range x.Actions {
 		snap := s.snapshot()
 		old, err := s.findType(snap, x.Name)
@@ -330,15 +358,20 @@ func (s *Session) alterType(ctx context.Context, x *parser.AlterStmt) error {
 			if snap.Schemas[a.NewName] == nil {
 				return sqlerr.New(sqlerr.InvalidSchemaName, "schema %q does not exist", a.NewName)
 			}
+			if err := s.mayCreateIn(snap, a.NewName, -1); err != nil {
+				return err
+			}
 			if _, taken := snap.FindType(a.NewName, t.Name); taken {
 				return sqlerr.New(sqlerr.DuplicateObject, "type %q already exists in schema %q", t.Name, a.NewName)
 			}
 			t.Schema = a.NewName
 		case parser.AlterOwner:
-			if snap.Users[a.NewName] == nil {
-				return sqlerr.New(sqlerr.UndefinedObject, "role %q does not exist", a.NewName)
+			name, err := s.newOwner(snap, &catalog.Relation{Schema: t.Schema}, a)
+			if err != nil {
+				return err
 			}
-			t.Owner = a.NewName
+			t.ACL = t.Protected().OwnedBy(name)
+			t.Owner = name
 		case parser.AlterAddValue, parser.AlterRenameValue:
 			if t.Kind != sqltypes.KEnum || t.Domain != nil {
 				return sqlerr.New(sqlerr.WrongObjectType, "%s is not an enum", t.SQL())
