@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"github.com/millrace/millrace/frontend/pgwire"
+	"github.com/millrace/millrace/internal/plan"
 	"slices"
 	"strconv"
 	"strings"
@@ -530,4 +532,17 @@ func (s *Session) firstRow(ctx context.Context, sql string) ([]sqltypes.Datum, e
 		out[i] = v.Datum(c.Row(0))
 	}
 	return out, nil
+}
+
+// Demands binds what a table demands of rows that are not made by a statement: CHECK constraints and the domains of
+// columns. The context is what they are evaluated with.
+func (m *Manager) Demands(ctx context.Context, table *catalog.Relation) ([]plan.Check, *expr.Ctx, error) {
+	ps, err := m.Open(ctx, pgwire.Startup{User: internalUser, Database: m.Catalog.Snapshot().Database})
+	if err != nil {
+		return nil, nil, err
+	}
+	s := ps.(*Session)
+	defer s.Close()
+	checks, err := bind.InputChecks(s.env(nil), table)
+	return checks, s.evalCtx(), err
 }

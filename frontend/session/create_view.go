@@ -432,7 +432,7 @@ func (s *Session) sinkInto(snap *catalog.Snapshot, r *catalog.Relation, x *parse
 				return sqlerr.New(sqlerr.UndefinedColumn, "column %q of relation %q does not exist", x.IntoColumns[i].Name, t.Name).At(x.IntoColumns[i].Pos)
 			}
 		}
-		if k >= len(t.Columns) || t.Columns[k].Type.Base() != r.Columns[i].Type.Base() {
+		if k >= len(t.Columns) || !fitsInto(r.Columns[i].Type, t.Columns[k].Type) {
 			return sqlerr.New(sqlerr.DatatypeMismatch, "column %d of the query is of type %s and does not fit table %q", i+1, r.Columns[i].Type, t.Name).At(x.Into.Pos).
 				WithHint("Cast it in the query.")
 		}
@@ -447,7 +447,19 @@ func (s *Session) sinkInto(snap *catalog.Snapshot, r *catalog.Relation, x *parse
 		}
 		sink.Key = append(sink.Key, at)
 	}
+	for k, c := range t.Columns {
+		if c.NotNull && !slices.Contains(cols, k) {
+			return sqlerr.New(sqlerr.NotNullViolation, "the query gives no value to column %q, which cannot be null", c.Name).At(x.Into.Pos)
+		}
+	}
 	return nil
+}
+
+// fitsInto reports whether a sink's values of one type are those of a table's column: what its modifier demands, too. What a domain
+// demands of them is tested when they are delivered.
+func fitsInto(have, want sqltypes.Type) bool {
+	have, want = have.Underlying(), want.Underlying()
+	return have.Base() == want.Base() && (want.Mod == 0 || want.Mod == have.Mod)
 }
 
 // reaches reports whether any of the relations depends, directly or not, on id, or is it; a table depends on

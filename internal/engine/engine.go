@@ -21,6 +21,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/millrace/millrace/internal/expr"
+	"github.com/millrace/millrace/internal/plan"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -76,7 +78,9 @@ type Config struct {
 	Settings    func(rel *catalog.Relation) *sqlio.Settings // those frozen at CREATE
 	// Follow lets a captured table follow a change of its upstream's columns; what it cannot follow is noted, and no error. nil: no table
 	// is captured.
-	Follow     func(ctx context.Context, table *catalog.Relation, change *connector.SchemaChange) error
+	Follow func(ctx context.Context, table *catalog.Relation, change *connector.SchemaChange) error
+	// Demands binds what a table demands of rows that a sink brings into it, and makes what it is evaluated with. nil: nothing.
+	Demands    func(ctx context.Context, table *catalog.Relation) ([]plan.Check, *expr.Ctx, error)
 	ClusterID  string // never used by another cluster: names what sinks keep in their targets
 	Epochs     epoch.Config
 	CacheBytes int64        // of relations' columns in memory

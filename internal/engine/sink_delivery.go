@@ -30,6 +30,8 @@ type delivery struct {
 	logs  []*sinkLog
 	wake  chan struct{} // capacity 1
 	slow  *throttle.Throttle
+	// demands are those of the table that the sink writes into; the delivering goroutine's own.
+	demands *demands
 
 	mu        sync.Mutex
 	committed uint64
@@ -361,7 +363,7 @@ func (d *delivery) deliver(ctx context.Context, w connector.Writer, epoch uint64
 	staged.epoch = epoch
 	d.setStaged(epoch)
 	if w == nil {
-		err := d.e.sinkInto(ctx, d, epoch, staged.rows, chunks)
+		err := d.deliverInto(ctx, epoch, staged.rows, chunks)
 		*staged = stage{rows: make([]int64, len(d.logs))}
 		return err
 	}

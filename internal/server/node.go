@@ -171,7 +171,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.Engine, err = engine.Open(context.WithoutCancel(ctx), engine.Config{
 		Catalog: n.Catalog, Shard: n.shard, Checkpoints: n.commits, Log: n.log, Last: last,
 		Source: n.source, Sink: n.sink, Settings: relationSettings, Epochs: cfg.Epochs, Logger: cfg.Logger, ClusterID: cluster,
-		CacheBytes: columnCacheBytes(), StateBytes: stateBytes(cfg.StateBytes), Follow: n.follow,
+		CacheBytes: columnCacheBytes(), StateBytes: stateBytes(cfg.StateBytes), Follow: n.follow, Demands: n.demands,
 	})
 	return err
 }
