@@ -348,6 +348,15 @@ func (m *MultiMap) dropEmptied() {
 // EachBucket calls f for every key in memory.
 func (m *MultiMap) EachBucket(f func(bucket uint32)) { m.buckets.Each(f) }
 
+// EachRow calls f for every row in memory.
+func (m *MultiMap) EachRow(f func(row uint32)) {
+	m.EachBucket(func(b uint32) {
+		for r := m.First(b); r != NoSlot; r = m.Next(r) {
+			f(r)
+		}
+	})
+}
+
 // Key returns the key of a bucket.
 func (m *MultiMap) Key(bucket uint32) []byte { return m.buckets.Key(bucket) }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 
 	"github.com/millrace/millrace/storage/key"
@@ -25,6 +26,9 @@ type OrderedMap struct {
 	loads    int
 	n        int
 	track    *tracking // nil: neither versions nor sums are kept
+	parts    int       // values by which Search can leave out subtrees; 0: none
+	part     func(k, v []byte, i int) []byte
+	value    []byte // scratch
 }
 
 type entryMeta struct {
@@ -47,6 +51,7 @@ type node struct {
 	seps    [][]byte
 	kids    []*node
 	sums    *nodeSums // of a tracked map
+	reach   []reach   // of a map with Bound; nil: not known
 }
 
 // NewOrderedMap makes an OrderedMap.
@@ -101,6 +106,7 @@ func (m *OrderedMap) Restore(vnode uint16, k, v []byte) { m.restore(vnode, k, v)
 func (m *OrderedMap) restore(vnode uint16, k, v []byte) uint32 {
 	e := m.newEntry(vnode, k, v)
 	m.reshapedPath(m.keyOf(e))
+	m.widen(e)
 	m.insert(e)
 	m.n++
 	return e
@@ -194,15 +200,48 @@ func (m *OrderedMap) VNode(k []byte) uint16 {
 func (m *OrderedMap) Put(vnode uint16, k, v []byte) {
 	leaf, i, ok := m.locate(k)
 	if !ok {
-		m.touching(k, 0, false)
-		e := m.newEntry(vnode, k, v)
-		m.created(e)
-		m.insertAt(leaf, i, e)
-		m.n++
-		m.mark(e)
+		m.addAt(leaf, i, vnode, k, v)
 		return
 	}
-	e := leaf.entries[i]
+	m.set(k, leaf.entries[i], v)
+}
+
+// PutWeight is Put for entries whose value begins with a weight (8 bytes), to which it adds w; rest is what follows. It returns
+// the entry, and its weights before and after; one without weight is deleted.
+func (m *OrderedMap) PutWeight(vnode uint16, k, rest []byte, w int64) (e uint32, before, after int64) {
+	leaf, i, ok := m.locate(k)
+	if ok {
+		if e = leaf.entries[i]; m.meta(e).flags&flagDead == 0 {
+			before = int64(binary.LittleEndian.Uint64(m.valueOf(e)))
+		}
+	}
+	after = before + w
+	m.value = append(binary.LittleEndian.AppendUint64(m.value[:0], uint64(after)), rest...)
+	if ok {
+		m.set(k, e, m.value)
+	} else {
+		e = m.addAt(leaf, i, vnode, k, m.value)
+	}
+	if after == 0 {
+		m.meta(e).flags |= flagDead
+		m.n--
+	}
+	return e, before, after
+}
+
+// addAt adds an entry at the place that locate gave.
+func (m *OrderedMap) addAt(leaf *node, i int, vnode uint16, k, v []byte) uint32 {
+	m.touching(k, 0, false)
+	e := m.newEntry(vnode, k, v)
+	m.created(e)
+	m.insertAt(leaf, i, e)
+	m.n++
+	m.mark(e)
+	return e
+}
+
+// set changes the value of an entry, which may be dead.
+func (m *OrderedMap) set(k []byte, e uint32, v []byte) {
 	m.touching(k, e, true)
 	x := m.meta(e)
 	if x.flags&flagDead != 0 {
@@ -320,6 +359,7 @@ func (m *OrderedMap) descend(n *node, prefix, hi []byte, f func(k, v []byte) boo
 
 // insertAt adds an entry whose key is not in the tree at the place that locate gave.
 func (m *OrderedMap) insertAt(leaf *node, i int, e uint32) {
+	m.widen(e)
 	if len(leaf.entries) < leafMax {
 		leaf.entries = slices.Insert(leaf.entries, i, e)
 		return
@@ -348,6 +388,7 @@ func (m *OrderedMap) insertInto(n *node, e uint32, k []byte) (*node, []byte) {
 		}
 		right := &node{entries: append(make([]uint32, 0, leafMax+1), n.entries[half:]...)}
 		n.entries = n.entries[:half]
+		n.reach = nil
 		n.reshaped()
 		return right, bytes.Clone(m.keyOf(right.entries[0]))
 	}
@@ -365,12 +406,14 @@ func (m *OrderedMap) insertInto(n *node, e uint32, k []byte) (*node, []byte) {
 	up := n.seps[half]
 	r := &node{seps: slices.Clone(n.seps[half+1:]), kids: slices.Clone(n.kids[half+1:])}
 	n.seps, n.kids = slices.Clip(n.seps[:half]), slices.Clip(n.kids[:half+1])
+	n.reach = nil
 	n.reshaped()
 	return r, up
 }
 
 // erase takes the entry with key k out of the tree; nodes that become empty go, others are not merged.
 func (m *OrderedMap) erase(n *node, k []byte) (empty bool) {
+	n.reach = nil
 	if n.kids == nil {
 		if i, ok := m.search(n.entries, k); ok {
 			n.entries = slices.Delete(n.entries, i, i+1)

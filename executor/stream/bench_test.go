@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"fmt"
 	"math/rand"
 	"testing"
 
@@ -241,4 +242,39 @@ func windowSum(sig string, mode byte, start, end plan.BoundKind, by int64) plan.
 		f.Result = sqltypes.Numeric
 	}
 	return f
+}
+
+// BenchmarkRangeJoin joins growing inputs on a ≤ b ≤ a + 3: without a key, and with one under which there are few rows or many; by
+// order, and by the keys alone.
+func BenchmarkRangeJoin(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		keys int64 // 0: none
+	}{{"no key", 0}, {"10M keys", 10_000_000}, {"1000 keys", 1000}} {
+		for _, order := range []bool{true, false} {
+			if !order && c.keys == 0 {
+				continue // reads all rows for each
+			}
+			b.Run(fmt.Sprintf("%s/order=%v", c.name, order), func(b *testing.B) {
+				r := rand.New(rand.NewSource(1))
+				n := &plan.Join{Left: benchScan(0, 3, false), Right: benchScan(1, 3, false)}
+				if c.keys > 0 {
+					n.LeftKeys, n.RightKeys = []int{0}, []int{0}
+				}
+				at := func(i int) expr.Expr { return &expr.Col{Index: i, Ty: sqltypes.Int8} }
+				plus := &expr.Call{Sig: "+(bigint,bigint)", Args: []expr.Expr{at(1), intConst(3)}, Ty: sqltypes.Int8}
+				n.Cond = expr.And([]expr.Expr{less(at(1), at(4)), less(at(4), plus)})
+				if order {
+					n.Range = &plan.JoinRange{Left: []expr.Expr{at(1), plus}, Right: []expr.Expr{at(1)}, Compare: []plan.RangeCompare{{Op: "<"}, {Left: 1, Op: ">"}}}
+				}
+				fill := func(row, col int) int64 {
+					if col == 0 {
+						return r.Int63n(max(c.keys, 1))
+					}
+					return r.Int63n(10_000_000)
+				}
+				benchRun(b, n, benchChunks(500_000, 3, fill), benchChunks(500_000, 3, fill))
+			})
+		}
+	}
 }

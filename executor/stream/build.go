@@ -19,6 +19,9 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 	case *plan.Agg:
 		return newHashAgg(x, env)
 	case *plan.Join:
+		if x.Range != nil {
+			return newRangeJoin(x, env)
+		}
 		return newHashJoin(x, env)
 	case *plan.DynamicFilter:
 		return newDynamicFilter(x, env)

@@ -46,7 +46,9 @@ type keyPair struct{ left, right int }
 
 // joinSide is what a join knows of one input.
 type joinSide struct {
-	rows   *state.MultiMap
+	rows   sideRows
+	hashed *state.MultiMap // rows, of a hashJoin
+	order  *joinOrder      // rows, of a rangeJoin
 	types  []sqltypes.Type
 	key    []row.KeyCol
 	strict []int // key columns in which a NULL matches nothing
@@ -56,6 +58,18 @@ type joinSide struct {
 	preserved bool
 	widths    []float64 // per column: about how many bytes a string takes, from the last rows that were decoded
 	matchState
+}
+
+// sideRows are the rows of a side, by number. A row keeps its number, and its image, until the Flush after it lost its weight.
+type sideRows interface {
+	Image(row uint32) []byte
+	Weight(row uint32) int64
+	Remove(row uint32)
+	Complete() bool
+	LoadAll(owns func(vnode uint16) bool) error
+	EachRow(f func(row uint32))
+	Flush(d *state.Delta)
+	Stats() state.Stats
 }
 
 // pairList collects candidates: rows of the running chunk and rows of the other side's state.
@@ -72,18 +86,10 @@ func (p *pairList) add(i int32, r uint32, w int64) {
 func (p *pairList) reset() { p.chunk, p.rows, p.weights = p.chunk[:0], p.rows[:0], p.weights[:0] }
 
 func newHashJoin(n *plan.Join, env *Env) (Operator, error) {
-	j := &hashJoin{env: env, kind: n.Kind}
-	j.sides[0].types, j.sides[1].types = plan.Types(n.Left), plan.Types(n.Right)
-	j.sides[0].widths, j.sides[1].widths = make([]float64, len(j.sides[0].types)), make([]float64, len(j.sides[1].types))
-	j.setKeys(n)
-	if n.Cond != nil {
-		var err error
-		if j.cond, err = expr.Compile(n.Cond); err != nil {
-			return nil, err
-		}
+	j := &hashJoin{}
+	if err := j.init(n, env); err != nil {
+		return nil, err
 	}
-	j.sides[0].preserved = n.Kind == plan.Left || n.Kind == plan.Full || n.Kind >= plan.Semi
-	j.sides[1].preserved = n.Kind == plan.Right || n.Kind == plan.Full
 	j.sides[0].unique = n.Kind == plan.Inner && isUnique(env, n.Left, n.LeftKeys)
 	j.sides[1].unique = n.Kind == plan.Inner && isUnique(env, n.Right, n.RightKeys)
 	children := []plan.Node{n.Left, n.Right}
@@ -94,17 +100,35 @@ func newHashJoin(n *plan.Join, env *Env) (Operator, error) {
 			hint += keyHint(s.types[k.Col])
 		}
 		// Rows are numbered from a number that no earlier run of the job can have reached.
-		s.rows = state.NewMultiMap(env.Table(n.State+p), hint, env.appendOnly(children[p]), uint64(env.StartEpoch)<<20)
+		s.hashed = state.NewMultiMap(env.Table(n.State+p), hint, env.appendOnly(children[p]), uint64(env.StartEpoch)<<20)
+		s.rows = s.hashed
 		s.known = env.Table(n.State+p).Store == nil
 	}
-	j.match = j.matchMode()
 	if j.match == matchNotIn {
 		j.keys.notIn = newNotInCount(env, n.State+2)
 	}
-	j.out = padder{join: j}
 	j.close = newJoinClose(n, j)
 	j.expire = newJoinExpire(n, j)
 	return j, nil
+}
+
+// init reads what all joins have in common out of the plan.
+func (j *hashJoin) init(n *plan.Join, env *Env) error {
+	j.env, j.kind = env, n.Kind
+	j.sides[0].types, j.sides[1].types = plan.Types(n.Left), plan.Types(n.Right)
+	j.sides[0].widths, j.sides[1].widths = make([]float64, len(j.sides[0].types)), make([]float64, len(j.sides[1].types))
+	j.setKeys(n)
+	if n.Cond != nil {
+		var err error
+		if j.cond, err = expr.Compile(n.Cond); err != nil {
+			return err
+		}
+	}
+	j.sides[0].preserved = n.Kind == plan.Left || n.Kind == plan.Full || n.Kind >= plan.Semi
+	j.sides[1].preserved = n.Kind == plan.Right || n.Kind == plan.Full
+	j.match = j.matchMode()
+	j.out = padder{join: j}
+	return nil
 }
 
 // setKeys splits the keys: NULL-safe ones, strict ones, and for NOT IN those to compare row by row.
@@ -157,7 +181,7 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 		for len(j.guess[p]) < c.Len() {
 			j.guess[p] = append(j.guess[p], 0)
 		}
-		j.sides[p].rows.Candidates(j.batch.Hashes, j.guess[p])
+		j.sides[p].hashed.Candidates(j.batch.Hashes, j.guess[p])
 	}
 	j.lone = j.lone[:0]
 	for k := range c.Len() {
@@ -173,8 +197,8 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 		if b == state.NoSlot || !wantPairs {
 			continue
 		}
-		for r := other.rows.First(b); r != state.NoSlot; r = other.rows.Next(r) {
-			j.pairs.add(int32(i), r, other.rows.Weight(r))
+		for r := other.hashed.First(b); r != state.NoSlot; r = other.hashed.Next(r) {
+			j.pairs.add(int32(i), r, other.hashed.Weight(r))
 			if len(j.pairs.chunk) >= delta.BatchRows {
 				if err := j.flushPairs(port, c, emit); err != nil {
 					return err
@@ -182,7 +206,7 @@ func (j *hashJoin) OnDelta(port int, c *delta.Chunk, emit Emit) error {
 			}
 		}
 		if own.unique {
-			other.rows.Clear(b) // they have met their only match
+			other.hashed.Clear(b) // they have met their only match
 		}
 	}
 	if err := j.flushPairs(port, c, emit); err != nil {
@@ -200,13 +224,13 @@ func (j *hashJoin) store(port int, c *delta.Chunk, i, n int) (uint32, error) {
 	if err := j.prepare(hash, vnode, k); err != nil {
 		return 0, err
 	}
-	b, err := other.rows.FindAt(j.guess[1-port][n], hash, vnode, k)
-	if err != nil || other.unique && b != state.NoSlot && other.rows.Count(b) > 0 {
+	b, err := other.hashed.FindAt(j.guess[1-port][n], hash, vnode, k)
+	if err != nil || other.unique && b != state.NoSlot && other.hashed.Count(b) > 0 {
 		return b, err
 	}
 	j.image = row.AppendImage(j.image[:0], c.Cols, nil, i)
-	at, r, before, after, err := own.rows.AddRowAt(j.guess[port][n], hash, vnode, k, j.image, c.Weight(i))
-	if err == nil && j.close != nil && before == 0 && own.rows.Count(at) == 1 {
+	at, r, before, after, err := own.hashed.AddRowAt(j.guess[port][n], hash, vnode, k, j.image, c.Weight(i))
+	if err == nil && j.close != nil && before == 0 && own.hashed.Count(at) == 1 {
 		j.close.sides[port].added(at, c, i)
 	}
 	if x := j.expire[port]; err == nil && x != nil && before == 0 {

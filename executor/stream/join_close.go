@@ -31,7 +31,7 @@ func newJoinClose(n *plan.Join, j *hashJoin) *joinClose {
 	x := &joinClose{}
 	for p, col := range []int{left, right} {
 		s := &j.sides[p]
-		x.sides[p] = newBucketClose(col, s.rows, func(image []byte, vecs []*delta.Vec) error { return decodeImage(image, s.types, vecs) }, newVecs(s.types))
+		x.sides[p] = newBucketClose(col, s.hashed, func(image []byte, vecs []*delta.Vec) error { return decodeImage(image, s.types, vecs) }, newVecs(s.types))
 	}
 	return x
 }

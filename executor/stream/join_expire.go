@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"math"
 
-	"github.com/millrace/millrace/executor/state"
 	"github.com/millrace/millrace/internal/delta"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqltypes"
@@ -16,7 +15,7 @@ import (
 // Rows are looked at in groups of a step of time, so a row may stay a step longer than it has to. After a restart all rows
 // are loaded at once: only those that have not expired are left.
 type joinExpire struct {
-	rows  *state.MultiMap
+	rows  sideRows
 	types []sqltypes.Type
 	col   int // of the side, the time of its rows
 	step  int64
@@ -154,14 +153,12 @@ func (x *joinExpire) load(owns func(uint16) bool) error {
 	}
 	x.at, x.heap = map[int64][]uint32{}, nil
 	var bad error
-	x.rows.EachBucket(func(bucket uint32) {
-		for r := x.rows.First(bucket); r != state.NoSlot; r = x.rows.Next(r) {
-			v, ok, err := x.time(r)
-			if err != nil {
-				bad = err
-			} else if ok {
-				x.note(v, r)
-			}
+	x.rows.EachRow(func(r uint32) {
+		v, ok, err := x.time(r)
+		if err != nil {
+			bad = err
+		} else if ok {
+			x.note(v, r)
 		}
 	})
 	return bad

@@ -54,8 +54,9 @@ type matchState struct {
 type touchedRow struct {
 	row uint32
 	key int32 // matchByKey
-	// old is the weight that showed before the epoch; in matchByKey the weight the row had.
-	old int64
+	// old is the weight that showed before the epoch; in matchByKey, or if unknown, the weight the row had.
+	old     int64
+	unknown bool // its matches had not been counted (rangeJoin)
 }
 
 func (s *joinSide) beginChunk(m matchMode, rows int) {
@@ -93,7 +94,7 @@ func (s *joinSide) changed(j *hashJoin, i int, r uint32, before, after int64) {
 	s.grow(r, j.match)
 	if j.match != matchByRow {
 		if s.mark[r] == 0 {
-			s.touched = append(s.touched, touchedRow{r, int32(j.keys.cur), before})
+			s.touched = append(s.touched, touchedRow{row: r, key: int32(j.keys.cur), old: before})
 			s.mark[r] = uint32(len(s.touched))
 		}
 		return
@@ -114,11 +115,15 @@ func (s *joinSide) touch(j *hashJoin, r uint32, w int64) {
 	if s.mark[r] != 0 {
 		return
 	}
-	old := int64(0)
-	if w != 0 {
-		old = j.shows(w, s.degrees[r] != 0)
+	t := touchedRow{row: r}
+	switch {
+	case w == 0:
+	case s.order != nil && !s.order.isKnown(r):
+		t.old, t.unknown = w, true
+	default:
+		t.old = j.shows(w, s.degrees[r] != 0)
 	}
-	s.touched = append(s.touched, touchedRow{row: r, old: old})
+	s.touched = append(s.touched, t)
 	s.mark[r] = uint32(len(s.touched))
 }
 
@@ -183,14 +188,14 @@ func (j *hashJoin) prepare(hash uint64, vnode uint16, k []byte) error {
 
 // has reports whether a side holds rows under a key.
 func (s *joinSide) has(hash uint64, vnode uint16, k []byte) (bool, error) {
-	b, err := s.rows.Find(hash, vnode, k)
-	return err == nil && b != state.NoSlot && s.rows.Count(b) > 0, err
+	b, err := s.hashed.Find(hash, vnode, k)
+	return err == nil && b != state.NoSlot && s.hashed.Count(b) > 0, err
 }
 
 // learn computes the degrees of the rows that side p brought back from the store under a key.
 func (j *hashJoin) learn(p int, hash uint64, vnode uint16, k []byte) error {
 	s, o := &j.sides[p], &j.sides[1-p]
-	b, err := s.rows.Find(hash, vnode, k)
+	b, err := s.hashed.Find(hash, vnode, k)
 	if err != nil || b == state.NoSlot {
 		return err
 	}
@@ -201,18 +206,18 @@ func (j *hashJoin) learn(p int, hash uint64, vnode uint16, k []byte) error {
 		return nil
 	}
 	s.buckets[b] = true
-	ob, err := o.rows.Find(hash, vnode, k)
+	ob, err := o.hashed.Find(hash, vnode, k)
 	if err != nil {
 		return err
 	}
 	var mine, theirs []uint32
-	for r := s.rows.First(b); r != state.NoSlot; r = s.rows.Next(r) {
+	for r := s.hashed.First(b); r != state.NoSlot; r = s.hashed.Next(r) {
 		s.grow(r, j.match)
 		s.degrees[r] = 0
 		if ob == state.NoSlot {
 			continue
 		}
-		for q := o.rows.First(ob); q != state.NoSlot; q = o.rows.Next(q) {
+		for q := o.hashed.First(ob); q != state.NoSlot; q = o.hashed.Next(q) {
 			if mine, theirs = append(mine, r), append(theirs, q); len(mine) >= delta.BatchRows {
 				if err := j.learnPairs(p, mine, theirs); err != nil {
 					return err
@@ -227,24 +232,33 @@ func (j *hashJoin) learn(p int, hash uint64, vnode uint16, k []byte) error {
 // learnPairs adds stored pairs that match to the degrees of side p. Their errors were reported long ago.
 func (j *hashJoin) learnPairs(p int, mine, theirs []uint32) error {
 	s, o := &j.sides[p], &j.sides[1-p]
-	left, err := s.decode(mine)
+	ch, err := j.pairsOf(p, mine, theirs)
 	if err != nil {
 		return err
 	}
-	right, err := o.decode(theirs)
+	for k := range ch.Len() {
+		x := ch.Row(k)
+		s.degrees[mine[x]] += o.rows.Weight(theirs[x])
+	}
+	return nil
+}
+
+// pairsOf tests pairs of stored rows of side p and of the other side. Their errors were reported when they first met.
+func (j *hashJoin) pairsOf(p int, mine, theirs []uint32) (*delta.Chunk, error) {
+	left, err := j.sides[p].decode(mine)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	right, err := j.sides[1-p].decode(theirs)
+	if err != nil {
+		return nil, err
 	}
 	if p == 1 {
 		left, right = right, left
 	}
 	ch := j.test(delta.NewChunk(append(left, right...), nil, len(mine)))
 	j.env.Ctx.TakeErrs()
-	for k := range ch.Len() {
-		x := ch.Row(k)
-		s.degrees[mine[x]] += o.rows.Weight(theirs[x])
-	}
-	return nil
+	return ch, nil
 }
 
 // settleRows emits, for each row that the epoch touched, what its degree means now.
@@ -322,7 +336,7 @@ func (j *hashJoin) settleSide(p int, has []bool) error {
 			if before == after {
 				continue
 			}
-			b, err := s.rows.Find(ks.set.hash(n), ks.set.vnode(n), ks.set.key(n))
+			b, err := s.hashed.Find(ks.set.hash(n), ks.set.vnode(n), ks.set.key(n))
 			if err != nil {
 				return err
 			}
@@ -344,7 +358,7 @@ func (j *hashJoin) settleBucket(p int, b uint32, before, after bool) error {
 	if b == state.NoSlot || before == after {
 		return nil
 	}
-	for r := s.rows.First(b); r != state.NoSlot; r = s.rows.Next(r) {
+	for r := s.hashed.First(b); r != state.NoSlot; r = s.hashed.Next(r) {
 		if int(r) < len(s.mark) && s.mark[r] != 0 {
 			continue
 		}
@@ -359,15 +373,15 @@ func (j *hashJoin) settleBucket(p int, b uint32, before, after bool) error {
 // settleAll goes through all keys of a NOT IN.
 func (j *hashJoin) settleAll(p int, matched func(n int) (before, after bool)) error {
 	s, o, ks := &j.sides[p], &j.sides[1-p], &j.keys
-	if err := s.rows.LoadAll(func(uint16) bool { return true }); err != nil {
+	if err := s.hashed.LoadAll(func(uint16) bool { return true }); err != nil {
 		return err
 	}
 	var bad error
-	s.rows.EachBucket(func(b uint32) {
+	s.hashed.EachBucket(func(b uint32) {
 		if bad != nil {
 			return
 		}
-		k, vnode := s.rows.Key(b), s.rows.VNode(b)
+		k, vnode := s.hashed.Key(b), s.hashed.VNode(b)
 		hash := key.Hash(k)
 		n, touched := ks.set.find(hash, k)
 		if touched {

@@ -270,6 +270,14 @@ func asofRows(n *plan.AsofJoin, left, right rows) rows {
 	return out
 }
 
+// sortBy orders rows by keys.
+func sortBy(in rows, types []sqltypes.Type, keys []plan.SortKey) {
+	at := func(r []sqltypes.Datum) string {
+		return string(row.AppendKey(nil, chunkOf(types, rows{r}, nil).Cols, sortKeys(keys), 0))
+	}
+	sort.SliceStable(in, func(i, j int) bool { return at(in[i]) < at(in[j]) })
+}
+
 // sortRows orders rows by keys, then by exact image.
 func sortRows(in rows, types []sqltypes.Type, keys []plan.SortKey) {
 	at := func(r []sqltypes.Datum) string {
@@ -431,7 +439,12 @@ func aggValue(a *plan.AggCall, g rows, types []sqltypes.Type) sqltypes.Datum {
 	for _, c := range a.Args {
 		order = append(order, plan.SortKey{Col: c})
 	}
-	sortRows(in, types, order)
+	exact := func(r []sqltypes.Datum) string {
+		vals, ts := pickCols(r, types, a.Args)
+		return string(row.AppendImage(nil, chunkOf(ts, rows{vals}, nil).Cols, nil, 0))
+	}
+	sort.SliceStable(in, func(i, k int) bool { return exact(in[i]) < exact(in[k]) })
+	sortBy(in, types, order)
 	return aggOver(a, fn, in, types)
 }
 

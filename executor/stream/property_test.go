@@ -181,7 +181,9 @@ func (p *planner) node(depth int) plan.Node {
 	if depth == 0 {
 		return scanOf(p.r.Intn(tableKinds))
 	}
-	switch p.r.Intn(17) {
+	switch p.r.Intn(18) {
+	case 17:
+		return p.rangeJoin(p.node(depth-1), p.node(p.r.Intn(depth)))
 	case 16:
 		return p.dynamicFilter(p.node(depth-1), p.node(p.r.Intn(depth)))
 	case 15:
@@ -265,6 +267,44 @@ func (p *planner) join(l, r plan.Node) plan.Node {
 	a, b := p.some(l, 1, isInt), p.some(r, 1, isInt)
 	if len(a) > 0 && len(b) > 0 && p.r.Intn(2) == 0 {
 		n.Cond = less(column(l, a[0]), &expr.Col{Index: len(l.Columns()) + b[0], Ty: sqltypes.Int8})
+	}
+	return n
+}
+
+// rangeJoin is a join with up to three comparisons of columns, and sometimes a further condition.
+func (p *planner) rangeJoin(l, r plan.Node) plan.Node {
+	n := p.join(l, r).(*plan.Join)
+	if n.Kind == plan.NullAnti {
+		n.Kind = plan.JoinKind(p.r.Intn(6))
+	}
+	var conds []expr.Expr
+	if n.Cond != nil {
+		conds = append(conds, n.Cond)
+	}
+	x := &plan.JoinRange{}
+	value := func(to *[]expr.Expr, e expr.Expr) int {
+		for i, have := range *to {
+			if have.(*expr.Col).Index == e.(*expr.Col).Index {
+				return i
+			}
+		}
+		*to = append(*to, e)
+		return len(*to) - 1
+	}
+	lw := len(l.Columns())
+	for range 1 + p.r.Intn(3) {
+		for _, a := range p.some(l, 1, nil) {
+			t := l.Columns()[a].Type
+			for _, b := range p.some(r, 1, func(o sqltypes.Type) bool { return o == t }) {
+				op := []string{"<", "<=", ">", ">="}[p.r.Intn(4)]
+				conds = append(conds, &expr.Call{Sig: op + "(" + t.String() + "," + t.String() + ")", Ty: sqltypes.Bool,
+					Args: []expr.Expr{column(l, a), &expr.Col{Index: lw + b, Ty: t}}})
+				x.Compare = append(x.Compare, plan.RangeCompare{Op: op, Left: value(&x.Left, column(l, a)), Right: value(&x.Right, column(r, b))})
+			}
+		}
+	}
+	if n.Cond = expr.And(conds); x.Compare != nil {
+		n.Range = x
 	}
 	return n
 }
@@ -483,7 +523,7 @@ func TestOperatorEqualsRecompute(t *testing.T) {
 		for table := range tableKinds {
 			in := scanOf(table)
 			for range 4 {
-				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.window(in), p.setOp(in), p.oneRow(in), p.dynamicFilter(in, scanOf(r.Intn(tableKinds))), p.asofJoin(in, scanOf(r.Intn(tableKinds))), p.join(in, scanOf(r.Intn(tableKinds))),
+				for _, n := range []plan.Node{p.agg(in), p.topN(in), p.window(in), p.setOp(in), p.oneRow(in), p.dynamicFilter(in, scanOf(r.Intn(tableKinds))), p.asofJoin(in, scanOf(r.Intn(tableKinds))), p.join(in, scanOf(r.Intn(tableKinds))), p.rangeJoin(in, scanOf(r.Intn(tableKinds))), p.rangeJoin(scanOf(r.Intn(tableKinds)), in),
 					p.join(scanOf(r.Intn(tableKinds)), in)} {
 					runProperty(t, fmt.Sprintf("seed %d table %d: %s", seed, table, describe(n)), n, r, 6)
 				}
@@ -563,6 +603,9 @@ func describe(n plan.Node) string {
 			fmt.Fprint(&b, " ", x.Name)
 		case *plan.Join:
 			fmt.Fprintf(&b, " kind %d keys %v %v safe %v cond %v", x.Kind, x.LeftKeys, x.RightKeys, x.NullSafe, x.Cond != nil)
+			if x.Range != nil {
+				fmt.Fprintf(&b, " range %v over %d and %d", x.Range.Compare, len(x.Range.Left), len(x.Range.Right))
+			}
 		case *plan.Agg:
 			fmt.Fprintf(&b, " by %v %+v", x.GroupBy, x.Aggs)
 		case *plan.TopN:

@@ -41,6 +41,8 @@ func markedPlans(grows bool) map[string]plan.Node {
 		return &expr.Call{Sig: op + "(bigint,bigint)", Args: []expr.Expr{a, b}, Ty: sqltypes.Bool}
 	}
 	between := []expr.Expr{compare(">=", at(3), plus(at(0), -2)), compare("<", at(3), plus(at(0), 4))}
+	inOrder := near(scan(3), scan(4), nil, between...)
+	inOrder.Range = &plan.JoinRange{Left: []expr.Expr{at(0)}, Right: []expr.Expr{at(0), plus(at(0), 2)}, Compare: []plan.RangeCompare{{Op: "<=", Right: 1}}}
 	hop := &plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 4, OffsetMicros: 1}
 	sessions := &plan.Session{Input: scan(3), TimeCol: 0, GapMicros: 3, PartitionBy: []int{1}}
 	return map[string]plan.Node{
@@ -82,6 +84,7 @@ func markedPlans(grows bool) map[string]plan.Node {
 				Frame: plan.Frame{Mode: 'A', End: plan.FrameBound{Kind: plan.CurrentRow}}}}},
 		"interval join":             near(scan(3), scan(4), []int{1}, between...),
 		"interval join without key": near(scan(3), scan(4), nil, compare("<=", plus(at(0), 1), at(3)), compare("<=", at(3), plus(at(0), 5))),
+		"interval join in order":    inOrder,
 		"window one bound":          near(scan(3), scan(4), []int{1}, compare(">", at(0), at(3))),
 		"agg of interval join":      agg(near(scan(3), scan(4), []int{1}, between...), []int{0}, count),
 		"agg of left join":          agg(join(plan.Left, 0), []int{0}, call("count(\"any\")", sqltypes.Int8, 4)),

@@ -155,7 +155,9 @@ type Join struct {
 	// NullSafe[i]: NULL equals NULL in key i (IS NOT DISTINCT FROM). nil: all false.
 	NullSafe []bool
 	// Cond is a further condition over left then right columns; nil: none.
-	Cond  expr.Expr
+	Cond expr.Expr
+	// Range says by what a stream keeps the sides in order, so that a row reads only what it can match; nil: by the keys alone.
+	Range *JoinRange
 	State int // first of two state tables (left, right), followed by two for outer, semi and anti joins' degrees
 }
 

@@ -313,6 +313,9 @@ func join(x *plan.Join) string {
 			name = "CrossJoin"
 		}
 	}
+	if x.Range != nil {
+		name = "RangeJoin " + joinNames[x.Kind]
+	}
 	var on []string
 	for i := range x.LeftKeys {
 		op := " = "
@@ -323,6 +326,9 @@ func join(x *plan.Join) string {
 	}
 	if len(on) > 0 {
 		name += " on " + strings.Join(on, ", ")
+	}
+	if x.Range != nil {
+		name += " in order of " + format(x.Range.Left[0], x.Left) + " and " + format(x.Range.Right[0], x.Right)
 	}
 	if x.Cond != nil {
 		name += " if " + formatOver(x.Cond, both)

@@ -86,6 +86,9 @@ func keeps(n plan.Node) string {
 
 func joinKeeps(x *plan.Join) string {
 	s := fmt.Sprintf("%d columns of each left row, %d of each right row", len(x.Left.Columns()), len(x.Right.Columns()))
+	if x.Range != nil {
+		s += ", in the order of " + format(x.Range.Left[0], x.Left) + " and " + format(x.Range.Right[0], x.Right)
+	}
 	if left, _, ok := plan.ClosingKey(x); ok {
 		return s + " until both watermarks have passed " + cols(x.Left, []int{left}) + "; bounded by the watermarks"
 	}

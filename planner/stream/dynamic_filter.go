@@ -1,11 +1,8 @@
 package stream
 
 import (
-	"strings"
-
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
-	"github.com/millrace/millrace/planner/rule"
 )
 
 // dynamicFilters turns joins with one row of which only a comparison is wanted, as in WHERE x > (SELECT max(y) …), into
@@ -38,27 +35,11 @@ func dynamicFilters(n plan.Node) plan.Node {
 // dynamicFilter returns nil if the condition is not one comparison of the two sides.
 func dynamicFilter(j *plan.Join, lw int) plan.Node {
 	call, ok := j.Cond.(*expr.Call)
-	if !ok || len(call.Args) != 2 {
+	if !ok {
 		return nil
 	}
-	op, _, _ := strings.Cut(call.Sig, "(")
-	mirrored, ok := map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<="}[op]
-	if !ok || expr.VolatilityOf(call) == expr.Volatile {
-		return nil
-	}
-	side := func(e expr.Expr, left bool) bool {
-		within := plan.ReadsColumns(e)
-		expr.Columns(e, func(i int) { within = within && i < lw == left })
-		return within
-	}
-	l, r := call.Args[0], call.Args[1]
-	if side(l, false) && side(r, true) {
-		l, r, op = r, l, mirrored
-	}
-	if !side(l, true) || !side(r, false) {
-		return nil
-	}
-	if l, r, ok = rule.SameType(l, r); !ok {
+	l, r, op, ok := comparison(call, lw)
+	if !ok {
 		return nil
 	}
 	f := &plan.DynamicFilter{Op: op}
@@ -69,9 +50,6 @@ func dynamicFilter(j *plan.Join, lw int) plan.Node {
 	c.Args = []expr.Expr{&expr.Col{Index: f.Col, Ty: in[f.Col].Type, Name: in[f.Col].Name},
 		&expr.Col{Index: len(in) + f.BoundCol, Ty: bound[f.BoundCol].Type, Name: bound[f.BoundCol].Name}}
 	c.Sig = op + "(" + c.Args[0].Type().Base().String() + "," + c.Args[1].Type().Base().String() + ")"
-	if _, known := expr.BySig(c.Sig); !known {
-		return nil
-	}
 	f.Cond = &c
 	return f
 }

@@ -67,7 +67,7 @@ func Plan(n plan.Node, root Root, parallelism int) (plan.Node, *Facts, error) {
 	if err := check(n); err != nil {
 		return nil, nil, err
 	}
-	n = mergeScans(renamed(dynamicFilters(n), want))
+	n = mergeScans(renamed(rangeJoins(dynamicFilters(n)), want))
 	d := &distributor{parallelism: parallelism}
 	spreadNode, sp := d.visit(n)
 	top, facts, err := d.root(spreadNode, sp, root)
