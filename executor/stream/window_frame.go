@@ -58,6 +58,11 @@ func newWindowFrame(w *window, n *plan.Window, spec plan.Frame) (*windowFrame, e
 	return fr, nil
 }
 
+// strays reports whether a frame need not have its own row in it, by a RANGE offset: what is in it, if anything, is then no matter of one end.
+func (fr *windowFrame) strays() bool {
+	return fr.mode == 'A' && (fr.ends[0].kind == plan.Following || fr.ends[1].kind == plan.Preceding)
+}
+
 // bounds returns, for each row of the batch, its frame without regard to EXCLUDE; empty where start ≥ end.
 func (fr *windowFrame) bounds(s *winSide) (starts, ends []int64) {
 	return fr.ends[0].positions(s), fr.ends[1].positions(s)

@@ -318,6 +318,7 @@ func newFrameValue(w *window, n *plan.Window, f *windowFunc) {
 		if d, ok := constColumn(n.Input, f.n.Args[1]); ok {
 			k.fixed, _ = d.(int64)
 		}
+	case f.frame.strays():
 	case f.n.Name == "first_value" && plain:
 		f.reach.tail, f.reach.rangeBefore = false, nil
 	case plain:
@@ -426,7 +427,7 @@ func (k *frameValue) pickSolid(s *winSide, spans [][2]int64, nth int64) (int64, 
 
 // settled compares the one row that decides, where it is the same for all.
 func (k *frameValue) settled(g *segment) bool {
-	if k.f.frame.exclude != 0 || k.f.n.IgnoreNulls {
+	if k.f.frame.exclude != 0 || k.f.n.IgnoreNulls || k.f.frame.strays() {
 		return false
 	}
 	before, now := k.w.sides[state.Before], k.w.sides[state.Now]

@@ -28,8 +28,8 @@ type reach struct {
 	rowsAfter, rowsBefore int64
 	// So many peer groups besides the change's own; −1: not even that.
 	groupsAfter, groupsBefore int64
-	// As far as frames with a RANGE offset go.
-	rangeAfter, rangeBefore *frameEnd
+	// As far as these ends of frames, which have a RANGE offset, go.
+	rangeAfter, rangeBefore []*frameEnd
 }
 
 // frameReach is that of a function of all rows in its frame.
@@ -49,10 +49,14 @@ func frameReach(fr *windowFrame) reach {
 			} else {
 				r.rowsBefore = max(r.rowsBefore, e.offset)
 			}
-		case e.bound != nil && e.isEnd:
-			r.rangeBefore = e
 		case e.bound != nil:
-			r.rangeAfter = e
+			// A frame that lies wholly before its row does not reach the rows right before it; behind it, neither.
+			if e.isEnd || e.kind == plan.Following {
+				r.rangeBefore = append(r.rangeBefore, e)
+			}
+			if !e.isEnd || e.kind == plan.Preceding {
+				r.rangeAfter = append(r.rangeAfter, e)
+			}
 		default: // GROUPS, and CURRENT ROW of RANGE
 			r.groupsAfter, r.groupsBefore = max(r.groupsAfter, 0), max(r.groupsBefore, 0)
 			if e.kind == plan.Preceding {
@@ -151,10 +155,10 @@ func (w *window) reachAfter(r *reach, g *segment) int64 {
 	if r.groupsAfter >= 0 {
 		n = max(n, w.groupsAfter(r.groupsAfter, g))
 	}
-	if r.rangeAfter != nil {
+	for _, e := range r.rangeAfter {
 		prev := g.prev.Key[:orderLen(g.prev.Key, g.prev.Value)]
 		n = max(n, w.gallop(g.len, func(t int64) bool {
-			k, ok := w.boundOf(r.rangeAfter, g.pos[state.Now]+t)
+			k, ok := w.boundOf(e, g.pos[state.Now]+t)
 			return !ok || string(k) <= string(prev)
 		}))
 	}
@@ -166,10 +170,10 @@ func (w *window) reachBefore(r *reach, g *segment) int64 {
 	if r.groupsBefore >= 0 {
 		n = max(n, w.groupsBefore(r.groupsBefore, g))
 	}
-	if r.rangeBefore != nil {
+	for _, e := range r.rangeBefore {
 		next := g.next.Key[:orderLen(g.next.Key, g.next.Value)]
 		n = max(n, w.gallop(g.len, func(t int64) bool {
-			k, ok := w.boundOf(r.rangeBefore, g.pos[state.Now]+g.len-1-t)
+			k, ok := w.boundOf(e, g.pos[state.Now]+g.len-1-t)
 			return !ok || string(k) >= string(next)
 		}))
 	}

@@ -434,3 +434,32 @@ func windowValue(r *rand.Rand, t sqltypes.Type, spread int) sqltypes.Datum {
 	}
 	return int64(r.Intn(spread))
 }
+
+// TestStrayingFrames: frames that a RANGE offset moves away from their row, where a change concerns rows far from it and not those beside it.
+func TestStrayingFrames(t *testing.T) {
+	bounds := func(kind plan.BoundKind, by int64) plan.FrameBound {
+		return plan.FrameBound{Kind: kind, Offset: &expr.Const{Ty: sqltypes.IntervalT, Val: datetime.Interval{Micros: by}}}
+	}
+	r := rand.New(rand.NewSource(3))
+	defer func(s, n int64) { smallPartition, nearRows = s, n }(smallPartition, nearRows)
+	for _, f := range []plan.Frame{
+		{Mode: 'A', Start: bounds(plan.Following, 3), End: bounds(plan.Following, 3)},
+		{Mode: 'A', Start: bounds(plan.Following, 2), End: plan.FrameBound{Kind: plan.UnboundedFollowing}},
+		{Mode: 'A', Start: plan.FrameBound{Kind: plan.UnboundedPreceding}, End: bounds(plan.Preceding, 3)},
+		{Mode: 'A', Start: bounds(plan.Preceding, 4), End: bounds(plan.Preceding, 2)},
+	} {
+		for seed := range 40 {
+			smallPartition, nearRows = []int64{0, 4}[r.Intn(2)], []int64{1, 128}[r.Intn(2)]
+			in := scanOf(plainTable)
+			n := &plan.Window{Input: in, OrderBy: []plan.SortKey{{Col: 4, Desc: seed%2 == 0}}}
+			for _, name := range []string{"first_value", "last_value", "agg"}[seed%3:][:1] {
+				w := plan.WindowFunc{Name: name, Args: []int{3}, Result: sqltypes.Bool, Filter: -1, Frame: f, ColName: "w"}
+				if name == "agg" {
+					w.Sig, w.Args, w.Result = "sum(bigint)", []int{0}, sqltypes.Numeric
+				}
+				n.Funcs = append(n.Funcs, w)
+			}
+			runProperty(t, fmt.Sprintf("seed %d: %s", seed, describe(n)), n, r, 12)
+		}
+	}
+}
