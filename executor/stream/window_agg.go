@@ -28,6 +28,16 @@ type windowAgg struct {
 	// The arguments and FILTER of the batch being evaluated.
 	batchArgs   []*delta.Vec
 	batchFilter *delta.Vec
+	// Rows around the batch that its frames leave, and those that they enter.
+	left, entered rowsAround
+}
+
+// rowsAround are rows lo … hi−1, which lie outside the batch.
+type rowsAround struct {
+	lo, hi int64
+	r      *rowReader
+	args   []*delta.Vec
+	filter *delta.Vec
 }
 
 // aggRun is the state of rows lo … hi−1.
@@ -81,6 +91,9 @@ func (a *windowAgg) merge(dst *aggRun, src aggRun) {
 func (a *windowAgg) eval(s *winSide, st *winState, out *delta.Vec) error {
 	starts, ends := a.f.frame.bounds(s)
 	a.batchArgs, a.batchFilter = a.args(a.w.vecs), a.filter(a.w.vecs)
+	if err := a.readAround(s, starts, ends); err != nil {
+		return err
+	}
 	for i := range s.at {
 		start, end := starts[i], max(starts[i], ends[i])
 		if i > 0 && a.f.frame.exclude == 0 && start == starts[i-1] && end == max(starts[i-1], ends[i-1]) {
@@ -147,6 +160,47 @@ func (a *windowAgg) fill(s *winSide, run *aggRun, i int, start, end int64) error
 	return err
 }
 
+// readAround reads the rows outside the batch that enter or leave frames from row to row, all at once.
+func (a *windowAgg) readAround(s *winSide, starts, ends []int64) error {
+	a.left.hi, a.entered.hi = 0, 0
+	last := len(s.at) - 1
+	if last < 1 || a.f.frame.exclude != 0 {
+		return nil
+	}
+	first, end := s.at[0], s.at[last]+1
+	if a.fn.Invertible {
+		if err := a.readInto(&a.left, s, starts[0], min(starts[last], first)); err != nil {
+			return err
+		}
+	}
+	return a.readInto(&a.entered, s, max(ends[0], end), ends[last])
+}
+
+// aroundRows is up to how many rows are read ahead. It is less than what a batch's frames enter and leave only if they jump.
+const aroundRows = 4 * delta.BatchRows
+
+func (a *windowAgg) readInto(x *rowsAround, s *winSide, lo, hi int64) error {
+	if hi-lo < 2 || hi-lo > aroundRows {
+		return nil
+	}
+	if x.r == nil {
+		x.r = newRowReader(a.w.types, a.columns())
+	}
+	x.r.reset()
+	err := a.w.rows.Fold(s.ver, s.pk, lo, hi, nil, func(k, val []byte, copies int64) error {
+		for range copies {
+			if err := x.r.add(entryImage(k, val), 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		x.lo, x.hi, x.args, x.filter = lo, hi, a.args(x.r.vecs), a.filter(x.r.vecs)
+	}
+	return err
+}
+
 // add folds rows from … to−1 in, or with sign −1 out.
 func (a *windowAgg) add(s *winSide, run *aggRun, from, to, sign int64) error {
 	for from < to {
@@ -161,7 +215,9 @@ func (a *windowAgg) add(s *winSide, run *aggRun, from, to, sign int64) error {
 			}
 		}
 		var err error
-		if i >= 0 {
+		if x := a.around(from, n); x != nil && i < 0 {
+			err = a.update(s, run, x.args, x.filter, x.r.list()[from-x.lo:n-x.lo], nil, sign)
+		} else if i >= 0 {
 			err = a.update(s, run, a.batchArgs, a.batchFilter, s.ents[i:i+n-from], nil, sign)
 		} else {
 			err = a.scan(s, run, from, n, sign, nil)
@@ -170,6 +226,16 @@ func (a *windowAgg) add(s *winSide, run *aggRun, from, to, sign int64) error {
 			return err
 		}
 		from = n
+	}
+	return nil
+}
+
+// around returns what holds rows from … to−1; nil: nothing does.
+func (a *windowAgg) around(from, to int64) *rowsAround {
+	for _, x := range []*rowsAround{&a.left, &a.entered} {
+		if x.hi > 0 && x.lo <= from && to <= x.hi {
+			return x
+		}
 	}
 	return nil
 }
