@@ -124,8 +124,7 @@ func (j *hashJoin) init(n *plan.Join, env *Env) error {
 			return err
 		}
 	}
-	j.sides[0].preserved = n.Kind == plan.Left || n.Kind == plan.Full || n.Kind >= plan.Semi
-	j.sides[1].preserved = n.Kind == plan.Right || n.Kind == plan.Full
+	j.sides[0].preserved, j.sides[1].preserved = n.Kind.Preserved()
 	j.match = j.matchMode()
 	j.out = padder{join: j}
 	return nil

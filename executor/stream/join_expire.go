@@ -5,12 +5,14 @@ import (
 	"math"
 
 	"github.com/millrace/millrace/internal/delta"
+	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
 	"github.com/millrace/millrace/internal/sqltypes"
 )
 
-// joinExpire forgets rows of one side of an interval join: those whose time lies so far below the other side's watermark that no row
-// which still comes can meet them (plan.JoinBounds). If the side's rows can go again, they stay until its own watermark has passed them too.
+// joinExpire forgets rows of one side of an interval join: those whose time lies so far below the other side's watermark that nothing
+// which still changes there can meet them (plan.JoinExpiry). If the side's rows can go again, they stay until its own watermark has passed them too.
+// If rows of the other side show whether they have a match, what they may have met goes after them, never before.
 //
 // Rows are looked at in groups of a step of time, so a row may stay a step longer than it has to. After a restart all rows
 // are loaded at once: only those that have not expired are left.
@@ -20,34 +22,43 @@ type joinExpire struct {
 	col   int // of the side, the time of its rows
 	step  int64
 	// The other side's watermark of column otherCol, plus shift, is what rows are compared with.
-	otherCol, shift int64
-	other, own      int64 // watermarks
-	whole           bool  // rows never go: own does not matter
-	at              map[int64][]uint32
-	heap            valueHeap
-	vecs            []*delta.Vec
-	loaded          bool
+	otherCol int
+	shift    int64
+	// partners: and with the side's own, plus lag.
+	partners   bool
+	lag        int64
+	other, own int64 // watermarks
+	whole      bool  // rows never go: own does not matter
+	at         map[int64][]uint32
+	heap       valueHeap
+	vecs       []*delta.Vec
+	loaded     bool
 }
 
 // newJoinExpire looks for a bound of each side.
 func newJoinExpire(n *plan.Join, j *hashJoin) (out [2]*joinExpire) {
 	lw := len(n.Left.Columns())
 	children := []plan.Node{n.Left, n.Right}
-	for _, b := range plan.JoinBounds(n) {
-		// later ≥ earlier + shift: what comes on the earlier side is at least its watermark.
-		port, col, otherCol := 0, b.Later, b.Earlier-lw
-		if b.Later >= lw {
-			port, col, otherCol = 1, b.Later-lw, b.Earlier
+	bounds := plan.JoinExpiry(n)
+	for port, b := range bounds {
+		if b == nil {
+			continue
 		}
-		x := &joinExpire{rows: j.sides[port].rows, types: j.sides[port].types, col: col, otherCol: int64(otherCol), shift: b.Shift, step: 1,
+		// later ≥ earlier + shift: what changes on the earlier side is at least its watermark.
+		col, otherCol := b.Later, b.Earlier-lw
+		if port == 1 {
+			col, otherCol = b.Later-lw, b.Earlier
+		}
+		x := &joinExpire{rows: j.sides[port].rows, types: j.sides[port].types, col: col, otherCol: otherCol, shift: b.Shift, step: 1,
 			other: NoMark, own: NoMark, whole: j.env.appendOnly(children[port]), at: map[int64][]uint32{}, vecs: newVecs(j.sides[port].types)}
 		if k := x.types[col].Kind; k == sqltypes.KTimestamp || k == sqltypes.KTimestamptz {
 			x.step = 1_000_000
 		}
-		// Of several bounds the one that comes first.
-		if old := out[port]; old == nil || old.col == col && old.otherCol == x.otherCol && old.shift < x.shift {
-			out[port] = x
+		if j.sides[1-port].preserved {
+			// Rows of the other side that this one meets are below its time less shift; they go a step late.
+			x.partners, x.lag = true, expr.SatAdd(expr.SatAdd(bounds[1-port].Shift, b.Shift), -x.step)
 		}
+		out[port] = x
 	}
 	return out
 }
@@ -60,22 +71,19 @@ func (x *joinExpire) set(own bool, m Marks) {
 		}
 		return
 	}
-	if v, ok := m.Of(int(x.otherCol)); ok {
+	if v, ok := m.Of(x.otherCol); ok {
 		x.other = v
 	}
 }
 
 // passed is the time below which rows have expired.
 func (x *joinExpire) passed() int64 {
-	if x.other == NoMark || !x.whole && x.own == NoMark {
+	if x.other == NoMark || (!x.whole || x.partners) && x.own == NoMark {
 		return NoMark
 	}
-	v := x.other + x.shift
-	switch {
-	case x.shift > 0 && v < x.other:
-		v = math.MaxInt64
-	case x.shift < 0 && v > x.other:
-		return NoMark
+	v := expr.SatAdd(x.other, x.shift)
+	if x.partners {
+		v = min(v, expr.SatAdd(x.own, x.lag))
 	}
 	if !x.whole {
 		v = min(v, x.own)

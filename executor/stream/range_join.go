@@ -88,7 +88,10 @@ func (o *joinOrder) Weight(r uint32) int64 {
 }
 
 // Remove implements sideRows.
-func (o *joinOrder) Remove(r uint32) { o.Delete(o.EntryKey(r)) }
+func (o *joinOrder) Remove(r uint32) {
+	o.Delete(o.EntryKey(r))
+	o.setKnown(r, false)
+}
 
 // EachRow implements sideRows.
 func (o *joinOrder) EachRow(f func(r uint32)) {

@@ -45,7 +45,7 @@ func markedPlans(grows bool) map[string]plan.Node {
 	inOrder.Range = &plan.JoinRange{Left: []expr.Expr{at(0)}, Right: []expr.Expr{at(0), plus(at(0), 2)}, Compare: []plan.RangeCompare{{Op: "<=", Right: 1}}}
 	hop := &plan.Hop{Input: scan(3), SizeMicros: 6, SlideMicros: 4, OffsetMicros: 1}
 	sessions := &plan.Session{Input: scan(3), TimeCol: 0, GapMicros: 3, PartitionBy: []int{1}}
-	return map[string]plan.Node{
+	out := map[string]plan.Node{
 		"sessions":    sessions,
 		"window gaps": &plan.GapFill{Input: scan(3), TimeCol: 0, StepMicros: 2, PartitionBy: []int{1}, Fill: []plan.Fill{plan.FillNull, plan.FillLast, plan.FillLast}},
 		"window line": &plan.GapFill{TimeCol: 0, StepMicros: 3, Fill: []plan.Fill{plan.FillNull, plan.FillLine}, Input: &plan.Project{Input: scan(3), Names: []string{"a", "v"},
@@ -89,6 +89,18 @@ func markedPlans(grows bool) map[string]plan.Node {
 		"agg of interval join":      agg(near(scan(3), scan(4), []int{1}, between...), []int{0}, count),
 		"agg of left join":          agg(join(plan.Left, 0), []int{0}, call("count(\"any\")", sqltypes.Int8, 4)),
 	}
+	for kind, name := range map[plan.JoinKind]string{plan.Left: "left", plan.Right: "right", plan.Full: "full", plan.Semi: "semi", plan.Anti: "anti"} {
+		j := *near(scan(3), scan(4), []int{1}, between...)
+		j.Kind = kind
+		out["interval "+name+" join"] = &j
+		o := *inOrder
+		o.Kind = kind
+		out["interval "+name+" join in order"] = &o
+		one := *near(scan(3), scan(4), []int{1}, compare(">", at(0), at(3)))
+		one.Kind = kind
+		out["window "+name+" one bound"] = &one
+	}
+	return out
 }
 
 // TestWatermarksChangeNothing: with watermarks, which let operators forget, a view equals recompute as it does without. What

@@ -146,6 +146,14 @@ const (
 	NullAnti
 )
 
+// Preserved says of which sides rows leave depending on whether they have a match.
+func (k JoinKind) Preserved() (left, right bool) {
+	return k == Left || k == Full || k >= Semi, k == Right || k == Full
+}
+
+// Padded says of which sides the columns are NULL in rows without a match.
+func (k JoinKind) Padded() (left, right bool) { return k == Right || k == Full, k == Left || k == Full }
+
 // Join combines two inputs on equal keys and a further condition.
 type Join struct {
 	Kind        JoinKind

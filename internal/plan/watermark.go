@@ -339,7 +339,11 @@ func joinMarks(x *Join) []Mark {
 			add(Mark{Col: lw + rk, From: from})
 		}
 	}
+	left, right := x.Kind.Padded()
 	for _, b := range JoinBounds(x) {
+		if b.Later < lw && left || b.Later >= lw && (right || x.Kind >= Semi) {
+			continue
+		}
 		// A pair comes into being, or goes, with one of its rows: a new one of the earlier side meets no row of the later side below the bound.
 		m := Mark{Col: b.Later, From: []MarkFrom{{Port: 0, Col: b.Later}, {Port: 1, Col: b.Earlier - lw, Plus: b.Shift}}}
 		if b.Later >= lw {
@@ -357,10 +361,10 @@ type JoinBound struct {
 	Shift          int64
 }
 
-// JoinBounds finds the bounds in the condition of an inner join. A row of the later side has met all that it can meet when the earlier
-// side's watermark has passed it by less Shift.
+// JoinBounds finds the bounds in the condition of a join. A row of the later side has met all that it can meet when the earlier
+// side's watermark has passed it by less Shift: from then on nothing changes there that it meets.
 func JoinBounds(x *Join) []JoinBound {
-	if x.Kind != Inner || x.Cond == nil {
+	if x.Kind == NullAnti || x.Cond == nil {
 		return nil
 	}
 	lw := len(x.Left.Columns())
@@ -392,6 +396,34 @@ func JoinBounds(x *Join) []JoinBound {
 		out = append(out, JoinBound{Later: b.Index, Earlier: a.Index, Shift: shiftA - shiftB})
 	}
 	return out
+}
+
+// JoinExpiry returns, for the left and the right side of a join, the bound by which rows are forgotten; nil: they are kept.
+//
+// A row that takes the padding from rows of the other side is needed until those are forgotten: they count their matches anew after a restart. So
+// both sides need a bound then, on the same columns.
+func JoinExpiry(x *Join) (sides [2]*JoinBound) {
+	lw := len(x.Left.Columns())
+	for _, b := range JoinBounds(x) {
+		p := 0
+		if b.Later >= lw {
+			p = 1
+		}
+		// Of several bounds of a column the one that comes first.
+		if old := sides[p]; old == nil || old.Later == b.Later && old.Earlier == b.Earlier && old.Shift < b.Shift {
+			sides[p] = &b
+		}
+	}
+	left, right := x.Kind.Preserved()
+	l, r := sides[0], sides[1]
+	pair := l != nil && r != nil && l.Later == r.Earlier && r.Later == l.Earlier
+	if right && !pair {
+		sides[0] = nil
+	}
+	if left && !pair {
+		sides[1] = nil
+	}
+	return sides
 }
 
 // movedColumn recognises a column of a time type moved by constants of a fixed length, in the column's unit.

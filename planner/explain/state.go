@@ -92,16 +92,13 @@ func joinKeeps(x *plan.Join) string {
 	if left, _, ok := plan.ClosingKey(x); ok {
 		return s + " until both watermarks have passed " + cols(x.Left, []int{left}) + "; bounded by the watermarks"
 	}
-	bounded := map[bool]bool{} // by side: left
-	for _, b := range plan.JoinBounds(x) {
-		bounded[b.Later < len(x.Left.Columns())] = true
-	}
-	switch {
-	case bounded[true] && bounded[false]:
+	sides := plan.JoinExpiry(x)
+	switch left, right := sides[0] != nil, sides[1] != nil; {
+	case left && right:
 		return s + " until the other side's watermark has passed what they can meet; bounded by the watermarks"
-	case bounded[true] || bounded[false]:
+	case left || right:
 		side, other := "left", "right"
-		if bounded[false] {
+		if right {
 			side, other = other, side
 		}
 		return fmt.Sprintf("%s; %s rows go when the other side's watermark has passed what they can meet, %s rows grow with their input", s, side, other)
