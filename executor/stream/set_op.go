@@ -21,6 +21,7 @@ type setOp struct {
 	batch   row.Batch
 	mark    []uint32 // by slot: position in touched + 1
 	touched []touchedSlot
+	close   *setClose // nil: no watermark says when a row is done with
 	out     *delta.Builder
 }
 
@@ -40,11 +41,16 @@ func newSetOp(n *plan.SetOp, env *Env) (Operator, error) {
 	}
 	cfg := env.Table(n.State)
 	return &setOp{env: env, except: n.Except, all: n.All, key: row.Cols(cols...), cols: newGroupColumns(cols, types, cfg),
-		rows: state.NewMap(cfg, hint, 16), out: delta.NewBuilder(types)}, nil
+		rows: state.NewMap(cfg, hint, 16), close: newSetClose(n, types), out: delta.NewBuilder(types)}, nil
 }
 
 // OnDelta implements Operator.
 func (s *setOp) OnDelta(port int, c *delta.Chunk, _ Emit) error {
+	if s.close != nil {
+		if err := s.loadAll(); err != nil {
+			return err
+		}
+	}
 	s.batch.Fill(c, s.key)
 	for k := range c.Len() {
 		i := c.Row(k)
@@ -54,6 +60,9 @@ func (s *setOp) OnDelta(port int, c *delta.Chunk, _ Emit) error {
 			return err
 		}
 		if created {
+			if s.close != nil {
+				s.close.created(slot, c, i)
+			}
 			if err := s.cols.created(vnode, s.batch.Key(k), c, i); err != nil {
 				return err
 			}
@@ -125,7 +134,10 @@ func (s *setOp) OnBarrier(_ Barrier, emit Emit) error {
 		}
 	}
 	s.touched = s.touched[:0]
-	return emitRest(s.out, emit)
+	if err := emitRest(s.out, emit); err != nil || s.close == nil {
+		return err
+	}
+	return s.closeRows()
 }
 
 // Flush implements Operator.

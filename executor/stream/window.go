@@ -35,6 +35,7 @@ type window struct {
 	funcs  []*windowFunc
 	batch  row.Batch
 	parts  keySet
+	close  *partClose // nil: no watermark says when a partition is done with
 	key    []byte
 	// The batch being evaluated: its distinct rows, in order, and which of them each version has how often.
 	ents  []windowRow
@@ -72,6 +73,9 @@ func newWindow(n *plan.Window, env *Env) (Operator, error) {
 		w.funcs = append(w.funcs, f)
 	}
 	w.rows.Track(newWindowSums(w.funcs, w.types))
+	if cols := markedOf(n.Input, n.PartitionBy); len(cols) > 0 {
+		w.close = newPartClose(cols[0], w.part, w.types, w.rows)
+	}
 	if slices.ContainsFunc(w.funcs, func(f *windowFunc) bool { return f.needsGroups() }) {
 		w.groups = state.NewOrderedMap(state.Config{})
 		w.groups.Track(nil)
@@ -96,6 +100,9 @@ func (w *window) OnDelta(_ int, c *delta.Chunk, _ Emit) error {
 			if err := w.load(vnode, pk); err != nil {
 				return err
 			}
+			if w.close != nil && !w.holds(pk) {
+				w.close.added(c, i, pk)
+			}
 		}
 		w.key = row.AppendKey(append(w.key[:0], pk...), c.Cols, w.order, i)
 		orderLen := len(w.key)
@@ -113,13 +120,64 @@ func (w *window) load(vnode uint16, pk []byte) error {
 	if err := w.rows.Ensure(vnode, pk); err != nil || w.groups == nil {
 		return err
 	}
-	for c := w.rows.Seek(pk); c.Valid() && bytes.HasPrefix(c.Key(), pk); c.Next() {
+	w.restoreGroups(pk)
+	return nil
+}
+
+// restoreGroups notes the orders of the rows under a prefix that came from the store.
+func (w *window) restoreGroups(prefix []byte) {
+	for c := w.rows.Seek(prefix); c.Valid() && bytes.HasPrefix(c.Key(), prefix); c.Next() {
 		r := windowRow{c.Key(), orderLen(c.Key(), c.Value())}
 		if _, ok := w.groups.Get(r.peers()); !ok && c.Weight(state.Now) > 0 {
 			w.groups.Restore(0, r.peers(), groupValue)
 		}
 	}
-	return nil
+}
+
+// holds reports whether a partition has rows.
+func (w *window) holds(pk []byte) (found bool) {
+	w.rows.Ascend(pk, nil, func(_, _ []byte) bool {
+		found = true
+		return false
+	})
+	return found
+}
+
+// OnWatermarks implements Watermarker.
+func (w *window) OnWatermarks(_ int, m Marks) {
+	if w.close != nil {
+		w.close.set(m)
+	}
+}
+
+// closeParts forgets the partitions that a watermark of one of their columns has passed. It comes before the versions are settled, so
+// that what it deletes is no change of the next epoch.
+func (w *window) closeParts() error {
+	if w.groups == nil {
+		return w.close.sweep(w.env.owns)
+	}
+	if w.close.moved && !w.rows.Complete() {
+		if err := w.close.load(w.env.owns); err != nil {
+			return err
+		}
+		w.restoreGroups(nil)
+	}
+	if !w.close.takeMoved() {
+		return nil
+	}
+	return w.close.each(func(pk []byte) error {
+		for _, m := range []*state.OrderedMap{w.rows, w.groups} {
+			var gone [][]byte
+			m.Ascend(pk, nil, func(k, _ []byte) bool {
+				gone = append(gone, k)
+				return true
+			})
+			for _, k := range gone {
+				m.Delete(k)
+			}
+		}
+		return nil
+	})
 }
 
 // groupValue counts a peer group as one row.
@@ -146,6 +204,11 @@ func (w *window) OnBarrier(_ Barrier, emit Emit) error {
 		changes = changes[n:]
 	}
 	w.parts.reset()
+	if w.close != nil {
+		if err := w.closeParts(); err != nil {
+			return err
+		}
+	}
 	w.rows.Settle()
 	if w.groups != nil {
 		w.groups.Settle()

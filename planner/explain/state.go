@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/internal/expr"
 	"github.com/millrace/millrace/internal/plan"
@@ -71,8 +72,11 @@ func keeps(n plan.Node) string {
 	case *plan.TopN:
 		return topNKeeps(x)
 	case *plan.Window:
-		return "the rows of its input, by partition and order; grows with the input"
+		return windowKeeps(x)
 	case *plan.SetOp:
+		if marks := plan.MarkCols(x); len(marks) > 0 {
+			return "the rows of both inputs until both watermarks have passed " + cols(x, marks[:1]) + "; bounded by the watermarks"
+		}
 		return "the rows of both inputs; grows with them"
 	case *plan.MaxOneRow:
 		return "the rows of the input; one if the query does not fail"
@@ -132,6 +136,15 @@ func aggKeeps(x *plan.Agg) string {
 		}
 	}
 	return s
+}
+
+func windowKeeps(x *plan.Window) string {
+	const s = "the rows of its input, by partition and order"
+	have := plan.MarkCols(x.Input)
+	if i := slices.IndexFunc(x.PartitionBy, func(c int) bool { return slices.Contains(have, c) }); i >= 0 {
+		return s + ", until the watermark of " + cols(x, x.PartitionBy[i:i+1]) + " has passed; bounded by the watermark"
+	}
+	return s + "; grows with the input"
 }
 
 func topNKeeps(x *plan.TopN) string {
