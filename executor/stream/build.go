@@ -16,6 +16,8 @@ func Build(n plan.Node, env *Env) (Operator, error) {
 		return newFilter(x, env)
 	case *plan.Project:
 		return newProject(x, env)
+	case *plan.PreAgg:
+		return newPreAgg(x, env)
 	case *plan.Agg:
 		return newHashAgg(x, env)
 	case *plan.Join:

@@ -38,6 +38,7 @@ type hashAgg struct {
 	fresh   []uint32     // groups that the running chunk is the first to touch and that were there
 	olds    int
 	started bool
+	merges  bool // some rows of the input were folded by a preAgg
 }
 
 // countWidth is the room of the row count in front of the states.
@@ -50,7 +51,7 @@ func newHashAgg(n *plan.Agg, env *Env) (Operator, error) {
 	in := plan.Types(n.Input)
 	cfg := env.Table(n.State)
 	a := &hashAgg{env: env, scalar: n.Scalar && len(n.GroupBy) == 0, key: row.Cols(n.GroupBy...),
-		cols: newGroupColumns(n.GroupBy, in, cfg), close: newAggClose(n)}
+		cols: newGroupColumns(n.GroupBy, in, cfg), close: newAggClose(n), merges: n.Merges}
 	width := countWidth
 	// Partial states of a deletion are rows like others: the input of a final phase never retracts.
 	appendOnly := env.appendOnly(n.Input) || n.Phase == plan.AggFinal
@@ -112,6 +113,17 @@ func (a *hashAgg) OnDelta(_ int, c *delta.Chunk, _ Emit) error {
 		kept, dropped := a.close.late(c)
 		a.env.late(dropped)
 		if c = kept; c.Len() == 0 {
+			return nil
+		}
+	}
+	if a.merges {
+		rows, folded := a.halves(c)
+		if folded != nil {
+			if err := a.mergeFolded(folded); err != nil {
+				return err
+			}
+		}
+		if c = rows; c.Len() == 0 {
 			return nil
 		}
 	}
@@ -231,15 +243,17 @@ func (a *hashAgg) results(slots []uint32, vecs []*delta.Vec, weight int64) error
 func countRows(s *expr.States, slots []uint32, c *delta.Chunk) {
 	if c.Weights == nil {
 		for _, slot := range slots {
-			p := s.At(slot)
-			binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)+1)
+			addWord(s.At(slot), 1)
 		}
 		return
 	}
 	for k, slot := range slots {
-		p := s.At(slot)
-		binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)+uint64(c.Weights[c.Row(k)]))
+		addWord(s.At(slot), c.Weights[c.Row(k)])
 	}
+}
+
+func addWord(p []byte, n int64) {
+	binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)+uint64(n))
 }
 
 // OnBarrier implements Operator.

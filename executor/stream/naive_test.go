@@ -52,6 +52,15 @@ func recompute(n plan.Node, tables []zset) rows {
 		return asofRows(x, recompute(x.Left, tables), recompute(x.Right, tables))
 	case *plan.Agg:
 		x = wholeAgg(x)
+		if x.Merges {
+			u := &plan.Union{}
+			for _, c := range x.Input.Children() {
+				u.Inputs = append(u.Inputs, c.(*plan.PreAgg).Input)
+			}
+			whole := *x
+			whole.Input = u
+			x = &whole
+		}
 		return aggRows(x, recompute(x.Input, tables))
 	case *plan.TopN:
 		return topRows(x, recompute(x.Input, tables))

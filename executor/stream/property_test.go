@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -487,6 +488,32 @@ func (p *planner) split(inputs ...plan.Node) plan.Node {
 	return final
 }
 
+// folded makes an aggregation over the union of some inputs of the same columns, each of which has its hot groups folded; nil when an
+// aggregate cannot be split.
+func (p *planner) folded(inputs ...plan.Node) plan.Node {
+	var final *plan.Agg
+	if p.r.Intn(4) == 0 {
+		final = &plan.Agg{Merges: true}
+	} else if s, ok := p.split(inputs...).(*plan.Agg); ok {
+		final = &plan.Agg{Merges: true, Aggs: s.Input.(*plan.Union).Inputs[0].(*plan.Agg).Aggs}
+		final.Aggs = slices.Clone(final.Aggs)
+		for i := range final.Aggs {
+			final.Aggs[i].Result = s.Aggs[i].Result
+		}
+	} else {
+		return nil
+	}
+	if final.GroupBy = p.some(inputs[0], 1+p.r.Intn(2), nil); len(final.GroupBy) == 0 {
+		return nil
+	}
+	u := &plan.Union{}
+	for _, in := range inputs {
+		u.Inputs = append(u.Inputs, &plan.PreAgg{Input: in, GroupBy: final.GroupBy, Aggs: final.Aggs})
+	}
+	final.Input = u
+	return final
+}
+
 func (p *planner) setOp(l plan.Node) plan.Node {
 	cols := p.some(l, 2, nil)
 	one := func(in plan.Node) plan.Node {
@@ -532,11 +559,13 @@ func TestOperatorEqualsRecompute(t *testing.T) {
 	}
 }
 
-// TestSplitAggEqualsRecompute does it for scalar aggregations in two halves: the first ones run over several inputs, as in
+// TestSplitAggEqualsRecompute does it for aggregations in two halves: the first ones run over several inputs, as in
 // several actors, and see one chunk at a time.
 func TestSplitAggEqualsRecompute(t *testing.T) {
+	defer func(n int32) { hotRows = n }(hotRows)
+	hotRows = 2
 	done := 0
-	for seed := int64(1); done < 150; seed++ {
+	for seed := int64(1); done < 300; seed++ {
 		r := rand.New(rand.NewSource(2000 + seed))
 		p := &planner{r}
 		var inputs []plan.Node
@@ -550,7 +579,11 @@ func TestSplitAggEqualsRecompute(t *testing.T) {
 			}
 			inputs = append(inputs, in)
 		}
-		if n := p.split(inputs...); n != nil {
+		n := p.split(inputs...)
+		if r.Intn(2) == 0 {
+			n = p.folded(inputs...)
+		}
+		if n != nil {
 			done++
 			runProperty(t, fmt.Sprintf("seed %d: %s", seed, describe(n)), n, r, 8)
 		}

@@ -19,7 +19,7 @@ var register = sync.OnceFunc(func() {
 		&TableScan{}, &SourceScan{}, &DML{}, &Values{}, &Filter{}, &Project{}, &Join{}, &Agg{}, &TopN{},
 		&Sort{}, &Limit{}, &Union{}, &SetOp{}, &Window{}, &TableFunc{}, &Hop{}, &MaxOneRow{}, &Exchange{},
 		&Materialize{}, &Sink{}, &SystemScan{}, &Expand{}, &Watermark{}, &EmitOnClose{}, &Share{}, &TemporalFilter{},
-		&AsofJoin{}, &TemporalJoin{}, &DynamicFilter{}, &Session{}, &GapFill{},
+		&AsofJoin{}, &TemporalJoin{}, &DynamicFilter{}, &Session{}, &GapFill{}, &PreAgg{},
 		&Capture{}, &CaptureScan{},
 	} {
 		gob.Register(n)

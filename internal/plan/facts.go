@@ -23,7 +23,7 @@ func AppendOnly(n Node) bool {
 		return x.Close
 	case *TemporalFilter:
 		return x.Grows && AppendOnly(x.Input)
-	case *Filter, *Project, *Hop, *Expand, *Exchange, *Share, *Materialize, *Sink, *Watermark:
+	case *Filter, *Project, *Hop, *Expand, *Exchange, *Share, *Materialize, *Sink, *Watermark, *PreAgg:
 		return AppendOnly(n.Children()[0])
 	case *TableFunc:
 		return x.Input == nil || AppendOnly(x.Input)

@@ -199,7 +199,9 @@ type Agg struct {
 	Aggs    []AggCall
 	Scalar  bool
 	Phase   AggPhase
-	State   int // group states, then one table for each DISTINCT or multiset aggregate
+	// Merges: a PreAgg below has folded some of the rows.
+	Merges bool
+	State  int // group states, then one table for each DISTINCT or multiset aggregate
 	// Close lists output columns, all of them groups: a group leaves once, when their watermarks have passed it. nil: groups
 	// are shown as they are.
 	Close []int

@@ -76,6 +76,8 @@ func Marks(n Node) []Mark {
 		}
 	case *Project:
 		return projectMarks(x)
+	case *PreAgg:
+		return partitionMarks(x.Input, x.GroupBy)
 	case *Agg:
 		return groupMarks(x.Input, x.GroupBy)
 	case *TopN:

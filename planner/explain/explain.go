@@ -122,6 +122,8 @@ func (p *printer) describe(n plan.Node) string {
 		return asofJoin(x)
 	case *plan.TemporalJoin:
 		return temporalJoin(x)
+	case *plan.PreAgg:
+		return "PreAgg of hot groups" + list(" by ", x.Input, x.GroupBy)
 	case *plan.Agg:
 		return agg(x)
 	case *plan.TopN:

@@ -117,6 +117,11 @@ func (d *distributor) hash(n plan.Node, sp spread, cols []int) (plan.Node, sprea
 	return &plan.Exchange{Input: n, Kind: plan.ExchangeHash, Keys: cols}, want
 }
 
+// moves says that hash would have to move rows.
+func (d *distributor) moves(sp spread, cols []int) bool {
+	return d.parallelism > 1 && !(sp.kind == byHash && slices.Equal(sp.cols, cols))
+}
+
 // single brings all rows to one actor.
 func (d *distributor) single(n plan.Node, sp spread) (plan.Node, spread) {
 	if d.parallelism == 1 || sp.kind == onOne {
@@ -236,6 +241,10 @@ func (d *distributor) agg(x *plan.Agg) (plan.Node, spread) {
 	if sp.kind == byHash && !slices.Equal(sp.cols, x.GroupBy) && samePermutation(sp.cols, x.GroupBy) {
 		return d.reorderedAgg(x, in, sp)
 	}
+	if d.moves(sp, x.GroupBy) && foldsHot(x) {
+		in, sp = &plan.PreAgg{Input: in, GroupBy: x.GroupBy, Aggs: x.Aggs}, spread{}
+		a.Merges = true
+	}
 	a.Input, _ = d.hash(in, sp, x.GroupBy)
 	return &a, spread{byHash, span(0, len(x.GroupBy))}
 }
@@ -261,6 +270,12 @@ func (d *distributor) reorderedAgg(x *plan.Agg, in plan.Node, sp spread) (plan.N
 		p.Names = append(p.Names, cols[from].Name)
 	}
 	return p, spread{byHash, dist}
+}
+
+// foldsHot says that rows of one group can be folded where they are, should there be many: no group has one row only, and the
+// aggregates' states can be merged. For DISTINCT the number of rows is enough.
+func foldsHot(x *plan.Agg) bool {
+	return x.Phase == plan.AggWhole && (len(x.Aggs) == 0 || mergeable(x)) && !plan.Covers(x.Input, x.GroupBy)
 }
 
 // mergeable says that partial states of all aggregates can be merged, and taken back if the input retracts.

@@ -20,6 +20,8 @@ func Recompute(job plan.Node) (plan.Node, error) {
 			return x.Input
 		case *plan.Exchange:
 			return x.Input
+		case *plan.PreAgg:
+			return x.Input
 		case *plan.Share:
 			return x.Input
 		case *plan.DynamicFilter:
@@ -40,7 +42,7 @@ func recomputable(job plan.Node) error {
 			sources = append(sources, `"`+x.Name+`"`)
 		case *plan.EmitOnClose:
 			bad = refuse("Verify a view of the same query without EMIT ON WINDOW CLOSE.", "a view with EMIT ON WINDOW CLOSE cannot be verified")
-		case *plan.TableScan, *plan.Values, *plan.Filter, *plan.Project, *plan.Join, *plan.AsofJoin, *plan.DynamicFilter, *plan.Agg, *plan.TopN, *plan.Union, *plan.SetOp,
+		case *plan.TableScan, *plan.Values, *plan.Filter, *plan.Project, *plan.Join, *plan.AsofJoin, *plan.DynamicFilter, *plan.Agg, *plan.PreAgg, *plan.TopN, *plan.Union, *plan.SetOp,
 			*plan.Window, *plan.TableFunc, *plan.Hop, *plan.Expand, *plan.MaxOneRow, *plan.Exchange, *plan.Share, *plan.Materialize:
 		default:
 			bad = refuse("", "a view whose contents depend on time cannot be verified")
@@ -79,6 +81,7 @@ func decided(x *plan.Agg) plan.Node {
 		return x
 	}
 	a := *x
+	a.Merges = false
 	if p, ok := x.Input.(*plan.Agg); ok && x.Phase == plan.AggFinal {
 		a.Input, a.GroupBy, a.Phase = p.Input, p.GroupBy, plan.AggWhole
 		a.Aggs = append([]plan.AggCall(nil), p.Aggs...)
