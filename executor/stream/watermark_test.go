@@ -76,7 +76,15 @@ func markedPlans(grows bool) map[string]plan.Node {
 		"top one":         &plan.TopN{Input: scan(3), PartitionBy: []int{0, 1}, OrderBy: []plan.SortKey{{Col: 2}}, Limit: 1},
 		"difference":      &plan.SetOp{Left: scan(3), Right: scan(4), Except: true},
 		"common to both":  &plan.SetOp{Left: scan(3), Right: scan(4), All: true},
-		"over":            &plan.Window{Input: scan(3), PartitionBy: []int{0}, OrderBy: []plan.SortKey{{Col: 2}, {Col: 1}}, Funcs: []plan.WindowFunc{{Name: "rank", Sig: "rank()", Result: sqltypes.Int8, Filter: -1, ColName: "rank"}}},
+		"merged full join": &plan.Project{Input: join(plan.Full, 0, 1), Names: []string{"a", "b", "n", "m"}, Exprs: []expr.Expr{
+			&expr.Coalesce{Ty: sqltypes.Int8, Args: []expr.Expr{at(0), at(3)}}, &expr.Coalesce{Ty: sqltypes.Text, Args: []expr.Expr{&expr.Col{Index: 1, Ty: sqltypes.Text}, &expr.Col{Index: 4, Ty: sqltypes.Text}}},
+			&expr.Col{Index: 2, Ty: sqltypes.Numeric}, &expr.Col{Index: 5, Ty: sqltypes.Numeric}}},
+		"window ahead": &plan.Window{Input: scan(3), PartitionBy: []int{1}, OrderBy: []plan.SortKey{{Col: 0}}, Funcs: []plan.WindowFunc{
+			{Name: "agg", Sig: "sum(numeric)", Args: []int{2}, Result: sqltypes.Numeric, Filter: -1, ColName: "sum",
+				Frame: plan.Frame{Mode: 'A', Start: plan.FrameBound{Kind: plan.Preceding, Offset: intConst(2)}, End: plan.FrameBound{Kind: plan.Following, Offset: intConst(4)}}},
+			{Name: "last_value", Args: []int{2}, Result: sqltypes.Numeric, Filter: -1, ColName: "last",
+				Frame: plan.Frame{Mode: 'A', Start: plan.FrameBound{Kind: plan.Following, Offset: intConst(1)}, End: plan.FrameBound{Kind: plan.Following, Offset: intConst(3)}}}}},
+		"over": &plan.Window{Input: scan(3), PartitionBy: []int{0}, OrderBy: []plan.SortKey{{Col: 2}, {Col: 1}}, Funcs: []plan.WindowFunc{{Name: "rank", Sig: "rank()", Result: sqltypes.Int8, Filter: -1, ColName: "rank"}}},
 		"over with groups": &plan.Window{Input: scan(3), PartitionBy: []int{1, 0}, OrderBy: []plan.SortKey{{Col: 2}}, Funcs: []plan.WindowFunc{
 			{Name: "dense_rank", Sig: "dense_rank()", Result: sqltypes.Int8, Filter: -1, ColName: "rank"},
 			{Name: "agg", Sig: "sum(numeric)", Args: []int{2}, Result: sqltypes.Numeric, Filter: -1, ColName: "sum",

@@ -34,6 +34,8 @@ type EmitOnClose struct {
 type Mark struct {
 	Col  int
 	From []MarkFrom
+	// Padded: the column is NULL in rows that its side of a full join is not in. Such a column tells nothing by itself (MarkCols leaves it out).
+	Padded bool
 }
 
 // MarkFrom is the watermark of an input's column, carried over by a function that never falls.
@@ -98,10 +100,11 @@ func Marks(n Node) []Mark {
 
 // MarkCols lists the columns of n that have a watermark, ascending.
 func MarkCols(n Node) []int {
-	marks := Marks(n)
-	out := make([]int, len(marks))
-	for i, m := range marks {
-		out[i] = m.Col
+	out := []int{}
+	for _, m := range Marks(n) {
+		if !m.Padded {
+			out = append(out, m.Col)
+		}
 	}
 	slices.Sort(out)
 	return out
@@ -127,17 +130,55 @@ func partitionMarks(in Node, partition []int) []Mark {
 }
 
 // windowMarks: besides the partition's columns, the first column of the order keeps its watermark if every function looks at
-// rows up to a row's peers only: those that still come stand behind.
+// rows up to a row's peers only: those that still come stand behind. If frames end a fixed time ahead, the watermark is behind by as much.
 func windowMarks(x *Window) []Mark {
 	out := partitionMarks(x.Input, x.PartitionBy)
-	if len(x.OrderBy) == 0 || x.OrderBy[0].Desc || x.OrderBy[0].NullsFirst || slices.ContainsFunc(x.Funcs, func(f WindowFunc) bool { return !looksBack(f, x.Input) }) {
+	if len(x.OrderBy) == 0 || x.OrderBy[0].Desc || x.OrderBy[0].NullsFirst {
 		return out
 	}
 	col := x.OrderBy[0].Col
 	if slices.ContainsFunc(out, func(m Mark) bool { return m.Col == col }) {
 		return out
 	}
-	return append(out, keepMarks(x.Input, []int{col})...)
+	ahead := int64(0)
+	for _, f := range x.Funcs {
+		by, ok := looksAhead(f, x)
+		if !ok {
+			return out
+		}
+		ahead = max(ahead, by)
+	}
+	for _, m := range keepMarks(x.Input, []int{col}) {
+		m.From[0].Plus = -ahead
+		out = append(out, m)
+	}
+	return out
+}
+
+// looksAhead returns how far behind a row's place in the order, in the unit of its first column, the rows lie at most that a function looks at.
+func looksAhead(f WindowFunc, x *Window) (by int64, ok bool) {
+	if looksBack(f, x.Input) {
+		return 0, true
+	}
+	end := f.Frame.End
+	if f.Frame.Mode != 'A' || f.Frame.Exclude != 0 || end.Kind != Following || end.Offset == nil || !readsFrame(f) {
+		return 0, false
+	}
+	t := x.Input.Columns()[x.OrderBy[0].Col].Type
+	by, ok = lengthOf(end.Offset, t)
+	if t.Kind == sqltypes.KDate { // the offset is an interval, the watermark counts days
+		by = (by + microsPerDay - 1) / microsPerDay
+	}
+	return by, ok && by >= 0
+}
+
+// readsFrame says that a function is one of the rows of its frame.
+func readsFrame(f WindowFunc) bool {
+	switch f.Name {
+	case "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead":
+		return false
+	}
+	return true
 }
 
 // looksBack says that a function's value for a row depends on rows up to its peers only.
@@ -203,10 +244,10 @@ func expandMarks(x *Expand) []Mark {
 
 func projectMarks(x *Project) []Mark {
 	have := MarkCols(x.Input)
-	if len(have) == 0 {
-		return nil
-	}
 	var out []Mark
+	if j, ok := x.Input.(*Join); ok {
+		out = append(out, mergedMarks(x, j)...)
+	}
 	for i, e := range x.Exprs {
 		c, ok := rising(e)
 		if !ok || !slices.Contains(have, c) {
@@ -219,6 +260,31 @@ func projectMarks(x *Project) []Mark {
 		out = append(out, Mark{Col: i, From: []MarkFrom{from}})
 	}
 	return out
+}
+
+// mergedMarks: a row of a full join has its key from either side, and COALESCE of both is never NULL. It stands for the watermark that the join
+// itself cannot have, as each side may be padded.
+func mergedMarks(x *Project, j *Join) []Mark {
+	if j.Kind != Full {
+		return nil
+	}
+	left, right, ok := ClosingKey(j)
+	if !ok {
+		return nil
+	}
+	var out []Mark
+	for i, e := range x.Exprs {
+		if c, ok := e.(*expr.Coalesce); ok && len(c.Args) == 2 && isColumn(c.Args[0], left, len(j.Left.Columns())+right) &&
+			isColumn(c.Args[1], left, len(j.Left.Columns())+right) {
+			out = append(out, Mark{Col: i, From: []MarkFrom{{Col: left}}})
+		}
+	}
+	return out
+}
+
+func isColumn(e expr.Expr, one, other int) bool {
+	c, ok := e.(*expr.Col)
+	return ok && (c.Index == one || c.Index == other)
 }
 
 // rising recognises an expression that never falls when the only column that it reads rises. Months are of different
@@ -317,7 +383,7 @@ func ClosingKey(x *Join) (left, right int, ok bool) {
 // joinMarks: a row of one side changes the rows that it meets, whatever their times, unless their times are equal. A
 // side that is padded with NULL has no watermarks in the output.
 func joinMarks(x *Join) []Mark {
-	if x.Kind == Full || x.Kind == NullAnti {
+	if x.Kind == NullAnti {
 		return nil
 	}
 	l, r := MarkCols(x.Left), MarkCols(x.Right)
@@ -335,10 +401,10 @@ func joinMarks(x *Join) []Mark {
 		}
 		from := []MarkFrom{{Port: 0, Col: lk}, {Port: 1, Col: rk}}
 		if x.Kind != Right {
-			add(Mark{Col: lk, From: from})
+			add(Mark{Col: lk, From: from, Padded: x.Kind == Full})
 		}
-		if x.Kind == Inner || x.Kind == Right {
-			add(Mark{Col: lw + rk, From: from})
+		if x.Kind == Inner || x.Kind == Right || x.Kind == Full {
+			add(Mark{Col: lw + rk, From: from, Padded: x.Kind == Full})
 		}
 	}
 	left, right := x.Kind.Padded()

@@ -13,16 +13,26 @@ import (
 func emitOnClose(n plan.Node) (plan.Node, error) {
 	var open plan.Node // an operator that no watermark closes
 	closes := false
+	full := map[plan.Node]bool{} // full joins, which can be closed by a projection that merges their keys
 	n = plan.Transform(n, func(x plan.Node) plan.Node {
-		if !worksOnGroups(x) && (plan.AppendOnly(x) || !childrenFinal(x)) {
+		p, isProject := x.(*plan.Project)
+		isMerge := isProject && full[p.Input]
+		if !isMerge && !worksOnGroups(x) && (plan.AppendOnly(x) || !childrenFinal(x)) {
 			return x
 		}
 		cols := plan.MarkCols(x)
+		if j, ok := x.(*plan.Join); ok && j.Kind == plan.Full && len(plan.Marks(j)) > 0 {
+			full[x] = true
+			return x
+		}
 		if len(cols) == 0 {
-			if open == nil {
+			if open == nil && !isMerge {
 				open = x
 			}
 			return x
+		}
+		if isMerge {
+			delete(full, p.Input)
 		}
 		closes = true
 		if a, ok := x.(*plan.Agg); ok && a.Phase == plan.AggWhole {
@@ -37,6 +47,9 @@ func emitOnClose(n plan.Node) (plan.Node, error) {
 		}
 		return &plan.EmitOnClose{Input: x, Cols: cols}
 	})
+	for j := range full {
+		open = j
+	}
 	if open != nil && !plan.AppendOnly(n) {
 		return nil, openError(open)
 	}
@@ -77,6 +90,9 @@ func openError(n plan.Node) error {
 	case *plan.TopN:
 		return closeError("EMIT ON WINDOW CLOSE needs a column with a watermark in the partition of a top-n", hint)
 	case *plan.Join:
+		if n.(*plan.Join).Kind == plan.Full {
+			return closeError("EMIT ON WINDOW CLOSE needs the merged key of a full join, with a watermark on both sides", "Join USING the column, or select COALESCE of both.")
+		}
 		return closeError("EMIT ON WINDOW CLOSE needs a column with a watermark in the condition of an outer join", hint)
 	case *plan.TableScan, *plan.SourceScan:
 		return closeError("EMIT ON WINDOW CLOSE needs an input that only grows", "Use an append-only source, table or view.")
