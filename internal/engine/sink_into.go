@@ -176,9 +176,17 @@ func intoColumns(c *delta.Chunk, into []int, types []sqltypes.Type) *delta.Chunk
 	return &delta.Chunk{Cols: cols, Weights: c.Weights, Sel: c.Sel, Rows: c.Rows}
 }
 
-// apply changes the table by a row: a keyed table takes it as an upsert or a delete of the key.
+// apply changes the table by a row: a keyed table takes it as an upsert or a delete of the key. A row that is to go and that somebody else has
+// deleted is gone already.
 func (w *Writer) apply(c *delta.Chunk, i int, sign, times int64) error {
 	if len(w.x.rel.PrimaryKey) == 0 {
+		if sign < 0 {
+			there, err := w.copies(c, i)
+			if err != nil {
+				return err
+			}
+			times = min(times, there)
+		}
 		for range times {
 			if sign > 0 {
 				if err := w.free(c, i); err != nil {
