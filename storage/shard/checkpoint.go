@@ -33,7 +33,7 @@ func (s *Shard) Checkpoint(ctx context.Context, epoch uint64) (*Manifest, error)
 type Frozen struct {
 	shard    *Shard
 	manifest *Manifest
-	changes  int      // Shard.changes that it holds
+	changes  int64    // Shard.changes that it holds, or fewer
 	tables   []*table // pinned until release
 	once     sync.Once
 }
@@ -49,17 +49,17 @@ func (s *Shard) Freeze(epoch uint64) (*Frozen, error) {
 }
 
 func (s *Shard) freeze(epoch uint64) (*Frozen, error) {
+	changes := s.changes.Load() // before the contents are fixed: what comes between counts as not in them
 	s.mu.Lock()
-	closed, last, idle := s.mu.closed, s.mu.last, s.mu.lastChanges == s.changes
+	closed, last, idle := s.mu.closed, s.mu.last, s.mu.lastChanges == changes
 	s.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
 	}
 	if last != nil && idle {
-		return &Frozen{shard: s, manifest: last, changes: s.changes}, nil
+		return &Frozen{shard: s, manifest: last, changes: changes}, nil
 	}
-	s.temps++
-	dir := fmt.Sprintf("/checkpoint-%d", s.temps)
+	dir := fmt.Sprintf("/checkpoint-%d", s.temps.Add(1))
 	defer s.fs.RemoveAll(dir)
 	if err := s.db.Checkpoint(dir); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (s *Shard) freeze(epoch uint64) (*Frozen, error) {
 	}
 	m := &Manifest{Format: ManifestFormat, Shard: s.opts.ID, Epoch: epoch, Incarnation: s.opts.Incarnation,
 		Tables: []Table{}, Meta: meta}
-	f := &Frozen{shard: s, manifest: m, changes: s.changes, tables: s.fs.takeLinks(dir)}
+	f := &Frozen{shard: s, manifest: m, changes: changes, tables: s.fs.takeLinks(dir)}
 	for _, t := range f.tables {
 		m.Tables = append(m.Tables, Table{File: t.file, Object: t.object, Size: t.size, CRC32C: t.crc})
 	}

@@ -64,8 +64,8 @@ func (s *Shard) Excise(ctx context.Context, lo, hi []byte) error {
 	case s.mu.snapshots > 0:
 		err = fmt.Errorf("%d snapshots are open", s.mu.snapshots)
 	default:
-		s.changes++
 		err = s.db.Excise(ctx, pebble.KeyRange{Start: lo, End: hi})
+		s.changes.Add(1)
 	}
 	if err != nil {
 		return fmt.Errorf("excise from shard %d: %w", s.opts.ID, err)
@@ -87,8 +87,8 @@ func (s *Shard) ingest(ctx context.Context, fill func(*deltaWriter) error) error
 		err = ctx.Err()
 	}
 	if err == nil && len(w.paths) > 0 {
-		s.changes++
 		err = s.db.Ingest(ctx, w.paths) // removes them
+		s.changes.Add(1)
 	}
 	if err != nil {
 		for _, path := range w.paths {
@@ -162,8 +162,7 @@ func (w *deltaWriter) add(e Entry) error {
 }
 
 func (w *deltaWriter) start() error {
-	w.shard.temps++
-	path := fmt.Sprintf("%s/ingest-%d.sst", dbDir, w.shard.temps)
+	path := fmt.Sprintf("%s/ingest-%d.sst", dbDir, w.shard.temps.Add(1))
 	f, err := w.shard.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err

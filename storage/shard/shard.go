@@ -7,8 +7,8 @@
 // nothing but the manifest: tables come when they are touched. So the local folder is a cache, and
 // Pebble's own metadata lives in memory (see cacheFS).
 //
-// One goroutine, the shard's writer, calls Ingest, DeleteRange, Excise, Freeze and Checkpoint.
-// Snapshot may be called by any goroutine, and a Snapshot used by several. Compaction runs in the
+// One goroutine at a time, the shard's writer, calls Ingest, DeleteRange and Excise; one at a time, which may be another, calls Freeze and
+// Checkpoint. Snapshot may be called by any goroutine, and a Snapshot used by several. Compaction runs in the
 // background under one limit for all shards that share a Cache.
 //
 // Invariants: an object's name is used for one content, ever: it carries the incarnation, which is
@@ -82,9 +82,8 @@ type Shard struct {
 	// compacted counts compactions that have finished.
 	compacted atomic.Uint64
 
-	// Of the writer's goroutine.
-	temps    int // names temporary tables and checkpoint folders
-	changes  int // counts what was ingested, deleted or excised
+	temps    atomic.Int64 // names temporary tables and checkpoint folders
+	changes  atomic.Int64 // counts what was ingested, deleted or excised, once it is
 	throttle throttle
 
 	mu struct {
@@ -95,7 +94,7 @@ type Shard struct {
 		// last is the newest manifest whose tables are all uploaded, or the one we were opened
 		// from; it holds the first lastChanges changes.
 		last        *Manifest
-		lastChanges int
+		lastChanges int64
 	}
 }
 

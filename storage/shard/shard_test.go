@@ -770,14 +770,27 @@ func TestConcurrency(t *testing.T) {
 			}
 		})
 	}
+	group.Go(func() { // checkpoints are another goroutine's
+		for epoch := uint64(1); ; epoch++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := s.Checkpoint(ctx, epoch); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
 	for epoch := uint64(1); epoch <= 60; epoch++ {
 		delta := map[string]string{}
 		for k := range 50 {
 			delta[fmt.Sprint(k)] = fmt.Sprint(epoch)
 		}
 		ingest(t, s, delta)
-		if epoch%5 == 0 {
-			checkpoint(t, s, epoch)
+		if err := s.DeleteRange(ctx, []byte("a"), []byte("b")); err != nil {
+			t.Fatal(err)
 		}
 	}
 	close(stop)
