@@ -16,6 +16,7 @@ func TestLogLost(t *testing.T) {
 		w := newPgWorld(t)
 		lost(t, w.here, func(sql string) { exec(t, w.there, sql) }, w.options(), "public.", func() *pgx.Conn {
 			w.mr.Kill()
+			eventually(t, w.there, "SELECT bool_or(active) FROM pg_replication_slots", "f") // the sender takes a moment to notice
 			exec(t, w.there, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 			w.mr.Start()
 			return w.mr.Conn()
