@@ -68,6 +68,10 @@ func TestAnswers(t *testing.T) {
 		{"to_regtype('nothing')", "NULL"},
 		{"to_regproc('twice')", "twice"},
 		{"to_regproc('abs')", "NULL"}, // several
+		{"to_regoper('||/')", "||/"},
+		{"to_regoper('hello world')", "ERROR 42602 invalid name syntax"},
+		{"to_regoper('a.b.c.d')", "ERROR 42601 improper qualified name (too many dotted names): a.b.c.d"},
+		{"to_regoperator('a b(int)')", "ERROR 42602 invalid name syntax"},
 		{"to_regnamespace('s2')", "s2"},
 		{"to_regnamespace('nothing')", "NULL"},
 		{"'pg_class'::regclass::oid", "1259"},

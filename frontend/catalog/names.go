@@ -117,7 +117,7 @@ func (f *facts) regOID(k sqltypes.Kind, text string) (int64, error) {
 	case sqltypes.KRegprocedure:
 		return f.signatureOID(text)
 	case sqltypes.KRegoper:
-		return operatorOIDNamed(text)
+		return f.operatorOIDNamed(text)
 	case sqltypes.KRegoperator:
 		return f.operatorSignatureOID(text)
 	}
@@ -220,11 +220,25 @@ func (f *facts) signatureOID(text string) (int64, error) {
 	return 0, sqlerr.New(sqlerr.UndefinedFunction, "function %q does not exist", text)
 }
 
-func operatorOIDNamed(text string) (int64, error) {
-	if text == "" {
-		return 0, sqlerr.New(sqlerr.InvalidName, "invalid name syntax")
+// operatorsByName lists the operators that a name, with or without a schema, stands for.
+func (f *facts) operatorsByName(text string) ([]*operator, error) {
+	parts, ok := splitName(text)
+	if !ok {
+		return nil, sqlerr.New(sqlerr.InvalidName, "invalid name syntax")
 	}
-	switch list := operatorsNamed(strings.TrimPrefix(text, pgCatalog+".")); len(list) {
+	schema, name, err := f.schemaAndName(parts)
+	if err != nil || schema != "" && schema != pgCatalog {
+		return nil, err
+	}
+	return operatorsNamed(name), nil
+}
+
+func (f *facts) operatorOIDNamed(text string) (int64, error) {
+	list, err := f.operatorsByName(text)
+	if err != nil {
+		return 0, err
+	}
+	switch len(list) {
 	case 0:
 		return 0, sqlerr.New(sqlerr.UndefinedFunction, "operator does not exist: %s", text)
 	case 1:
@@ -235,6 +249,10 @@ func operatorOIDNamed(text string) (int64, error) {
 
 func (f *facts) operatorSignatureOID(text string) (int64, error) {
 	name, args, err := f.signature(text, true)
+	if err != nil {
+		return 0, err
+	}
+	list, err := f.operatorsByName(name)
 	switch {
 	case err != nil:
 		return 0, err
@@ -243,7 +261,7 @@ func (f *facts) operatorSignatureOID(text string) (int64, error) {
 	case len(args) != 2:
 		return 0, sqlerr.New(sqlerr.TooManyArguments, "too many arguments").WithHint("Provide two argument types for operator.")
 	}
-	for _, o := range operatorsNamed(strings.TrimPrefix(name, pgCatalog+".")) {
+	for _, o := range list {
 		if o.left == args[0] && o.right == args[1] {
 			return o.oid, nil
 		}
